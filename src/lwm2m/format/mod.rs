@@ -1,0 +1,1 @@
+//! Content formats: payload bytes to nodes and back.

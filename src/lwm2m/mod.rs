@@ -1,0 +1,7 @@
+//! The OMA data model and its encodings, as pure values (OMA LwM2M Core 1.0 to 1.2).
+
+pub mod format;
+pub mod model;
+pub mod node;
+pub mod path;
+pub mod value;

@@ -1,0 +1,3 @@
+//! Arguments to `cli`; no logic.
+
+fn main() {}

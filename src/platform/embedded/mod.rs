@@ -1,0 +1,1 @@
+//! The platform core played from a folder of files.

@@ -1,0 +1,97 @@
+//! Who is at the far end of a socket.
+
+use std::{fmt, net::IpAddr, net::SocketAddr};
+
+use bytes::Bytes;
+
+/// The far end of a transport: equal ids reach the same security context, so an answer to a `PeerId` leaves by the path
+/// on which the question came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum PeerId {
+    /// Plain UDP: the device's address, and ours to which it wrote (`None` where the system does not tell).
+    Udp {
+        /// The device's address.
+        remote: SocketAddr,
+        /// Our address.
+        local: Option<IpAddr>,
+    },
+}
+
+impl PeerId {
+    /// The device's address.
+    pub const fn remote(&self) -> SocketAddr {
+        match self {
+            Self::Udp { remote, .. } => *remote,
+        }
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.remote().fmt(f)
+    }
+}
+
+/// How a peer proved who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PeerIdentity {
+    /// It did not: plain UDP.
+    Unsecured,
+    /// By a pre-shared key with this identity.
+    PreSharedKey(String),
+    /// By this public key (DER SubjectPublicKeyInfo).
+    RawPublicKey(Bytes),
+    /// By a certificate with this subject common name.
+    Certificate(String),
+}
+
+/// Which of our servers a peer talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerRole {
+    /// The bootstrap server.
+    Bootstrap,
+    /// The LwM2M server.
+    Lwm2m,
+}
+
+/// A peer as the transport hands it over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Where answers go.
+    pub id: PeerId,
+    /// The server it addressed.
+    pub role: ServerRole,
+    /// What it proved.
+    pub identity: PeerIdentity,
+}
+
+/// A datagram from a peer, decrypted.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// The sender.
+    pub peer: Peer,
+    /// One CoAP message.
+    pub payload: Bytes,
+}
+
+/// The way down: sends one CoAP message to a peer.
+pub trait Outbound: Send + Sync {
+    /// Hands `payload` to the transport; a datagram that the transport drops later is no error.
+    ///
+    /// # Errors
+    /// [`OutboundError`] when the transport knows at once that it cannot be sent.
+    fn send(&self, peer: PeerId, payload: Bytes) -> Result<(), OutboundError>;
+}
+
+/// Why a datagram could not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboundError {
+    /// The transport's buffers are full.
+    #[error("the transport's buffers are full")]
+    Busy,
+    /// The peer cannot be reached (ICMP, no route).
+    #[error("the peer cannot be reached")]
+    Unreachable,
+}
