@@ -1,0 +1,7 @@
+//! Brokers and clients that nobody here wrote, and the harness that runs them.
+
+#[path = "../support/peers/mod.rs"]
+mod peers;
+
+#[cfg(feature = "kafka")]
+mod kafka;

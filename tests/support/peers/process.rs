@@ -1,0 +1,223 @@
+//! A child process that cannot outlive its test, and everything it has printed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A running program: its input, the lines it has printed so far, and the right to end it.
+///
+/// Dropping it kills the program. A small shell does the same when the test program dies without dropping anything.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    output: Arc<Output>,
+    watchdog: Child,
+}
+
+impl Process {
+    /// Starts `command` with its three standard streams held here; `name` is what failures call it.
+    pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let watchdog = Command::new("sh")
+            .args([
+                "-c",
+                "trap '' INT TERM; cat >/dev/null; kill -9 \"$0\"",
+                &child.id().to_string(),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a POSIX shell watches over the child");
+        let output = Arc::new(Output::default());
+        Output::collect(&output, child.stdout.take().expect("stdout is piped"));
+        Output::collect(&output, child.stderr.take().expect("stderr is piped"));
+        let stdin = child.stdin.take();
+        Self {
+            name: name.to_owned(),
+            child,
+            stdin,
+            output,
+            watchdog,
+        }
+    }
+
+    /// Writes one line to the program's standard input.
+    pub(crate) fn send_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is piped");
+        if let Err(error) = writeln!(stdin, "{line}").and_then(|()| stdin.flush()) {
+            panic!(
+                "{} takes no more input ({error}); it printed:\n{}",
+                self.name,
+                self.transcript()
+            );
+        }
+    }
+
+    /// Waits until a line numbered `from` or later satisfies `predicate`; returns its number and text.
+    ///
+    /// # Panics
+    /// When `timeout` passes or the program ends first; the message holds everything printed.
+    pub(crate) fn wait_for_line(
+        &mut self,
+        from: usize,
+        timeout: Duration,
+        mut predicate: impl FnMut(&str) -> bool,
+    ) -> (usize, String) {
+        let deadline = Instant::now() + timeout;
+        let mut next = from;
+        loop {
+            let ended = !self.is_running();
+            let lines = self
+                .output
+                .wait_beyond(next, deadline.min(Instant::now() + POLL));
+            if let Some(found) = lines.iter().position(|line| predicate(line)) {
+                return (next + found, lines[found].clone());
+            }
+            next += lines.len();
+            if lines.is_empty() && (ended || Instant::now() >= deadline) {
+                let why = if ended {
+                    "ended before"
+                } else {
+                    "did not print in time"
+                };
+                panic!(
+                    "{} {why} the expected line; it printed:\n{}",
+                    self.name,
+                    self.transcript()
+                );
+            }
+        }
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Panics
+    /// When the program is still running after `timeout` (it is killed then).
+    pub(crate) fn terminate(&mut self, timeout: Duration) -> ExitStatus {
+        self.signal("TERM");
+        self.wait(timeout)
+    }
+
+    /// Sends the signal of this name (`TERM`, `INT`, `STOP`, `CONT`); a program that has ended is left alone.
+    pub(crate) fn signal(&mut self, name: &str) {
+        if self.is_running() {
+            // The shell's own `kill`: the program of that name is missing on small systems.
+            let status = Command::new("sh")
+                .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()])
+                .status();
+            assert!(
+                status.is_ok_and(|status| status.success()),
+                "cannot signal {}",
+                self.name
+            );
+        }
+    }
+
+    /// Waits for the program to end by itself.
+    ///
+    /// # Panics
+    /// When it is still running after `timeout` (it is killed then).
+    pub(crate) fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .expect("our own child can be waited for")
+            {
+                return status;
+            }
+            if Instant::now() >= deadline {
+                self.kill();
+                panic!(
+                    "{} still ran after {timeout:?}; it printed:\n{}",
+                    self.name,
+                    self.transcript()
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Kills the program (SIGKILL) and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        // A program that has ended already cannot be killed, which is as good.
+        self.child.kill().ok();
+        self.child.wait().expect("our own child can be waited for");
+    }
+
+    /// Tells whether the program has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("our own child can be waited for")
+            .is_none()
+    }
+
+    /// Returns the process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns every line printed so far, standard output and standard error in the order of arrival.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output.lines.lock().expect("no reader panics").clone()
+    }
+
+    fn transcript(&self) -> String {
+        self.lines().join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The watchdog goes first: it must never see a pid that belongs to somebody else.
+        self.watchdog.kill().ok();
+        self.watchdog.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The lines a program has printed, with a bell for whoever waits for more.
+#[derive(Debug, Default)]
+struct Output {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Output {
+    fn collect(output: &Arc<Self>, stream: impl Read + Send + 'static) {
+        let output = Arc::clone(output);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                output.lines.lock().expect("no reader panics").push(line);
+                output.grown.notify_all();
+            }
+        });
+    }
+
+    /// Returns the lines from number `next` on, waiting for one until `deadline`.
+    fn wait_beyond(&self, next: usize, deadline: Instant) -> Vec<String> {
+        let lines = self.lines.lock().expect("no reader panics");
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let (lines, _) = self
+            .grown
+            .wait_timeout_while(lines, wait, |lines| lines.len() <= next)
+            .expect("no reader panics");
+        lines.get(next..).unwrap_or_default().to_vec()
+    }
+}
+
+/// How often a state that cannot ring a bell is looked at.
+const POLL: Duration = Duration::from_millis(20);
