@@ -2,11 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::lwm2m::model::ObjectModel;
+use crate::lwm2m::{
+    model::ObjectModel,
+    path::{ObjectId, ObjectVersion},
+};
 
 use super::{
     credentials::Admission,
-    profile::DeviceProfile,
+    profile::{DeviceProfile, PowerSettings},
     session::{DeviceInfo, PlatformId, SessionId},
     time::UnixMillis,
     uplink::{KeyValue, Outcome, QuestionError, RequestId, RpcId, UplinkId},
@@ -30,14 +33,22 @@ pub enum Downlink {
     CredentialsChanged,
     /// The device was deleted.
     DeviceDeleted,
-    /// The device's name, type, customer or profile changed.
-    DeviceChanged(Arc<DeviceInfo>),
+    /// The device's name, type, customer, profile or power settings changed. When it has another profile,
+    /// [`Downlink::ProfileChanged`] follows.
+    DeviceChanged {
+        /// The device as it is.
+        device: Arc<DeviceInfo>,
+        /// Its own power settings.
+        power: PowerSettings,
+    },
     /// The profile changed.
     ProfileChanged(Arc<DeviceProfile>),
     /// An object model changed or was deleted.
     ModelChanged {
         /// Object id.
-        object: u16,
+        object: ObjectId,
+        /// Object version.
+        version: ObjectVersion,
         /// The new model, `None` when deleted.
         model: Option<Arc<ObjectModel>>,
     },

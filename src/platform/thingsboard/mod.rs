@@ -1,1 +1,3 @@
 //! The platform core over Kafka.
+
+pub mod settings;
