@@ -1,0 +1,488 @@
+//! Received messages (RFC 7252 section 3): checked once, then read in place.
+//!
+//! [`Message::parse`] walks the datagram once and allocates nothing; every getter borrows from the datagram. Later
+//! readers rely on what it established: the header is whole, the options are well-formed up to the payload.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{block::Block, code::Code, content_format::ContentFormat, option};
+
+/// One received message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    raw: Bytes,
+    /// Where the payload starts; the length of `raw` when there is none.
+    payload_at: usize,
+}
+
+impl Message {
+    /// The most options a message may have.
+    pub const MAX_OPTIONS: usize = 64;
+    /// The most bytes that all options of a message together may take.
+    pub const MAX_OPTIONS_LENGTH: usize = 16 * 1024;
+
+    /// Checks a datagram and takes it as a message.
+    ///
+    /// A message that passes has version 1, a token of at most 8 bytes, a code whose class is not reserved, at most
+    /// [`Self::MAX_OPTIONS`] well-formed options and, after a payload marker, at least one byte of payload; with code
+    /// 0.00 it is its header alone. Whether the options are known and valid is not looked at (see [`Self::refusal`]).
+    ///
+    /// # Errors
+    /// [`ParseError`] for everything else (RFC 7252 sections 3, 4.1 and 4.2).
+    pub fn parse(datagram: Bytes) -> Result<Self, ParseError> {
+        match payload_offset(&datagram) {
+            Ok(payload_at) => Ok(Self {
+                raw: datagram,
+                payload_at,
+            }),
+            Err((kind, offset)) => {
+                // In another version, type and id may stand elsewhere (section 3).
+                let header = header(&datagram).filter(|header| header.version == VERSION);
+                Err(ParseError {
+                    kind,
+                    message_type: header.map(|header| header.message_type),
+                    message_id: header.map(|header| header.message_id),
+                    offset,
+                })
+            }
+        }
+    }
+
+    /// The type.
+    pub fn message_type(&self) -> MessageType {
+        self.header().message_type
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.header().code
+    }
+
+    /// The message id.
+    pub fn message_id(&self) -> MessageId {
+        self.header().message_id
+    }
+
+    /// The token.
+    pub fn token(&self) -> Token {
+        let length = self.header().token_length.into();
+        self.raw
+            .get(HEADER_LENGTH..)
+            .and_then(|rest| rest.get(..length))
+            .and_then(Token::new)
+            .unwrap_or_default()
+    }
+
+    /// All options as they stand, known or not: number and value, in ascending order of the number.
+    pub fn options(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let length: usize = self.header().token_length.into();
+        let mut options = Options::new(&self.raw, HEADER_LENGTH.saturating_add(length));
+        std::iter::from_fn(move || options.next().ok().flatten())
+    }
+
+    /// The valid values of a known option, in order; values that break its format are passed over (section 5.4.3).
+    pub fn option_values(&self, number: u16) -> impl Iterator<Item = &[u8]> {
+        let definition = option::definition(number);
+        self.options()
+            .skip_while(move |&(other, _)| other < number)
+            .take_while(move |&(other, _)| other == number)
+            .map(|(_, value)| value)
+            .filter(move |value| definition.is_some_and(|known| known.admits(value)))
+    }
+
+    /// The first valid value of a known integer option.
+    pub fn option_uint(&self, number: u16) -> Option<u32> {
+        self.option_values(number).next().and_then(option::uint)
+    }
+
+    /// Observe: 24 bits (RFC 7641 section 2).
+    pub fn observe(&self) -> Option<u32> {
+        self.option_uint(option::OBSERVE)
+    }
+
+    /// Content-Format.
+    pub fn content_format(&self) -> Option<ContentFormat> {
+        self.format_option(option::CONTENT_FORMAT)
+    }
+
+    /// Accept.
+    pub fn accept(&self) -> Option<ContentFormat> {
+        self.format_option(option::ACCEPT)
+    }
+
+    /// Max-Age in seconds; `None` when absent, which means 60 (section 5.10.5).
+    pub fn max_age(&self) -> Option<u32> {
+        self.option_uint(option::MAX_AGE)
+    }
+
+    /// Block1.
+    pub fn block1(&self) -> Option<Block> {
+        self.option_uint(option::BLOCK1).map(Block::from_uint)
+    }
+
+    /// Block2.
+    pub fn block2(&self) -> Option<Block> {
+        self.option_uint(option::BLOCK2).map(Block::from_uint)
+    }
+
+    /// Size1 in bytes.
+    pub fn size1(&self) -> Option<u32> {
+        self.option_uint(option::SIZE1)
+    }
+
+    /// Size2 in bytes.
+    pub fn size2(&self) -> Option<u32> {
+        self.option_uint(option::SIZE2)
+    }
+
+    /// The first ETag, 1 to 8 bytes.
+    pub fn etag(&self) -> Option<&[u8]> {
+        self.option_values(option::ETAG).next()
+    }
+
+    /// The Uri-Path segments.
+    pub fn uri_path(&self) -> impl Iterator<Item = &str> {
+        self.strings(option::URI_PATH)
+    }
+
+    /// The Uri-Query parameters, `ep=dev1` for instance.
+    pub fn uri_query(&self) -> impl Iterator<Item = &str> {
+        self.strings(option::URI_QUERY)
+    }
+
+    /// The Location-Path segments.
+    pub fn location_path(&self) -> impl Iterator<Item = &str> {
+        self.strings(option::LOCATION_PATH)
+    }
+
+    /// The payload, a slice of the datagram; empty when there is none.
+    pub fn payload(&self) -> Bytes {
+        self.raw.slice(self.payload_at..)
+    }
+
+    /// The text that explains an error response (section 5.5.2): its payload, when it is UTF-8 and not empty.
+    pub fn diagnostic(&self) -> Option<&str> {
+        let text = std::str::from_utf8(self.raw.get(self.payload_at..)?).ok()?;
+        (self.code().is_error() && !text.is_empty()).then_some(text)
+    }
+
+    /// Why its options forbid to process the message: the code that answers it if it is a request.
+    ///
+    /// 4.02 for a critical option that is unknown, has a value out of bounds, or occurs more often than it may
+    /// (sections 5.4.1, 5.4.3 and 5.4.5); 5.05 for a request to a proxy (section 5.10.2). Elective options never
+    /// forbid it.
+    pub fn refusal(&self) -> Option<Code> {
+        let mut previous = None;
+        for (number, value) in self.options() {
+            let repeated = previous.replace(number) == Some(number);
+            if !option::is_critical(number) {
+                continue;
+            }
+            if matches!(number, option::PROXY_URI | option::PROXY_SCHEME) {
+                return Some(Code::PROXYING_NOT_SUPPORTED);
+            }
+            if !option::definition(number)
+                .is_some_and(|known| known.admits(value) && (known.repeatable || !repeated))
+            {
+                return Some(Code::BAD_OPTION);
+            }
+        }
+        None
+    }
+
+    fn header(&self) -> Header {
+        header(&self.raw).unwrap_or(Header::EMPTY)
+    }
+
+    fn format_option(&self, number: u16) -> Option<ContentFormat> {
+        let value = self.option_uint(number)?;
+        u16::try_from(value).ok().map(ContentFormat)
+    }
+
+    fn strings(&self, number: u16) -> impl Iterator<Item = &str> {
+        self.option_values(number)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+/// The type of a message (RFC 7252 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// CON: wants an acknowledgement.
+    Confirmable,
+    /// NON: wants none.
+    NonConfirmable,
+    /// ACK
+    Acknowledgement,
+    /// RST: the message lacked context.
+    Reset,
+}
+
+impl MessageType {
+    /// The two bits of the header.
+    pub const fn to_bits(self) -> u8 {
+        match self {
+            Self::Confirmable => 0,
+            Self::NonConfirmable => 1,
+            Self::Acknowledgement => 2,
+            Self::Reset => 3,
+        }
+    }
+
+    /// Reads the low two bits.
+    pub const fn from_bits(bits: u8) -> Self {
+        match bits & 0b11 {
+            0 => Self::Confirmable,
+            1 => Self::NonConfirmable,
+            2 => Self::Acknowledgement,
+            _ => Self::Reset,
+        }
+    }
+}
+
+/// Ties ACK and RST to the message they answer, and tells duplicates (RFC 7252 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u16);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Ties a response to its request (RFC 7252 section 5.3.1): 0 to 8 bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    length: u8,
+    /// Zero from `length` on.
+    bytes: [u8; Self::MAX_LENGTH],
+}
+
+impl Token {
+    /// The longest token in bytes.
+    pub const MAX_LENGTH: usize = 8;
+
+    /// A token of these bytes; `None` when there are more than 8.
+    pub fn new(token: &[u8]) -> Option<Self> {
+        let mut bytes = [0; Self::MAX_LENGTH];
+        bytes.get_mut(..token.len())?.copy_from_slice(token);
+        Some(Self {
+            length: u8::try_from(token.len()).ok()?,
+            bytes,
+        })
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length.into()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Token {
+    /// Lower-case hexadecimal digits, `a1b2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({self})")
+    }
+}
+
+/// Why a datagram is no message, and as much of its header as is needed to reject it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at byte {offset}")]
+pub struct ParseError {
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+    /// The type; `None` when there is no header of version 1.
+    pub message_type: Option<MessageType>,
+    /// The message id; `None` when there is no header of version 1.
+    pub message_id: Option<MessageId>,
+    /// Where it is wrong, in bytes from the start of the datagram.
+    pub offset: usize,
+}
+
+/// What is wrong with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseErrorKind {
+    /// Fewer than four bytes.
+    #[error("no header")]
+    TooShort,
+    /// The version is not 1.
+    #[error("unknown version")]
+    Version,
+    /// A token length from 9 to 15.
+    #[error("reserved token length")]
+    TokenLength,
+    /// The message ends inside its token.
+    #[error("truncated token")]
+    TokenTruncated,
+    /// A code of the reserved classes 1, 6 and 7.
+    #[error("reserved code class")]
+    CodeClass,
+    /// Code 0.00, but more than a header.
+    #[error("empty message with content")]
+    EmptyMessage,
+    /// An option delta or length nibble of 15.
+    #[error("reserved option header")]
+    OptionReserved,
+    /// The message ends inside an option.
+    #[error("truncated option")]
+    OptionTruncated,
+    /// An option number above 65535.
+    #[error("option number out of range")]
+    OptionNumber,
+    /// More options than [`Message::MAX_OPTIONS`], or longer ones than [`Message::MAX_OPTIONS_LENGTH`].
+    #[error("too many options")]
+    TooManyOptions,
+    /// A payload marker without payload.
+    #[error("payload marker without payload")]
+    EmptyPayload,
+}
+
+/// The fixed part of a message.
+#[derive(Clone, Copy)]
+struct Header {
+    version: u8,
+    message_type: MessageType,
+    token_length: u8,
+    code: Code,
+    message_id: MessageId,
+}
+
+impl Header {
+    const EMPTY: Self = Self {
+        version: VERSION,
+        message_type: MessageType::Reset,
+        token_length: 0,
+        code: Code::EMPTY,
+        message_id: MessageId(0),
+    };
+}
+
+/// Reads the first four bytes.
+fn header(datagram: &[u8]) -> Option<Header> {
+    let &[first, code, id_high, id_low] = datagram.first_chunk::<HEADER_LENGTH>()?;
+    Some(Header {
+        version: first >> 6,
+        message_type: MessageType::from_bits(first >> 4),
+        token_length: first & 0b1111,
+        code: Code(code),
+        message_id: MessageId(u16::from_be_bytes([id_high, id_low])),
+    })
+}
+
+/// Checks a whole datagram; where its payload starts, or what is wrong and where.
+fn payload_offset(datagram: &[u8]) -> Result<usize, (ParseErrorKind, usize)> {
+    let header = header(datagram).ok_or((ParseErrorKind::TooShort, datagram.len()))?;
+    if header.version != VERSION {
+        return Err((ParseErrorKind::Version, 0));
+    }
+    let token_length: usize = header.token_length.into();
+    if token_length > Token::MAX_LENGTH {
+        return Err((ParseErrorKind::TokenLength, 0));
+    }
+    if header.code.is_empty() && datagram.len() > HEADER_LENGTH {
+        return Err((ParseErrorKind::EmptyMessage, HEADER_LENGTH));
+    }
+    if !(header.code.is_empty() || header.code.is_request() || header.code.is_response()) {
+        return Err((ParseErrorKind::CodeClass, 1));
+    }
+    let options_at = HEADER_LENGTH.saturating_add(token_length);
+    if options_at > datagram.len() {
+        return Err((ParseErrorKind::TokenTruncated, datagram.len()));
+    }
+
+    let mut options = Options::new(datagram, options_at);
+    let mut count: usize = 0;
+    loop {
+        let at = options.offset();
+        if count > Message::MAX_OPTIONS
+            || at.saturating_sub(options_at) > Message::MAX_OPTIONS_LENGTH
+        {
+            return Err((ParseErrorKind::TooManyOptions, at));
+        }
+        match options.next() {
+            Ok(Some(_)) => count = count.saturating_add(1),
+            Ok(None) => break,
+            Err(kind) => return Err((kind, at)),
+        }
+    }
+    match options.rest {
+        [] => Ok(datagram.len()),
+        [_marker] => Err((ParseErrorKind::EmptyPayload, options.offset())),
+        _ => Ok(options.offset().saturating_add(1)),
+    }
+}
+
+/// Walks over options (RFC 7252 section 3.1).
+struct Options<'a> {
+    rest: &'a [u8],
+    number: u16,
+    /// The length of the whole datagram, to tell where `rest` starts.
+    length: usize,
+}
+
+impl<'a> Options<'a> {
+    fn new(datagram: &'a [u8], at: usize) -> Self {
+        Self {
+            rest: datagram.get(at..).unwrap_or_default(),
+            number: 0,
+            length: datagram.len(),
+        }
+    }
+
+    /// Where the walk stands, in bytes from the start of the datagram.
+    const fn offset(&self) -> usize {
+        self.length.saturating_sub(self.rest.len())
+    }
+
+    /// The next option; `None` before the payload marker and at the end, where `rest` then starts.
+    fn next(&mut self) -> Result<Option<(u16, &'a [u8])>, ParseErrorKind> {
+        let Some((&first, rest)) = self.rest.split_first() else {
+            return Ok(None);
+        };
+        if first == PAYLOAD_MARKER {
+            return Ok(None);
+        }
+        let (delta, rest) = extended(first >> 4, rest)?;
+        let (length, rest) = extended(first & 0b1111, rest)?;
+        let number = u16::try_from(delta.saturating_add(self.number.into()))
+            .map_err(|_| ParseErrorKind::OptionNumber)?;
+        let (value, rest) = usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length))
+            .ok_or(ParseErrorKind::OptionTruncated)?;
+        self.rest = rest;
+        self.number = number;
+        Ok(Some((number, value)))
+    }
+}
+
+/// The delta or length that a nibble and the bytes after it stand for, and what follows these.
+fn extended(nibble: u8, rest: &[u8]) -> Result<(u32, &[u8]), ParseErrorKind> {
+    match (nibble, rest) {
+        (0..=12, rest) => Ok((nibble.into(), rest)),
+        (13, [byte, rest @ ..]) => Ok((u32::from(*byte).saturating_add(13), rest)),
+        (14, [high, low, rest @ ..]) => {
+            let value = u16::from_be_bytes([*high, *low]);
+            Ok((u32::from(value).saturating_add(269), rest))
+        }
+        (13 | 14, _) => Err(ParseErrorKind::OptionTruncated),
+        _ => Err(ParseErrorKind::OptionReserved),
+    }
+}
+
+/// The only version of the protocol.
+pub(super) const VERSION: u8 = 1;
+/// The length of the fixed part in bytes.
+pub(super) const HEADER_LENGTH: usize = 4;
+/// The byte before a payload.
+const PAYLOAD_MARKER: u8 = 0xFF;
