@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
+pub use crate::lwm2m::attributes::NotificationAttributes;
 use crate::lwm2m::path::{ObjectVersion, Path};
 
 use super::session::PlatformId;
@@ -112,26 +113,6 @@ impl<'de> Deserialize<'de> for ObserveStrategy {
             }
         }
     }
-}
-
-/// Notification attributes of one path (OMA LwM2M Core, "Attributes"); those of class PROPERTIES are ignored here.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct NotificationAttributes {
-    /// Minimum period, seconds.
-    pub pmin: Option<u32>,
-    /// Maximum period, seconds.
-    pub pmax: Option<u32>,
-    /// Greater than.
-    pub gt: Option<f64>,
-    /// Less than.
-    pub lt: Option<f64>,
-    /// Step.
-    pub st: Option<f64>,
-    /// Minimum evaluation period, seconds.
-    pub epmin: Option<u32>,
-    /// Maximum evaluation period, seconds.
-    pub epmax: Option<u32>,
 }
 
 /// `clientLwM2mSettings`
