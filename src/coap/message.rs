@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{block::Block, code::Code, content_format::ContentFormat, option};
+use super::{block::Block, code::Code, content_format::ContentFormat, encode, option};
 
 /// One received message.
 #[derive(Clone, Debug)]
@@ -280,6 +280,12 @@ impl Token {
     }
 }
 
+impl From<[u8; Self::MAX_LENGTH]> for Token {
+    fn from(bytes: [u8; Self::MAX_LENGTH]) -> Self {
+        Self { length: 8, bytes }
+    }
+}
+
 impl fmt::Display for Token {
     /// Lower-case hexadecimal digits, `a1b2`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -307,6 +313,15 @@ pub struct ParseError {
     pub message_id: Option<MessageId>,
     /// Where it is wrong, in bytes from the start of the datagram.
     pub offset: usize,
+}
+
+impl ParseError {
+    /// The RST that rejects the message; only a confirmable one gets it, the others are dropped (section 4.2, 4.3).
+    pub fn reset(&self) -> Option<Bytes> {
+        let id = self.message_id?;
+        (self.message_type? == MessageType::Confirmable)
+            .then(|| encode::empty(MessageType::Reset, id))
+    }
 }
 
 /// What is wrong with a datagram.
