@@ -1,3 +1,4 @@
 //! (under construction)
 
 pub mod rpc;
+pub mod settings;

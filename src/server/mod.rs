@@ -1,1 +1,3 @@
-//! (under construction)
+//! Sockets, threads, directory, clock, shutdown, HTTP.
+
+pub mod settings;

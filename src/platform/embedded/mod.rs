@@ -1,1 +1,212 @@
 //! The platform core played from a folder of files.
+//!
+//! | in the folder | what |
+//! |---|---|
+//! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId` and `transportConfiguration` (power settings) |
+//! | `profiles/<name>.json` | a device profile as the platform exports it, or its bare `transportConfiguration` |
+//! | `models/*.xml` | object models (DDF); they take precedence over the built-in ones |
+//!
+//! Invariants: one thread owns all state; it takes what [`Embedded`] accepts from a bounded queue, in order, so replies
+//! come after `submit` has returned, and every accepted uplink is answered. A file that becomes invalid while running
+//! changes nothing but the log.
+
+mod device;
+mod event;
+mod folder;
+mod output;
+mod registry;
+mod settings;
+mod strangers;
+mod worker;
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Now, uplink::RpcBody};
+
+use output::Output;
+use worker::{Message, RpcCall, Worker};
+
+pub use event::{Event, EventKind};
+pub use folder::Problem;
+pub use settings::{EmbeddedSettings, OutputTarget, OutputTargetError};
+
+/// Reads both clocks.
+pub type Clock = fn() -> Now;
+
+/// The running embedded platform; dropping it stops it.
+#[derive(Debug)]
+pub struct Embedded {
+    messages: SyncSender<Message>,
+    events: broadcast::Sender<Arc<Event>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Reads the registry, opens the output and starts the thread. A folder that does not exist is an empty registry.
+    ///
+    /// # Errors
+    /// [`StartError`], with everything that is wrong in the registry.
+    pub fn start(
+        settings: EmbeddedSettings,
+        sink: Arc<dyn DownlinkSink>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let output = Output::open(&settings.output).map_err(|source| StartError::Output {
+            output: settings.output.clone(),
+            source,
+        })?;
+        let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
+        let events = worker.events().clone();
+        let (messages, queue) = sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("embedded".to_owned())
+            .spawn(move || worker.run(&queue))
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            messages,
+            events,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Sends a command to an endpoint and waits for the answer, at most for `timeout`. `params` is JSON text, `null`
+    /// for none. Needs a tokio runtime with time.
+    ///
+    /// # Errors
+    /// [`RpcError`]; an error that the device or the endpoint answers is a body.
+    pub fn rpc(
+        &self,
+        endpoint: &str,
+        method: &str,
+        params: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<RpcBody, RpcError>> + Send + use<> {
+        let (done, ended) = oneshot::channel();
+        let accepted = self.messages.try_send(Message::Rpc(RpcCall {
+            endpoint: endpoint.to_owned(),
+            method: method.to_owned(),
+            params: params.to_owned(),
+            timeout,
+            done,
+        }));
+        async move {
+            match accepted {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => return Err(RpcError::Busy),
+                Err(TrySendError::Disconnected(_)) => return Err(RpcError::Stopped),
+            }
+            match tokio::time::timeout(timeout, ended).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(RpcError::Stopped),
+                Err(_) => Err(RpcError::Timeout),
+            }
+        }
+    }
+
+    /// What happens from here on; a receiver that lags far behind loses the oldest events.
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
+    }
+
+    /// Handles what was accepted, writes it, ends the thread. Later submits are refused.
+    pub fn stop(&self) {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // Fails only when the thread has ended already.
+            self.messages.send(Message::Stop).ok();
+            if thread.join().is_err() {
+                tracing::error!(
+                    event = "embedded_panicked",
+                    "the embedded platform had panicked"
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Platform for Embedded {
+    fn submit(&self, uplink: Uplink, reply_to: &ReplyTo) -> Result<(), SubmitError> {
+        self.messages
+            .try_send(Message::Uplink(uplink, Arc::clone(reply_to)))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => SubmitError::Busy,
+                TrySendError::Disconnected(_) => SubmitError::Stopped,
+            })
+    }
+}
+
+/// Why the embedded platform could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The output cannot be opened.
+    #[error("embedded.output `{output}` cannot be opened")]
+    Output {
+        /// The output.
+        output: OutputTarget,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The registry is invalid.
+    #[error("the registry is invalid:\n{}", Lines(.0))]
+    Registry(Vec<Problem>),
+    /// The thread cannot be started.
+    #[error("the embedded platform's thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+struct Lines<'a>(&'a [Problem]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        self.0.iter().try_for_each(|problem| {
+            write!(f, "{separator}{problem}")?;
+            separator = "\n";
+            Ok(())
+        })
+    }
+}
+
+/// Why a command has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RpcError {
+    /// Too many commands or uplinks wait.
+    #[error("too much is waiting")]
+    Busy,
+    /// The embedded platform has stopped.
+    #[error("the embedded platform has stopped")]
+    Stopped,
+    /// The device did not answer in time.
+    #[error("the device did not answer in time")]
+    Timeout,
+    /// No such endpoint is registered.
+    #[error("no such endpoint is registered")]
+    UnknownEndpoint,
+}
+
+/// Messages that may wait for the thread.
+const QUEUE: usize = 8192;

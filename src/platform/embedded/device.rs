@@ -1,0 +1,239 @@
+//! One entry of `devices/*.json`: what it holds, what is wrong with it, by which id a device is asked for.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
+use sha3::{Digest, Sha3_256};
+use uuid::Uuid;
+
+use crate::platform::{
+    credentials::ClientCredentials, profile::PowerSettings, session::PlatformId,
+};
+
+/// A device of the registry.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct DeviceEntry {
+    /// Name, unique; the device's id follows from it.
+    pub device_name: String,
+    /// Tenant, a UUID; none = the system tenant.
+    #[serde(default)]
+    tenant_id: Option<String>,
+    /// Profile: the name of its file without `.json`.
+    pub profile: String,
+    /// Credentials as the platform stores them.
+    credentials: Credentials,
+    /// Power settings of the device as the platform stores them.
+    #[serde(default)]
+    pub transport_configuration: PowerSettings,
+}
+
+/// The credentials document; its `bootstrap` part and unknown members are ignored.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Credentials {
+    client: ClientCredentials,
+}
+
+impl DeviceEntry {
+    /// How the device must prove itself.
+    pub(super) const fn client(&self) -> &ClientCredentials {
+        &self.credentials.client
+    }
+
+    /// The tenant, the system tenant when none is given.
+    pub(super) fn tenant(&self) -> PlatformId {
+        self.tenant_id
+            .as_deref()
+            .and_then(|text| Uuid::parse_str(text).ok())
+            .map_or(PlatformId::NULL, PlatformId)
+    }
+
+    /// The id under which the core would store the credentials: endpoint name, PSK identity or the SHA3-256 of a
+    /// certificate's base64 text in hexadecimal.
+    ///
+    /// Source: `dao/.../device/DeviceCredentialsServiceImpl.java` of thingsboard.
+    pub(super) fn credentials_id(&self) -> String {
+        match self.client() {
+            ClientCredentials::Psk { identity, .. } => identity.clone(),
+            ClientCredentials::X509 {
+                cert: Some(cert), ..
+            } if !cert.trim().is_empty() => Sha3_256::digest(bare_base64(cert))
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            ClientCredentials::NoSec { endpoint }
+            | ClientCredentials::Rpk { endpoint, .. }
+            | ClientCredentials::X509 { endpoint, .. } => endpoint.clone(),
+        }
+    }
+
+    /// What is wrong with the values: JSON pointer below the entry, and text.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, pointer, message: &str| {
+            if !holds {
+                problems.push((pointer, message.to_owned()));
+            }
+        };
+        require(
+            !self.device_name.trim().is_empty(),
+            "/deviceName",
+            "the device name is blank",
+        );
+        require(
+            self.tenant_id
+                .as_deref()
+                .is_none_or(|text| Uuid::parse_str(text).is_ok()),
+            "/tenantId",
+            "the tenant id is not a UUID",
+        );
+        require(
+            !self.client().endpoint().trim().is_empty(),
+            "/credentials/client/endpoint",
+            "the endpoint is blank",
+        );
+        match self.client() {
+            ClientCredentials::NoSec { .. } => {}
+            ClientCredentials::Psk { identity, key, .. } => {
+                require(
+                    !identity.trim().is_empty() && identity != "NO_SEC",
+                    "/credentials/client/identity",
+                    "the PSK identity is blank or the reserved word NO_SEC",
+                );
+                require(
+                    key.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                    "/credentials/client/key",
+                    "the PSK key is not hexadecimal",
+                );
+                require(
+                    matches!(key.len(), 32 | 64 | 96 | 128),
+                    "/credentials/client/key",
+                    &format!(
+                        "the PSK key has {} characters; 32, 64, 96 or 128 hexadecimal digits are needed",
+                        key.len()
+                    ),
+                );
+            }
+            ClientCredentials::Rpk { key, .. } => require(
+                is_ec_der(key),
+                "/credentials/client/key",
+                "the raw public key is not the base64 of a DER SubjectPublicKeyInfo with an EC key",
+            ),
+            ClientCredentials::X509 { cert, .. } => require(
+                cert.as_deref()
+                    .is_none_or(|cert| cert.trim().is_empty() || is_ec_der(cert)),
+                "/credentials/client/cert",
+                "the certificate is not the base64 of a DER X.509 certificate with an EC key",
+            ),
+        }
+        problems
+    }
+}
+
+/// Base64 text without PEM markers and line breaks, as the platform stores it.
+fn bare_base64(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.starts_with("-----"))
+        .flat_map(str::split_whitespace)
+        .collect()
+}
+
+/// Whether this is the base64 of a DER SEQUENCE that names the EC public key algorithm (RFC 5480 section 2.1.1).
+fn is_ec_der(text: &str) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    const ID_EC_PUBLIC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    BASE64.decode(bare_base64(text)).is_ok_and(|der| {
+        der.first() == Some(&SEQUENCE)
+            && der
+                .windows(ID_EC_PUBLIC_KEY.len())
+                .any(|window| window == ID_EC_PUBLIC_KEY)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(client: &str) -> DeviceEntry {
+        serde_json::from_str(&format!(
+            r#"{{"deviceName":"d","profile":"p","credentials":{{"client":{client},"bootstrap":{{}}}}}}"#
+        ))
+        .unwrap()
+    }
+
+    fn pointers(client: &str) -> Vec<&'static str> {
+        entry(client)
+            .problems()
+            .into_iter()
+            .map(|(pointer, _)| pointer)
+            .collect()
+    }
+
+    /// security.md 13: "SPKI of that key".
+    const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElJfS0HPBCWSHkUcHrjEb4AL4np12uU6i1UQ6uSSNmZTD6cAEdEKNazqmQUKH8yZuvXOKLNECS2NUjipUneUN7g==";
+
+    #[test]
+    fn s14_psk_keys_have_32_64_96_or_128_hex_digits() {
+        let psk = |key: &str| {
+            format!(
+                r#"{{"securityConfigClientMode":"PSK","endpoint":"e","identity":"i","key":"{key}"}}"#
+            )
+        };
+        for length in [32, 64, 96, 128] {
+            assert!(pointers(&psk(&"aB".repeat(length / 2))).is_empty());
+        }
+        let wrong = entry(&psk(&"0".repeat(36))).problems();
+        assert_eq!(wrong[0].0, "/credentials/client/key");
+        assert!(wrong[0].1.contains("32, 64, 96 or 128"), "{}", wrong[0].1);
+        assert_eq!(
+            pointers(&psk("-0000000000000000000000000000000")),
+            ["/credentials/client/key"]
+        );
+    }
+
+    #[test]
+    fn s15_raw_public_keys_are_base64_not_hex() {
+        let rpk = |key: &str| {
+            format!(r#"{{"securityConfigClientMode":"RPK","endpoint":"e","key":"{key}"}}"#)
+        };
+        assert!(pointers(&rpk(SPKI)).is_empty());
+        let hex = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+        assert_eq!(pointers(&rpk(hex)), ["/credentials/client/key"]);
+    }
+
+    #[test]
+    fn blank_names_and_the_reserved_identity_are_refused() {
+        let psk = format!(
+            r#"{{"securityConfigClientMode":"PSK","endpoint":" ","identity":"NO_SEC","key":"{}"}}"#,
+            "00".repeat(16)
+        );
+        assert_eq!(
+            pointers(&psk),
+            [
+                "/credentials/client/endpoint",
+                "/credentials/client/identity"
+            ]
+        );
+    }
+
+    #[test]
+    fn credentials_ids_follow_the_mode() {
+        let id = |client: &str| entry(client).credentials_id();
+        assert_eq!(
+            id(r#"{"securityConfigClientMode":"NO_SEC","endpoint":"e"}"#),
+            "e"
+        );
+        assert_eq!(
+            id(r#"{"securityConfigClientMode":"PSK","endpoint":"e","identity":"i","key":""}"#),
+            "i"
+        );
+        assert_eq!(
+            id(r#"{"securityConfigClientMode":"X509","endpoint":"e","cert":""}"#),
+            "e"
+        );
+        // security.md 13: SHA3-256 of the text `abc`.
+        assert_eq!(
+            id(r#"{"securityConfigClientMode":"X509","endpoint":"e","cert":"ab\nc"}"#),
+            "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"
+        );
+    }
+}

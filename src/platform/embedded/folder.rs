@@ -1,0 +1,355 @@
+//! The registry folder: reads the files that changed, keeps the last good content of each.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{lwm2m::model::ObjectModel, platform::profile::TransportConfiguration};
+
+use super::device::DeviceEntry;
+
+/// The folder and what was last read from it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    files: BTreeMap<PathBuf, File>,
+    /// Why the folder could not be listed the last time.
+    unreadable: Option<Problem>,
+}
+
+#[derive(Debug)]
+struct File {
+    stamp: Stamp,
+    /// The last content that could be read; none if there never was any.
+    content: Option<Content>,
+}
+
+/// What tells a changed file: modification time and length.
+type Stamp = (SystemTime, u64);
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// `devices/*.json`
+    Devices {
+        /// The entries.
+        entries: Vec<DeviceEntry>,
+        /// Whether the file is a list (else it is one entry).
+        listed: bool,
+    },
+    /// `models/*.xml`
+    Models(Vec<Arc<ObjectModel>>),
+    /// `profiles/*.json`
+    Profile(Box<TransportConfiguration>),
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    file: PathBuf,
+    place: Place,
+    message: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    File,
+    Position { line: usize, column: usize },
+    Pointer(String),
+}
+
+impl Folder {
+    /// A folder of which nothing has been read.
+    pub(super) const fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            files: BTreeMap::new(),
+            unreadable: None,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What was read, by path.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&Path, &Content)> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| Some((path.as_path(), file.content.as_ref()?)))
+    }
+
+    /// The devices with their file and the JSON pointer of their entry.
+    pub(super) fn devices(&self) -> impl Iterator<Item = (&Path, String, &DeviceEntry)> {
+        self.contents().flat_map(|(file, content)| {
+            let (entries, listed) = match content {
+                Content::Devices { entries, listed } => (entries.as_slice(), *listed),
+                Content::Models(_) | Content::Profile(_) => (&[][..], false),
+            };
+            entries.iter().enumerate().map(move |(index, entry)| {
+                let pointer = if listed {
+                    format!("/{index}")
+                } else {
+                    String::new()
+                };
+                (file, pointer, entry)
+            })
+        })
+    }
+
+    /// Reads new and changed files, forgets removed ones. Returns whether any content differs from before; what cannot
+    /// be read goes to `problems` once, and the former content stays.
+    pub(super) fn refresh(&mut self, problems: &mut Vec<Problem>) -> bool {
+        let found = match self.scan() {
+            Ok(found) => found,
+            Err(problem) => {
+                if self.unreadable.as_ref() != Some(&problem) {
+                    problems.push(problem.clone());
+                }
+                self.unreadable = Some(problem);
+                return false;
+            }
+        };
+        self.unreadable = None;
+        let before = self.files.len();
+        self.files.retain(|path, _| found.contains_key(path));
+        let mut changed = self.files.len() != before;
+        for (path, (kind, stamp)) in found {
+            let former = self.files.remove(&path);
+            if former.as_ref().is_some_and(|file| file.stamp == stamp) {
+                self.files.extend(former.map(|file| (path, file)));
+                continue;
+            }
+            let content = match kind.read(&path) {
+                Ok(content) => {
+                    changed = true;
+                    Some(content)
+                }
+                Err(problem) => {
+                    problems.push(problem);
+                    former.and_then(|file| file.content)
+                }
+            };
+            self.files.insert(path, File { stamp, content });
+        }
+        changed
+    }
+
+    /// The files that there are. A folder that vanishes as a whole is an error, not the deletion of all devices.
+    fn scan(&self) -> Result<BTreeMap<PathBuf, (Kind, Stamp)>, Problem> {
+        let mut found = BTreeMap::new();
+        if !self.files.is_empty() {
+            fs::metadata(&self.root)
+                .map_err(|error| Problem::of_file(&self.root, error.to_string()))?;
+        }
+        for kind in [Kind::Devices, Kind::Models, Kind::Profile] {
+            let folder = self.root.join(kind.folder());
+            match scan_folder(&folder, kind, &mut found) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Problem::of_file(&folder, error.to_string()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn scan_folder(
+    folder: &Path,
+    kind: Kind,
+    found: &mut BTreeMap<PathBuf, (Kind, Stamp)>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ext| ext != kind.extension()) {
+            continue;
+        }
+        // Not the entry's own metadata: links (as in a mounted ConfigMap) count by their target.
+        match fs::metadata(&path) {
+            Ok(metadata) => {
+                found.insert(path, (kind, (metadata.modified()?, metadata.len())));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Devices,
+    Models,
+    Profile,
+}
+
+impl Kind {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Devices => "devices",
+            Self::Models => "models",
+            Self::Profile => "profiles",
+        }
+    }
+
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Devices | Self::Profile => "json",
+            Self::Models => "xml",
+        }
+    }
+
+    /// Larger files are refused unread.
+    const fn max_bytes(self) -> u64 {
+        match self {
+            Self::Devices => 256 << 20,
+            Self::Models | Self::Profile => 1 << 20,
+        }
+    }
+
+    fn read(self, path: &Path) -> Result<Content, Problem> {
+        let text = self.text(path)?;
+        match self {
+            Self::Devices if text.trim_start().starts_with('[') => Ok(Content::Devices {
+                entries: json(path, &text)?,
+                listed: true,
+            }),
+            Self::Devices => Ok(Content::Devices {
+                entries: vec![json(path, &text)?],
+                listed: false,
+            }),
+            Self::Models => Ok(Content::Models(Vec::new())),
+            Self::Profile => profile(path, &text),
+        }
+    }
+
+    fn text(self, path: &Path) -> Result<String, Problem> {
+        let problem = |error: io::Error| Problem::of_file(path, error.to_string());
+        let max = self.max_bytes();
+        let mut text = String::new();
+        let read = fs::File::open(path)
+            .and_then(|file| file.take(max + 1).read_to_string(&mut text))
+            .map_err(problem)?;
+        if u64::try_from(read).is_ok_and(|read| read <= max) {
+            Ok(text)
+        } else {
+            Err(Problem::of_file(path, format!("larger than {max} bytes")))
+        }
+    }
+}
+
+/// Reads a platform profile as exported, or its bare `transportConfiguration`.
+fn profile(path: &Path, text: &str) -> Result<Content, Problem> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        profile_data: Option<ProfileData<Typed>>,
+    }
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ProfileData<T> {
+        transport_configuration: T,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Exported {
+        profile_data: ProfileData<TransportConfiguration>,
+    }
+
+    let shape: Shape = json(path, text)?;
+    let (kind, pointer) = match &shape.profile_data {
+        Some(data) => (
+            &data.transport_configuration.kind,
+            "/profileData/transportConfiguration/type",
+        ),
+        // An exported profile has a type as well, "DEFAULT"; only with profileData it is one.
+        None => (&shape.kind, "/type"),
+    };
+    if kind.as_deref() != Some("LWM2M") {
+        return Err(Problem::at_pointer(
+            path,
+            pointer.to_owned(),
+            "the type is not \"LWM2M\"".to_owned(),
+        ));
+    }
+    let transport = match shape.profile_data {
+        Some(_) => {
+            json::<Exported>(path, text)?
+                .profile_data
+                .transport_configuration
+        }
+        None => json(path, text)?,
+    };
+    Ok(Content::Profile(Box::new(transport)))
+}
+
+fn json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Problem> {
+    serde_json::from_str(text).map_err(|error| Problem {
+        file: path.to_owned(),
+        place: Place::Position {
+            line: error.line(),
+            column: error.column(),
+        },
+        message: bare_message(&error),
+    })
+}
+
+/// The error without serde_json's own " at line .. column ..".
+fn bare_message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((message, _)) => message.to_owned(),
+        None => text,
+    }
+}
+
+impl Problem {
+    pub(super) fn of_file(file: &Path, message: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            place: Place::File,
+            message,
+        }
+    }
+
+    pub(super) fn at_pointer(file: &Path, pointer: String, message: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            place: Place::Pointer(pointer),
+            message,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// `file:line:column: message`, `file: /json/pointer: message` or `file: message`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            place,
+            message,
+        } = self;
+        let file = file.display();
+        match place {
+            Place::File => write!(f, "{file}: {message}"),
+            Place::Position { line, column } => write!(f, "{file}:{line}:{column}: {message}"),
+            Place::Pointer(pointer) => write!(f, "{file}: {pointer}: {message}"),
+        }
+    }
+}

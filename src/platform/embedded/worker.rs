@@ -1,0 +1,401 @@
+//! The thread of the embedded platform: the one place that holds registry, sessions and open RPC.
+
+use std::{
+    collections::HashMap,
+    io, iter,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{broadcast, oneshot};
+use uuid::Uuid;
+
+use crate::platform::{
+    Answer, Downlink, DownlinkSink, Outcome, PlatformId, Question, QuestionError, Reply, ReplyTo,
+    RpcRequest, SessionId, SessionInfo, Undeliverable, Uplink, UplinkId,
+    time::Now,
+    uplink::{RpcBody, RpcId, RpcStatus},
+};
+
+use super::{
+    Clock, RpcError,
+    event::{Event, EventKind},
+    folder::{Folder, Problem},
+    output::Output,
+    registry::Registry,
+    settings::EmbeddedSettings,
+    strangers::Strangers,
+};
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A command from outside.
+    Rpc(RpcCall),
+    /// To end, once what was accepted before is done.
+    Stop,
+    /// An accepted uplink.
+    Uplink(Uplink, ReplyTo),
+}
+
+/// A command from outside.
+#[derive(Debug)]
+pub(super) struct RpcCall {
+    pub endpoint: String,
+    pub method: String,
+    pub params: String,
+    pub timeout: Duration,
+    pub done: RpcDone,
+}
+
+/// Where the end of a command is awaited.
+type RpcDone = oneshot::Sender<Result<RpcBody, RpcError>>;
+
+/// State of the thread.
+pub(super) struct Worker {
+    clock: Clock,
+    sink: Arc<dyn DownlinkSink>,
+    settings: EmbeddedSettings,
+    folder: Folder,
+    registry: Registry,
+    output: Output,
+    events: broadcast::Sender<Arc<Event>>,
+    sessions: Sessions,
+    rpcs: HashMap<Uuid, RpcDone>,
+    last_request: i32,
+    strangers: Strangers,
+    /// Uplinks that are answered once the output is flushed.
+    unflushed: Vec<(UplinkId, ReplyTo)>,
+    output_fails: bool,
+}
+
+impl Worker {
+    /// Reads the folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    pub(super) fn new(
+        settings: EmbeddedSettings,
+        output: Output,
+        sink: Arc<dyn DownlinkSink>,
+        clock: Clock,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut folder = Folder::new(settings.registry_dir.clone());
+        let mut problems = Vec::new();
+        folder.refresh(&mut problems);
+        let registry = Registry::build(&folder, &settings).unwrap_or_else(|more| {
+            problems.extend(more);
+            Registry::default()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let (devices, profiles, models) = registry.counts();
+        tracing::info!(
+            event = "registry_loaded",
+            devices,
+            profiles,
+            models,
+            "registry read from {}",
+            settings.registry_dir.display()
+        );
+        Ok(Self {
+            clock,
+            sink,
+            settings,
+            folder,
+            registry,
+            output,
+            events: broadcast::Sender::new(EVENTS),
+            sessions: Sessions::default(),
+            rpcs: HashMap::new(),
+            last_request: 0,
+            strangers: Strangers::default(),
+            unflushed: Vec::new(),
+            output_fails: false,
+        })
+    }
+
+    /// Where events are published.
+    pub(super) const fn events(&self) -> &broadcast::Sender<Arc<Event>> {
+        &self.events
+    }
+
+    /// Works until [`Message::Stop`].
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        let mut next_poll = (self.clock)().mono + POLL_PERIOD;
+        loop {
+            let now = (self.clock)();
+            if now.mono >= next_poll {
+                self.poll();
+                next_poll = now.mono + POLL_PERIOD;
+            }
+            match messages.recv_timeout(next_poll.saturating_duration_since(now.mono)) {
+                Ok(first) => {
+                    let now = (self.clock)();
+                    let mut stop = false;
+                    // One write of the output serves a whole batch.
+                    for message in iter::once(first).chain(messages.try_iter()).take(BATCH) {
+                        stop |= self.handle(now, message);
+                    }
+                    if stop {
+                        for message in messages.try_iter() {
+                            self.handle(now, message);
+                        }
+                    }
+                    self.flush();
+                    if stop {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Returns whether to stop.
+    fn handle(&mut self, now: Now, message: Message) -> bool {
+        match message {
+            Message::Rpc(call) => self.call(now, call),
+            Message::Stop => return true,
+            Message::Uplink(uplink, reply_to) => self.uplink(now, uplink, &reply_to),
+        }
+        false
+    }
+
+    fn uplink(&mut self, now: Now, uplink: Uplink, reply_to: &ReplyTo) {
+        let (session, done) = match &uplink {
+            Uplink::Question { id, question } => {
+                let (id, result) = (*id, self.answer(now, question));
+                return reply_to.reply(Reply::Answer { id, result });
+            }
+            Uplink::SessionOpened { session } => {
+                let endpoint = self.registry.endpoint(&session.device);
+                self.sessions.open(endpoint, session);
+                (session, None)
+            }
+            Uplink::SessionClosed { session } => {
+                self.sessions.close(session);
+                (session, None)
+            }
+            Uplink::Telemetry { id, session, .. } | Uplink::Attributes { id, session, .. } => {
+                (session, *id)
+            }
+            Uplink::RpcReply { session, rpc, body } => {
+                self.finish(rpc.uuid, Ok(body.clone()));
+                (session, None)
+            }
+            Uplink::RpcStatus {
+                session,
+                rpc,
+                status,
+            } => {
+                if *status == RpcStatus::Timeout {
+                    self.finish(rpc.uuid, Err(RpcError::Timeout));
+                }
+                (session, None)
+            }
+            Uplink::AttributesWanted { session, .. } => {
+                // There are no shared attributes here; the asker learns that there is nothing to wait for.
+                let none = Downlink::Attributes {
+                    updated: Vec::new(),
+                    requested: true,
+                };
+                self.sink.deliver(session.id, none).ok();
+                (session, None)
+            }
+            Uplink::Activity { session, .. } | Uplink::PendingRpcWanted { session } => {
+                (session, None)
+            }
+        };
+        self.unflushed
+            .extend(done.map(|id| (id, Arc::clone(reply_to))));
+        let watched = self.events.receiver_count() > 0;
+        if watched || !self.output.discards() {
+            let endpoint = self.registry.endpoint(&session.device).to_owned();
+            for event in Event::of(uplink, &endpoint, now.wall) {
+                if let EventKind::Attributes(_) | EventKind::Telemetry(_) = event.kind {
+                    self.output.write(&event);
+                }
+                if watched {
+                    // The last receiver may have gone meanwhile.
+                    self.events.send(Arc::new(event)).ok();
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, now: Now, question: &Question) -> Result<Answer, QuestionError> {
+        match question {
+            Question::Credentials { id } => match self.registry.admission(id) {
+                Some(admission) => Ok(Answer::Credentials(admission)),
+                None => {
+                    let profile = self.registry.any_profile(&self.settings.default_profile);
+                    self.strangers.refused(now.mono, id, profile);
+                    Err(QuestionError::NotFound)
+                }
+            },
+            Question::Models { keys, .. } => Ok(Answer::Models(
+                keys.iter()
+                    .filter_map(|&key| self.registry.model(key))
+                    .cloned()
+                    .collect(),
+            )),
+        }
+    }
+
+    fn call(&mut self, now: Now, call: RpcCall) {
+        let Some(session) = self.sessions.of_endpoint(&call.endpoint) else {
+            return end(call.done, Err(RpcError::UnknownEndpoint));
+        };
+        if self.rpcs.len() >= MAX_OPEN_RPC {
+            self.forget_abandoned();
+            if self.rpcs.len() >= MAX_OPEN_RPC {
+                return end(call.done, Err(RpcError::Busy));
+            }
+        }
+        self.last_request = self.last_request.wrapping_add(1);
+        let id = RpcId {
+            request: self.last_request,
+            uuid: Uuid::new_v4(),
+        };
+        self.rpcs.insert(id.uuid, call.done);
+        let request = RpcRequest {
+            id,
+            method: call.method,
+            params: call.params,
+            expires: now.wall.plus(call.timeout),
+            oneway: false,
+            persisted: false,
+        };
+        match self.sink.deliver(session, Downlink::Rpc(request)) {
+            Ok(()) => {}
+            Err(Undeliverable::UnknownSession(_)) => {
+                self.finish(id.uuid, Err(RpcError::UnknownEndpoint));
+            }
+            Err(Undeliverable::Full(_)) => self.finish(id.uuid, Err(RpcError::Busy)),
+        }
+    }
+
+    fn finish(&mut self, rpc: Uuid, result: Result<RpcBody, RpcError>) {
+        if let Some(done) = self.rpcs.remove(&rpc) {
+            end(done, result);
+        }
+    }
+
+    fn forget_abandoned(&mut self) {
+        self.rpcs.retain(|_, done| !done.is_closed());
+    }
+
+    fn flush(&mut self) {
+        let outcome = match self.output.flush() {
+            Ok(()) => {
+                self.output_fails = false;
+                Outcome::Durable
+            }
+            Err(error) => {
+                self.output_failed(&error);
+                Outcome::Unavailable
+            }
+        };
+        for (id, reply_to) in self.unflushed.drain(..) {
+            reply_to.reply(Reply::Done { id, outcome });
+        }
+    }
+
+    /// Logs the first of a row of failures.
+    fn output_failed(&mut self, error: &io::Error) {
+        if !self.output_fails {
+            tracing::error!(
+                event = "output_failed",
+                %error,
+                "{} cannot be written; readings stay unacknowledged",
+                self.settings.output
+            );
+        }
+        self.output_fails = true;
+    }
+
+    /// Takes over what changed in the folder.
+    fn poll(&mut self) {
+        self.forget_abandoned();
+        let mut problems = Vec::new();
+        let changed = self.folder.refresh(&mut problems);
+        log_problems(&problems);
+        if !changed {
+            return;
+        }
+        match Registry::build(&self.folder, &self.settings) {
+            Ok(registry) => {
+                let changes = registry.changes_since(&self.registry);
+                self.registry = registry;
+                tracing::info!(
+                    event = "registry_reloaded",
+                    changes = changes.len(),
+                    "registry read again"
+                );
+                for (scope, change) in changes {
+                    self.sink.broadcast(scope, &change);
+                }
+            }
+            Err(problems) => log_problems(&problems),
+        }
+    }
+}
+
+/// Which session each registered endpoint has.
+#[derive(Debug, Default)]
+struct Sessions {
+    by_endpoint: HashMap<String, SessionId>,
+    by_device: HashMap<PlatformId, (String, SessionId)>,
+}
+
+impl Sessions {
+    fn open(&mut self, endpoint: &str, session: &SessionInfo) {
+        self.by_endpoint.insert(endpoint.to_owned(), session.id);
+        self.by_device
+            .insert(session.device.device, (endpoint.to_owned(), session.id));
+    }
+
+    /// Ends a session, unless a newer one has taken its place.
+    fn close(&mut self, session: &SessionInfo) {
+        let device = session.device.device;
+        if let Some((endpoint, id)) = self.by_device.get(&device)
+            && *id == session.id
+        {
+            self.by_endpoint.remove(endpoint);
+            self.by_device.remove(&device);
+        }
+    }
+
+    fn of_endpoint(&self, endpoint: &str) -> Option<SessionId> {
+        self.by_endpoint.get(endpoint).copied()
+    }
+}
+
+/// A caller that has gone needs no answer.
+fn end(done: RpcDone, result: Result<RpcBody, RpcError>) {
+    done.send(result).ok();
+}
+
+fn log_problems(problems: &[Problem]) {
+    for problem in problems {
+        tracing::error!(
+            event = "registry_invalid",
+            "{problem}; the former content stays"
+        );
+    }
+}
+
+/// How often the folder is looked at.
+pub(super) const POLL_PERIOD: Duration = Duration::from_secs(2);
+/// Messages that are handled between two looks at the clock and writes of the output.
+const BATCH: usize = 256;
+/// Commands that may be open at a time.
+const MAX_OPEN_RPC: usize = 10_000;
+/// Events that a slow receiver may lag behind.
+const EVENTS: usize = 1024;

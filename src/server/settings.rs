@@ -1,0 +1,193 @@
+//! Settings of the server.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    thread,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// `runtime`: threads and socket buffers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// Threads that serve devices, each with its own socket per port; 0 = as many as the CPUs this process may use.
+    pub workers: usize,
+    /// Receive buffer asked of the kernel for each device socket.
+    pub udp_recv_buffer_bytes: usize,
+}
+
+impl RuntimeSettings {
+    /// How many worker threads to start, at least one.
+    pub fn worker_count(&self) -> usize {
+        if self.workers > 0 {
+            return self.workers;
+        }
+        thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    }
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            udp_recv_buffer_bytes: 4 << 20,
+        }
+    }
+}
+
+/// `lwm2m`: the LwM2M and bootstrap servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lwm2mSettings {
+    /// The LwM2M server.
+    pub server: ServerSettings,
+    /// The bootstrap server.
+    pub bootstrap: BootstrapSettings,
+    /// How long a request to a device may take, and how long an internal wait, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Lwm2mSettings {
+    /// `timeout_ms`
+    pub const fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+impl Default for Lwm2mSettings {
+    fn default() -> Self {
+        Self {
+            server: ServerSettings::default(),
+            bootstrap: BootstrapSettings::default(),
+            timeout_ms: 120_000,
+        }
+    }
+}
+
+/// `lwm2m.server`: where devices reach the LwM2M server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Short server id.
+    pub id: u16,
+    /// Address of the plain CoAP port.
+    pub bind: IpAddr,
+    /// Plain CoAP port; 0 = any free one.
+    pub port: u16,
+    /// Address of the DTLS port. Not served in this release.
+    pub secure_bind: IpAddr,
+    /// DTLS port. Not served in this release.
+    pub secure_port: u16,
+}
+
+impl ServerSettings {
+    /// Where plain CoAP is served.
+    pub const fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind, self.port)
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            id: 123,
+            bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 5685,
+            secure_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            secure_port: 5686,
+        }
+    }
+}
+
+/// `lwm2m.bootstrap`: where devices reach the bootstrap server. Not served in this release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BootstrapSettings {
+    /// Whether to run the bootstrap server. Without effect in this release.
+    pub enabled: bool,
+    /// Short server id of the bootstrap account. Without effect in this release.
+    pub id: u16,
+    /// Address of the plain CoAP port. Not served in this release.
+    pub bind: IpAddr,
+    /// Plain CoAP port. Not served in this release.
+    pub port: u16,
+    /// Address of the DTLS port. Not served in this release.
+    pub secure_bind: IpAddr,
+    /// DTLS port. Not served in this release.
+    pub secure_port: u16,
+}
+
+impl Default for BootstrapSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            id: 111,
+            bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 5687,
+            secure_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            secure_port: 5688,
+        }
+    }
+}
+
+/// `limits`: what one process takes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Registered endpoints; 0 = no limit.
+    pub max_endpoints: usize,
+    /// Registers a second; what exceeds it is answered 5.03 with Max-Age.
+    pub registrations_per_s: u32,
+    /// Datagrams a second from one address; 0 = no limit.
+    pub datagrams_per_s_per_ip: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            max_endpoints: 0,
+            registrations_per_s: 2000,
+            datagrams_per_s_per_ip: 0,
+        }
+    }
+}
+
+/// `shutdown`: how long each part of a stop may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// Seconds between "not ready" and the first refusal, for load balancers to notice; embedded mode does not wait.
+    pub drain_delay_s: u64,
+    /// Seconds for open exchanges with devices to finish.
+    pub inflight_timeout_s: u64,
+    /// Seconds for the platform side to take what is pending.
+    pub flush_timeout_s: u64,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self {
+            drain_delay_s: 5,
+            inflight_timeout_s: 10,
+            flush_timeout_s: 15,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_workers_means_one_per_usable_cpu() {
+        assert!(RuntimeSettings::default().worker_count() >= 1);
+        let three = RuntimeSettings {
+            workers: 3,
+            ..RuntimeSettings::default()
+        };
+        assert_eq!(three.worker_count(), 3);
+    }
+}
