@@ -3,5 +3,6 @@
 #[path = "../support/peers/mod.rs"]
 mod peers;
 
+mod clients;
 #[cfg(feature = "kafka")]
 mod kafka;

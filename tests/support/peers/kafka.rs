@@ -372,6 +372,7 @@ const RECIPE: Recipe<'static> = Recipe {
     folder: "kafka-4.4.0",
     to_run: &[JAVA],
     to_make: &[MAVEN],
+    fetches: true,
 };
 /// 16 bytes in base64 without padding, as the storage tool wants them.
 const CLUSTER_ID: &str = "bGlnaHRzaGlwLXRlc3RzMA";

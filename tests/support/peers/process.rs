@@ -15,6 +15,9 @@ pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     output: Arc<Output>,
+    /// How many lines of the output `expect` has looked at, and those of them nobody has taken.
+    seen: usize,
+    untaken: Vec<String>,
     watchdog: Child,
 }
 
@@ -47,6 +50,8 @@ impl Process {
             child,
             stdin,
             output,
+            seen: 0,
+            untaken: Vec::new(),
             watchdog,
         }
     }
@@ -63,27 +68,25 @@ impl Process {
         }
     }
 
-    /// Waits until a line numbered `from` or later satisfies `predicate`; returns its number and text.
+    /// Waits for a line that satisfies `predicate` and takes it: the same line is not found again. Lines that were
+    /// passed over stay, so events may be expected in another order than they came.
     ///
     /// # Panics
     /// When `timeout` passes or the program ends first; the message holds everything printed.
-    pub(crate) fn wait_for_line(
+    pub(crate) fn expect(
         &mut self,
-        from: usize,
         timeout: Duration,
         mut predicate: impl FnMut(&str) -> bool,
-    ) -> (usize, String) {
+    ) -> String {
+        if let Some(found) = self.untaken.iter().position(|line| predicate(line)) {
+            return self.untaken.remove(found);
+        }
         let deadline = Instant::now() + timeout;
-        let mut next = from;
         loop {
             let ended = !self.is_running();
             let lines = self
                 .output
-                .wait_beyond(next, deadline.min(Instant::now() + POLL));
-            if let Some(found) = lines.iter().position(|line| predicate(line)) {
-                return (next + found, lines[found].clone());
-            }
-            next += lines.len();
+                .wait_beyond(self.seen, deadline.min(Instant::now() + POLL));
             if lines.is_empty() && (ended || Instant::now() >= deadline) {
                 let why = if ended {
                     "ended before"
@@ -95,6 +98,13 @@ impl Process {
                     self.name,
                     self.transcript()
                 );
+            }
+            for line in lines {
+                self.seen += 1;
+                if predicate(&line) {
+                    return line;
+                }
+                self.untaken.push(line);
             }
         }
     }
