@@ -7,6 +7,6 @@ pub mod format;
 pub mod model;
 pub mod node;
 pub mod path;
-
+pub mod registration;
 pub mod value;
 pub mod version;
