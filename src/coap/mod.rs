@@ -6,6 +6,7 @@
 //! | [`message`], [`encode`] | messages received, read in place; messages to be sent |
 //! | [`exchange`] | requests and responses in both roles: the state machine of one device |
 //! | `retransmission`, `deduplication`, `observe` | its parts: CON back-off; message ids seen; order of notifications |
+//! | [`link_format`] | RFC 6690: lists of links, generic |
 //! | [`parameters`], [`random`] | transmission parameters; the seeded generator of ids, tokens and jitter |
 
 // Tests compute with times as they please.
@@ -20,6 +21,7 @@ pub mod content_format;
 mod deduplication;
 pub mod encode;
 pub mod exchange;
+pub mod link_format;
 pub mod message;
 mod observe;
 pub mod option;
