@@ -128,6 +128,10 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                     self.transmit(peer, datagram);
                 }
                 Due::GivenUp(Purpose::Response) => count(&mut self.stats.timeouts),
+                Due::GivenUp(Purpose::Notification(token)) => {
+                    self.stats.timeouts += 1;
+                    self.events.push_back(Event::NotificationFailed { token });
+                }
                 Due::GivenUp(Purpose::Request(token)) => self.fail(token, Failure::Timeout),
             }
         }
@@ -249,6 +253,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// or is gone.
     pub fn cancel_all(&mut self) {
         self.observations.clear();
+        self.cancel_requests();
+    }
+
+    /// Fails every open request with [`Failure::Cancelled`]; observations stay.
+    pub fn cancel_requests(&mut self) {
         while let Some(token) = self.requests.first().map(|request| request.token) {
             self.fail(token, Failure::Cancelled);
         }
@@ -309,6 +318,32 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         }
     }
 
+    /// Notifies the peer on the observation it named by `token` (RFC 7641 section 4.5); the owner keeps observers and
+    /// their sequence numbers. A confirmable one is followed by [`Event::NotificationAcknowledged`] or
+    /// [`Event::NotificationFailed`].
+    pub fn notify(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        notification: &Response,
+        confirmable: bool,
+    ) {
+        let message_id = self.fresh_message_id();
+        let message_type = if confirmable {
+            MessageType::Confirmable
+        } else {
+            MessageType::NonConfirmable
+        };
+        let datagram = encode::response(notification, message_type, message_id, token);
+        if confirmable {
+            let purpose = Purpose::Notification(token);
+            self.send_confirmable(now, peer, message_id, purpose, datagram);
+        } else {
+            self.transmit(peer, datagram);
+        }
+    }
+
     /// Never answers this request or notification: no acknowledgement, and duplicates stay silent while the ring
     /// remembers it.
     pub fn ignore(&mut self, incoming: IncomingId) {
@@ -363,6 +398,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             Some(Purpose::Response) if message.code().is_empty() => {
                 self.retransmissions.stop(message_id)
             }
+            Some(Purpose::Notification(token)) if message.code().is_empty() => {
+                self.retransmissions.stop(message_id);
+                self.events
+                    .push_back(Event::NotificationAcknowledged { token });
+            }
             Some(_) | None => count(&mut self.stats.unmatched),
         }
     }
@@ -374,6 +414,10 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             Some(_) | None if !message.code().is_empty() => count(&mut self.stats.format_errors),
             Some(Purpose::Request(token)) => self.fail(token, Failure::Reset),
             Some(Purpose::Response) => self.retransmissions.stop(message_id),
+            Some(Purpose::Notification(token)) => {
+                self.retransmissions.stop(message_id);
+                self.events.push_back(Event::NotificationFailed { token });
+            }
             None => count(&mut self.stats.unmatched),
         }
     }
@@ -718,6 +762,17 @@ pub enum Event<P> {
         /// Why.
         failure: Failure,
     },
+    /// A confirmable notification of ours was acknowledged.
+    NotificationAcknowledged {
+        /// The token of the peer's observation.
+        token: Token,
+    },
+    /// A confirmable notification of ours was rejected or never acknowledged: the observation is over (RFC 7641
+    /// section 4.5).
+    NotificationFailed {
+        /// The token of the peer's observation.
+        token: Token,
+    },
 }
 
 /// Why a request got no response.
@@ -731,39 +786,60 @@ pub enum Failure {
     Cancelled,
 }
 
-/// What [`Exchanges`] counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CoapStats {
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// What [`Exchanges`] counts.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct CoapStats {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl CoapStats {
+            /// What was counted since `earlier`.
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)+ }
+            }
+        }
+
+        impl std::ops::AddAssign for CoapStats {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name = self.$name.saturating_add(other.$name);)+
+            }
+        }
+    };
+}
+
+counters! {
     /// Datagrams received.
-    pub received: u64,
+    received,
     /// Datagrams sent, retransmissions and repeated answers included.
-    pub sent: u64,
+    sent,
     /// Messages received that were duplicates.
-    pub duplicates: u64,
+    duplicates,
     /// Retransmissions sent.
-    pub retransmissions: u64,
+    retransmissions,
     /// Datagrams that were no well-formed message, and messages whose type and code do not go together.
-    pub format_errors: u64,
+    format_errors,
     /// Messages refused for an option that was unknown, out of bounds or repeated.
-    pub bad_options: u64,
+    bad_options,
     /// RST sent.
-    pub resets_sent: u64,
+    resets_sent,
     /// RST received.
-    pub resets_received: u64,
+    resets_received,
     /// ACK and RST that answer nothing outstanding.
-    pub unmatched: u64,
+    unmatched,
     /// Responses and notifications with a token that is not known from this peer.
-    pub unknown_tokens: u64,
+    unknown_tokens,
     /// Notifications handed over, stale ones included.
-    pub notifications: u64,
+    notifications,
     /// Notifications that were older than one before them.
-    pub stale_notifications: u64,
+    stale_notifications,
     /// Requests and separate responses given up.
-    pub timeouts: u64,
+    timeouts,
     /// Messages dropped because the ring was full of messages that wait.
-    pub ring_full: u64,
+    ring_full,
     /// Pings received.
-    pub pings: u64,
+    pings,
 }
 
 /// A request without its response.

@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Request(Token),
     /// A separate response. Its token was chosen by the device and may equal one of ours.
     Response,
+    /// A notification on the observation that the peer named by this token.
+    Notification(Token),
 }
 
 /// What a timeout brings.
