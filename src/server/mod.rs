@@ -1,3 +1,4 @@
 //! Sockets, threads, directory, clock, shutdown, HTTP.
 
+pub mod metrics;
 pub mod settings;

@@ -1,0 +1,450 @@
+//! Every metric of this process: a field of one struct, named once, with a closed set of labels.
+//!
+//! Counters and gauges may be shared and changed by any thread; reaching one takes neither lock nor hash. A scrape reads
+//! them as they are. `docs/metrics.md` is generated from here by a test.
+
+mod labels;
+mod process;
+mod table;
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::text,
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Metric, Registry},
+};
+
+use crate::{
+    coap::CoapStats,
+    lwm2m::version::Lwm2mVersion,
+    platform::{peer::PeerIdentity, time::UnixMillis},
+};
+
+use process::ProcessCollector;
+
+pub use labels::*;
+pub use table::{Label, LabelSet, Table};
+
+/// A counter for each combination of labels.
+pub type Counters<L> = Table<L, Counter>;
+/// A gauge for each combination of labels.
+pub type Gauges<L> = Table<L, Gauge>;
+/// A histogram for each combination of labels.
+pub type Histograms<L> = Table<L, Histogram>;
+
+/// The metrics. Cloning is not needed: share it by `Arc`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `lightship_up_since_seconds`
+    pub up_since: Gauge,
+    /// `lightship_state`
+    pub state: Gauges<State>,
+    /// `lightship_registrations`
+    pub registrations: Gauges<(Security, LwVersion)>,
+    /// `lightship_registration_events_total`
+    pub registration_events: Counters<RegistrationEvent>,
+    /// `lightship_registration_duration_seconds`
+    pub registration_duration: Histogram,
+    /// `lightship_observations`
+    pub observations: Gauge,
+    /// `lightship_notifications_total`
+    pub notifications: Counters<NotificationResult>,
+    /// `lightship_durable_duration_seconds`
+    pub durable_duration: Histogram,
+    /// `lightship_downlinks_total`
+    pub downlinks: Counters<(Op, OpResult)>,
+    /// `lightship_downlink_duration_seconds`
+    pub downlink_duration: Histograms<Op>,
+    /// `lightship_downlink_queue`
+    pub downlink_queue: Gauge,
+    /// `lightship_rpc_total`
+    pub rpc: Counters<(RpcMethod, RpcResult)>,
+    /// `lightship_udp_datagrams_total`
+    pub udp_datagrams: Counters<Direction>,
+    /// `lightship_udp_bytes_total`
+    pub udp_bytes: Counters<Direction>,
+    /// `lightship_udp_dropped_total`
+    pub udp_dropped: Counters<DropReason>,
+    /// `lightship_coap_messages_total`
+    pub coap_messages: Counters<Direction>,
+    /// `lightship_coap_retransmissions_total`
+    pub coap_retransmissions: Counter,
+    /// `lightship_coap_duplicates_total`
+    pub coap_duplicates: Counter,
+    /// `lightship_coap_malformed_total`
+    pub coap_malformed: Counters<Malformed>,
+    /// `lightship_coap_resets_total`
+    pub coap_resets: Counters<Direction>,
+    /// `lightship_coap_unmatched_total`
+    pub coap_unmatched: Counter,
+    /// `lightship_coap_timeouts_total`
+    pub coap_timeouts: Counter,
+    /// `lightship_coap_ring_full_total`
+    pub coap_ring_full: Counter,
+    /// `lightship_coap_pings_total`
+    pub coap_pings: Counter,
+    /// `lightship_actor_mailbox_full_total`
+    pub mailbox_full: Counters<Actor>,
+    /// `lightship_limit_rejections_total`
+    pub limit_rejections: Counters<Limit>,
+    /// `lightship_session_events_total`
+    pub session_events: Counters<SessionEvent>,
+    /// `lightship_platform_messages_total`
+    pub platform_messages: Counters<(Message, MessageResult)>,
+    /// `lightship_platform_requests_total`
+    pub platform_requests: Counters<(Request, RequestResult)>,
+    /// `lightship_platform_request_duration_seconds`
+    pub platform_request_duration: Histograms<Request>,
+    /// `lightship_platform_pending_requests`
+    pub platform_pending_requests: Gauge,
+    /// `lightship_kafka_records_total`
+    pub kafka_records: Counters<(TopicKind, RecordResult)>,
+    /// `lightship_kafka_produce_duration_seconds`
+    pub kafka_produce_duration: Histograms<TopicKind>,
+    /// `lightship_kafka_errors_total`
+    pub kafka_errors: Counters<KafkaError>,
+    /// `lightship_kafka_producer_queue_messages`
+    pub kafka_producer_queue_messages: Gauge,
+    /// `lightship_kafka_producer_queue_bytes`
+    pub kafka_producer_queue_bytes: Gauge,
+}
+
+impl Metrics {
+    /// All metrics at zero, for a process that started at `start`.
+    pub fn new(start: UnixMillis) -> Self {
+        let start_seconds = start.0.div_euclid(1000);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector { start_seconds }));
+        let r = registry.sub_registry_with_prefix("lightship");
+        r.register(
+            "build",
+            "Version of this program; always 1",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let metrics = Self {
+            up_since: add(r, "up_since_seconds", "When the process started, Unix time"),
+            state: add(r, "state", "1 for the state the process is in, else 0"),
+            registrations: add(r, "registrations", "Registered endpoints"),
+            registration_events: add(r, "registration_events", "What happened to registrations"),
+            registration_duration: add_seconds(
+                r,
+                "registration_duration_seconds",
+                "From the arrival of a Register to its 2.01",
+            ),
+            observations: add(r, "observations", "Established observations"),
+            notifications: add(
+                r,
+                "notifications",
+                "Notifications received, by what became of them",
+            ),
+            durable_duration: add_seconds(
+                r,
+                "durable_duration_seconds",
+                "From the arrival of a reading that a device waits for to its being durable",
+            ),
+            downlinks: add(r, "downlinks", "Operations on devices"),
+            downlink_duration: add_seconds_by(
+                r,
+                "downlink_duration_seconds",
+                "From the first transmission of an operation to the device's response",
+            ),
+            downlink_queue: add(r, "downlink_queue", "Operations that wait for their turn"),
+            rpc: add(r, "rpc", "Commands of the platform"),
+            udp_datagrams: add(
+                r,
+                "udp_datagrams",
+                "Datagrams received and sent on device ports",
+            ),
+            udp_bytes: add(r, "udp_bytes", "Bytes received and sent on device ports"),
+            udp_dropped: add(r, "udp_dropped", "Datagrams dropped unhandled"),
+            coap_messages: add(r, "coap_messages", "CoAP messages of registered endpoints"),
+            coap_retransmissions: add(r, "coap_retransmissions", "Retransmissions sent"),
+            coap_duplicates: add(r, "coap_duplicates", "Messages received again"),
+            coap_malformed: add(r, "coap_malformed", "Messages that could not be read"),
+            coap_resets: add(r, "coap_resets", "RST received and sent"),
+            coap_unmatched: add(
+                r,
+                "coap_unmatched",
+                "ACK and RST that answer nothing outstanding",
+            ),
+            coap_timeouts: add(
+                r,
+                "coap_timeouts",
+                "Requests and separate responses given up",
+            ),
+            coap_ring_full: add(
+                r,
+                "coap_ring_full",
+                "Messages dropped because too many before them wait for the platform",
+            ),
+            coap_pings: add(r, "coap_pings", "CoAP pings received"),
+            mailbox_full: add(
+                r,
+                "actor_mailbox_full",
+                "Messages dropped because a mailbox was full",
+            ),
+            limit_rejections: add(r, "limit_rejections", "What a limit refused"),
+            session_events: add(r, "session_events", "What happened to platform sessions"),
+            platform_messages: add(
+                r,
+                "platform_messages",
+                "Messages to the platform: accepted or refused at submit; durable, rejected or unavailable where a device waits",
+            ),
+            platform_requests: add(r, "platform_requests", "Questions to the platform"),
+            platform_request_duration: add_seconds_by(
+                r,
+                "platform_request_duration_seconds",
+                "From a question to the platform to its answer",
+            ),
+            platform_pending_requests: add(
+                r,
+                "platform_pending_requests",
+                "Questions that wait for the platform",
+            ),
+            kafka_records: add(
+                r,
+                "kafka_records",
+                "Records produced (acked, failed) and consumed",
+            ),
+            kafka_produce_duration: add_seconds_by(
+                r,
+                "kafka_produce_duration_seconds",
+                "From handing a record to the producer to its acknowledgement",
+            ),
+            kafka_errors: add(r, "kafka_errors", "Errors of the Kafka client"),
+            kafka_producer_queue_messages: add(
+                r,
+                "kafka_producer_queue_messages",
+                "Records in the producer's queue",
+            ),
+            kafka_producer_queue_bytes: add(
+                r,
+                "kafka_producer_queue_bytes",
+                "Bytes in the producer's queue",
+            ),
+            registry,
+        };
+        metrics.up_since.set(start_seconds);
+        metrics
+    }
+
+    /// Adds what the CoAP layer of one endpoint counted since `before`.
+    pub fn add_coap(&self, before: &CoapStats, after: &CoapStats) {
+        let add = |counter: &Counter, count: fn(&CoapStats) -> u64| {
+            let since = count(after).saturating_sub(count(before));
+            if since > 0 {
+                counter.inc_by(since);
+            }
+        };
+        add(self.coap_messages.of(Direction::In), |s| s.received);
+        add(self.coap_messages.of(Direction::Out), |s| s.sent);
+        add(&self.coap_retransmissions, |s| s.retransmissions);
+        add(&self.coap_duplicates, |s| s.duplicates);
+        add(self.coap_malformed.of(Malformed::Format), |s| {
+            s.format_errors
+        });
+        add(self.coap_malformed.of(Malformed::Option), |s| s.bad_options);
+        add(self.coap_resets.of(Direction::In), |s| s.resets_received);
+        add(self.coap_resets.of(Direction::Out), |s| s.resets_sent);
+        add(&self.coap_unmatched, |s| s.unmatched);
+        add(&self.coap_timeouts, |s| s.timeouts);
+        add(&self.coap_ring_full, |s| s.ring_full);
+        add(&self.coap_pings, |s| s.pings);
+        let notifications = &self.notifications;
+        add(notifications.of(NotificationResult::UnknownToken), |s| {
+            s.unknown_tokens
+        });
+        add(notifications.of(NotificationResult::Stale), |s| {
+            s.stale_notifications
+        });
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// Never: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Registers a metric.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn add_seconds(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let histogram = seconds();
+    registry.register(name, help, histogram.clone());
+    histogram
+}
+
+fn add_seconds_by<L: LabelSet>(registry: &mut Registry, name: &str, help: &str) -> Histograms<L> {
+    let table = Table::new(seconds);
+    registry.register(name, help, table.clone());
+    table
+}
+
+/// A histogram of latencies, 1 ms to 120 s.
+fn seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
+        120.0,
+    ])
+}
+
+impl From<&PeerIdentity> for Security {
+    fn from(identity: &PeerIdentity) -> Self {
+        match identity {
+            PeerIdentity::Unsecured => Self::NoSec,
+            PeerIdentity::PreSharedKey(_) => Self::Psk,
+            PeerIdentity::RawPublicKey(_) => Self::Rpk,
+            PeerIdentity::Certificate(_) => Self::X509,
+        }
+    }
+}
+
+impl From<Lwm2mVersion> for LwVersion {
+    fn from(version: Lwm2mVersion) -> Self {
+        match version {
+            Lwm2mVersion::V1_0 => Self::V1_0,
+            Lwm2mVersion::V1_1 => Self::V1_1,
+            Lwm2mVersion::V1_2 => Self::V1_2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, env, fmt::Write, fs};
+
+    use super::*;
+
+    #[test]
+    fn docs_metrics_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let page = reference(&Metrics::new(UnixMillis(0)).encode().unwrap());
+        if env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(path, &page).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(path).unwrap_or_default(),
+            page,
+            "docs/metrics.md is stale: run the tests with UPDATE_DOCS=1"
+        );
+    }
+
+    /// The page, from a scrape: what is documented is what is served.
+    fn reference(scrape: &str) -> String {
+        let mut help = BTreeMap::new();
+        let mut rows: BTreeMap<&str, (&str, BTreeMap<&str, Vec<&str>>)> = BTreeMap::new();
+        let mut current = "";
+        for line in scrape.lines() {
+            if let Some((name, text)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))
+            {
+                help.insert(name, text.trim_end_matches('.'));
+            } else if let Some((name, kind)) =
+                line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+            {
+                rows.insert(name, (kind, BTreeMap::new()));
+                current = name;
+            } else if let Some((_, labels)) = line
+                .split_once('{')
+                .and_then(|(n, l)| Some((n, l.split_once('}')?.0)))
+            {
+                for (key, value) in labels.split(',').filter_map(|pair| pair.split_once('=')) {
+                    let values = rows.get_mut(current).unwrap().1.entry(key).or_default();
+                    let value = value.trim_matches('"');
+                    if key != "le" && !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+            }
+        }
+        let mut page = HEAD.to_owned();
+        rows.retain(|name, _| !name.starts_with("process_"));
+        for (name, (kind, labels)) in rows {
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let labels: Vec<_> = labels
+                .iter()
+                .filter(|(key, _)| **key != "le")
+                .map(|(key, values)| match *key {
+                    "version" if kind == "info" => "`version`".to_owned(),
+                    _ => format!("`{key}`: {}", values.join(", ")),
+                })
+                .collect();
+            writeln!(
+                page,
+                "| `{name}{suffix}` | {kind} | {} | {} |",
+                labels.join("; "),
+                help[name]
+            )
+            .unwrap();
+        }
+        page
+    }
+
+    const HEAD: &str = "\
+# Metrics
+
+<!-- Generated by a test from src/server/metrics; UPDATE_DOCS=1 writes it anew. -->
+
+Served in the OpenMetrics text format at `/metrics` and `/actuator/prometheus` of the HTTP port. Every label has a fixed
+set of values, and every series exists from the start. On Linux the usual `process_*` metrics come with them.
+
+| Metric | Type | Labels and their values | Meaning |
+|---|---|---|---|
+";
+
+    #[test]
+    fn every_series_exists_from_the_start() {
+        let text = Metrics::new(UnixMillis(0)).encode().unwrap();
+        for line in [
+            "lightship_udp_dropped_total{reason=\"queue_full\"} 0",
+            "lightship_registrations{security=\"nosec\",version=\"1.1\"} 0",
+            "lightship_rpc_total{method=\"Read\",result=\"timeout\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn coap_counters_grow_by_the_difference() {
+        let metrics = Metrics::new(UnixMillis(0));
+        let before = CoapStats {
+            duplicates: 3,
+            ..CoapStats::default()
+        };
+        let after = CoapStats {
+            duplicates: 5,
+            resets_sent: 1,
+            ..CoapStats::default()
+        };
+        metrics.add_coap(&before, &after);
+        assert_eq!(metrics.coap_duplicates.get(), 2);
+        assert_eq!(metrics.coap_resets.of(Direction::Out).get(), 1);
+        assert_eq!(metrics.coap_resets.of(Direction::In).get(), 0);
+    }
+
+    #[test]
+    fn histograms_carry_their_labels() {
+        let metrics = Metrics::new(UnixMillis(0));
+        metrics
+            .platform_request_duration
+            .of(Request::Credentials)
+            .observe(0.003);
+        let text = metrics.encode().unwrap();
+        let line = "lightship_platform_request_duration_seconds_bucket{le=\"0.005\",request=\"credentials\"} 1";
+        assert!(text.contains(line), "{text}");
+    }
+}
