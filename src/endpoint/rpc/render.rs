@@ -6,7 +6,10 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::{
-    coap::content_format::ContentFormat,
+    coap::{
+        ContentFormat,
+        link_format::{self, Link, Mode},
+    },
     lwm2m::{
         node::{Node, Object, ObjectInstance, Resource, ResourceContent, ResourceInstance},
         path::Path,
@@ -83,6 +86,26 @@ pub fn composite(entries: &[(Path, Option<Node>)]) -> String {
         }
         entries => Text(entries).to_string(),
     }
+}
+
+/// Links as log lines show them: values without quotes, separated by comma and blank.
+pub fn links(links: &[Link]) -> String {
+    let links: Vec<_> = links
+        .iter()
+        .map(|link| {
+            let mut text = format!("<{}>", link.uri);
+            for attribute in &link.attributes {
+                text.push(';');
+                text.push_str(&attribute.name);
+                if let Some(value) = &attribute.value {
+                    text.push('=');
+                    text.push_str(value.as_str());
+                }
+            }
+            text
+        })
+        .collect();
+    links.join(", ")
 }
 
 /// The name of a type, `OBJLNK` for instance.
@@ -203,7 +226,10 @@ impl Display for Text<'_, Value> {
             Value::Time(millis) => f.write_str(&java::date(*millis)),
             Value::ObjectLink(object, instance) => write!(f, "/{object}/{instance}"),
             Value::UnsignedInteger(number) => number.fmt(f),
-            Value::CoreLink(links) => write!(f, "[{links}]"),
+            Value::CoreLink(text) => match link_format::parse(text.as_bytes(), Mode::Lenient) {
+                Ok(found) => write!(f, "[{}]", links(&found.links)),
+                Err(_) => write!(f, "[{text}]"),
+            },
         }
     }
 }
@@ -317,7 +343,10 @@ mod tests {
             (Value::ObjectLink(3, 0), "/3/0"),
             (Value::ObjectLink(65535, 65535), "/65535/65535"),
             (Value::UnsignedInteger(u64::MAX), "18446744073709551615"),
-            (Value::CoreLink("</1>;ver=1.1".to_owned()), "[</1>;ver=1.1]"),
+            (
+                Value::CoreLink("</1>;ver=1.1,</3/0>;ct=\"60 110\"".to_owned()),
+                "[</1>;ver=1.1, </3/0>;ct=60 110]",
+            ),
         ] {
             assert_eq!(Text(&value).to_string(), text);
         }
