@@ -1,0 +1,40 @@
+# Every action of a developer. `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help build test test-platform check lint bench demo docs ci
+
+# Extra arguments for every cargo command, such as --locked.
+CARGOFLAGS ?=
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+build: ## compile the release binary, target/release/lightship
+	cargo build --release $(CARGOFLAGS)
+
+test: ## run all tests; says which real peers (Kafka, Leshan, Wakaama) it does without
+	cargo test $(CARGOFLAGS)
+
+test-platform: ## run the tests with real peers, fetching those that can be had here
+	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop
+
+check: ## what every commit passes: format, lints, unit tests, layering
+	cargo fmt --check
+	cargo clippy $(CARGOFLAGS) --all-targets -- -D warnings
+	cargo test $(CARGOFLAGS) --lib --test layering
+
+lint: ## format, lints, licences and sources of the dependencies
+	cargo fmt --check
+	cargo clippy $(CARGOFLAGS) --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
+	else echo 'skipped: cargo-deny is not installed'; fi
+
+bench: ## measure the whole stack beside a bare socket
+	cargo run --release $(CARGOFLAGS) -- bench
+
+demo: ## server and one simulated device on this machine; Ctrl-C ends it
+	cargo run --release $(CARGOFLAGS) -- demo
+
+docs: ## build the documentation of the code, target/doc/lightship/index.html
+	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGOFLAGS) --no-deps --document-private-items
+
+ci: lint docs test ## lint, docs, test: what CI runs (with LIGHTSHIP_REQUIRE_PEERS=1)
