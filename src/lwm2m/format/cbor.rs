@@ -347,3 +347,270 @@ const SIMPLE: u8 = 7;
 const TAG_DATE_TIME: u64 = 0;
 const TAG_EPOCH: u64 = 1;
 const TAG_DECIMAL: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lwm2m::format::tests::{hex, model, value_at};
+
+    const PATH: Path = Path::resource(1000, 0, 1);
+
+    fn read(kind: Option<ResourceType>, bytes: &str) -> Result<Value, DecodeErrorKind> {
+        let models = kind.map(model).unwrap_or_default();
+        decode(&PATH, &hex(bytes), &models)
+            .map(|decoded| value_at(&decoded.node))
+            .map_err(|error| error.kind)
+    }
+
+    /// The examples of the specification, with the type a model gives.
+    fn vectors() -> Vec<(ResourceType, &'static str, Value)> {
+        vec![
+            (ResourceType::Integer, "18 64", Value::Integer(100)),
+            (ResourceType::Integer, "24", Value::Integer(-5)),
+            (ResourceType::Float, "f9 4d a0", Value::Float(22.5)),
+            (
+                ResourceType::Float,
+                "fb 3f b9 99 99 99 99 99 9a",
+                Value::Float(0.1),
+            ),
+            (ResourceType::Boolean, "f5", Value::Boolean(true)),
+            (ResourceType::String, "61 55", Value::String("U".into())),
+            (
+                ResourceType::Opaque,
+                "42 01 02",
+                Value::Opaque(Bytes::from_static(&[1, 2])),
+            ),
+            (
+                ResourceType::Time,
+                "c1 1a 65 53 f1 00",
+                Value::Time(1_700_000_000_000),
+            ),
+            (
+                ResourceType::ObjectLink,
+                "63 33 3a 30",
+                Value::ObjectLink(3, 0),
+            ),
+            (
+                ResourceType::CoreLink,
+                "66 3c 2f 33 2f 30 3e",
+                Value::CoreLink("</3/0>".into()),
+            ),
+            (
+                ResourceType::UnsignedInteger,
+                "1b ff ff ff ff ff ff ff ff",
+                Value::UnsignedInteger(u64::MAX),
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_examples_are_read_and_written() {
+        for (kind, bytes, value) in vectors() {
+            assert_eq!(read(Some(kind), bytes), Ok(value.clone()), "{bytes}");
+            assert_eq!(encode(&value), hex(bytes), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_rfc_8949_appendix_a_are_read_and_written() {
+        for (bytes, number) in [
+            ("00", 0),
+            ("17", 23),
+            ("18 18", 24),
+            ("18 ff", 255),
+            ("19 03 e8", 1000),
+            ("1a 00 0f 42 40", 1_000_000),
+            ("1b 00 00 00 e8 d4 a5 10 00", 1_000_000_000_000),
+            ("20", -1),
+            ("38 63", -100),
+            ("39 03 e7", -1000),
+            ("3b 7f ff ff ff ff ff ff ff", i64::MIN),
+        ] {
+            assert_eq!(
+                read(Some(ResourceType::Integer), bytes),
+                Ok(Value::Integer(number))
+            );
+            assert_eq!(encode(&Value::Integer(number)), hex(bytes));
+        }
+        for (bytes, number) in [
+            ("f9 00 00", 0.0),
+            ("f9 80 00", -0.0),
+            ("f9 3c 00", 1.0),
+            ("f9 3e 00", 1.5),
+            ("f9 7b ff", 65504.0),
+            ("f9 00 01", 5.960_464_477_539_063e-8),
+            ("f9 03 ff", 6.097_555_160_522_461e-5),
+            ("f9 04 00", 6.103_515_625e-5),
+            ("f9 c4 00", -4.0),
+            ("fa 47 c3 50 00", 100_000.0),
+            ("fa 7f 7f ff ff", 3.402_823_466_385_288_6e38),
+            ("fa 33 00 00 00", 2.980_232_238_769_531_3e-8),
+            ("fb 3f f1 99 99 99 99 99 9a", 1.1),
+            ("fb 7e 37 e4 3c 88 00 75 9c", 1.0e300),
+            ("fb c0 10 66 66 66 66 66 66", -4.1),
+        ] {
+            let value = read(Some(ResourceType::Float), bytes).unwrap();
+            let Value::Float(read) = value else {
+                panic!("not a float: {value:?}");
+            };
+            assert_eq!(read.to_bits(), f64::to_bits(number), "{bytes}");
+            assert_eq!(encode(&value), hex(bytes), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn without_a_model_the_item_decides() {
+        for (bytes, value) in [
+            ("61 55", Value::String("U".into())),
+            ("18 64", Value::Integer(100)),
+            ("24", Value::Integer(-5)),
+            (
+                "1b ff ff ff ff ff ff ff ff",
+                Value::UnsignedInteger(u64::MAX),
+            ),
+            ("f9 4d a0", Value::Float(22.5)),
+            ("f4", Value::Boolean(false)),
+            ("42 01 02", Value::Opaque(Bytes::from_static(&[1, 2]))),
+            ("c1 1a 65 53 f1 00", Value::Time(1_700_000_000_000)),
+        ] {
+            assert_eq!(read(None, bytes), Ok(value), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn times_come_in_four_forms() {
+        for bytes in [
+            "c1 1a 65 53 f1 00",
+            "1a 65 53 f1 00",
+            "c1 fb 41 d9 54 fc 40 00 00 00",
+            "c0 74 32 30 32 33 2d 31 31 2d 31 34 54 32 32 3a 31 33 3a 32 30 5a",
+        ] {
+            assert_eq!(
+                read(Some(ResourceType::Time), bytes),
+                Ok(Value::Time(1_700_000_000_000)),
+                "{bytes}"
+            );
+        }
+        assert_eq!(
+            read(Some(ResourceType::Time), "c1 fb c0 04 00 00 00 00 00 00"),
+            Ok(Value::Time(-2500))
+        );
+    }
+
+    #[test]
+    fn floats_may_be_integers_or_decimal_fractions() {
+        let float = Some(ResourceType::Float);
+        assert_eq!(read(float, "18 64"), Ok(Value::Float(100.0)));
+        assert_eq!(read(float, "24"), Ok(Value::Float(-5.0)));
+        // 27315 * 10^-2, the example of RFC 8949 section 3.4.4.
+        assert_eq!(read(float, "c4 82 21 19 6a b3"), Ok(Value::Float(273.15)));
+        assert_eq!(
+            read(float, "c4 82 1b ff ff ff ff ff ff ff ff 01"),
+            Err(DecodeErrorKind::ValueRange)
+        );
+        assert_eq!(
+            read(float, "c4 82 21 f9 4d a0"),
+            Err(DecodeErrorKind::WrongType)
+        );
+    }
+
+    #[test]
+    fn strings_may_have_indefinite_length() {
+        assert_eq!(
+            read(Some(ResourceType::Opaque), "5f 42 01 02 40 41 03 ff"),
+            Ok(Value::Opaque(Bytes::from_static(&[1, 2, 3])))
+        );
+        assert_eq!(
+            read(Some(ResourceType::String), "7f 61 61 62 62 63 ff"),
+            Ok(Value::String("abc".into()))
+        );
+        assert_eq!(
+            read(Some(ResourceType::String), "7f ff"),
+            Ok(Value::String(String::new()))
+        );
+    }
+
+    #[test]
+    fn a38_hostile_items_are_refused() {
+        for (bytes, kind) in [
+            ("", DecodeErrorKind::Truncated),
+            ("5b ff ff ff ff ff ff ff ff", DecodeErrorKind::Truncated),
+            ("7b 7f ff ff ff ff ff ff ff 61", DecodeErrorKind::Truncated),
+            ("5f 5f 41 01 ff ff", DecodeErrorKind::Syntax),
+            ("5f 61 61 ff", DecodeErrorKind::Syntax),
+            ("5f 41 01", DecodeErrorKind::Truncated),
+            ("1c", DecodeErrorKind::Syntax),
+            ("19 01", DecodeErrorKind::Truncated),
+            (
+                "c2 49 01 00 00 00 00 00 00 00 00",
+                DecodeErrorKind::WrongType,
+            ),
+            ("c1 c1 00", DecodeErrorKind::WrongType),
+            ("c4 82 c4 82 00 00 00", DecodeErrorKind::WrongType),
+            ("9b ff ff ff ff ff ff ff ff", DecodeErrorKind::Structure),
+            ("bf 00 01 00 02 ff", DecodeErrorKind::Structure),
+            ("f6", DecodeErrorKind::WrongType),
+            ("ff", DecodeErrorKind::WrongType),
+            ("61 ff", DecodeErrorKind::Utf8),
+            ("c0 61 31", DecodeErrorKind::Syntax),
+            ("18 64 00", DecodeErrorKind::Trailing),
+        ] {
+            assert_eq!(read(None, bytes), Err(kind), "{bytes}");
+        }
+        let nested = Bytes::from(vec![0x81; 10_000]);
+        let error = decode(&PATH, &nested, &Models::default()).unwrap_err();
+        assert_eq!(error, DecodeErrorKind::Structure.at(0));
+        let tags = Bytes::from(vec![0xc1; 10_000]);
+        let error = decode(&PATH, &tags, &Models::default()).unwrap_err();
+        assert_eq!(error, DecodeErrorKind::WrongType.at(1));
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_refused() {
+        for (kind, bytes, error) in [
+            (
+                ResourceType::Integer,
+                "1b 80 00 00 00 00 00 00 00",
+                DecodeErrorKind::ValueRange,
+            ),
+            (
+                ResourceType::Integer,
+                "3b 80 00 00 00 00 00 00 00",
+                DecodeErrorKind::ValueRange,
+            ),
+            (
+                ResourceType::UnsignedInteger,
+                "20",
+                DecodeErrorKind::ValueRange,
+            ),
+            (
+                ResourceType::Integer,
+                "f9 4d a0",
+                DecodeErrorKind::WrongType,
+            ),
+            (ResourceType::Integer, "61 31", DecodeErrorKind::WrongType),
+            (ResourceType::Boolean, "01", DecodeErrorKind::WrongType),
+            (ResourceType::Float, "f9 7e 00", DecodeErrorKind::ValueRange),
+            (
+                ResourceType::Float,
+                "fa ff 80 00 00",
+                DecodeErrorKind::ValueRange,
+            ),
+            (
+                ResourceType::Time,
+                "1b 7f ff ff ff ff ff ff ff",
+                DecodeErrorKind::ValueRange,
+            ),
+            (
+                ResourceType::Time,
+                "c1 f9 7c 00",
+                DecodeErrorKind::ValueRange,
+            ),
+            (ResourceType::Time, "f9 4d a0", DecodeErrorKind::WrongType),
+            (ResourceType::ObjectLink, "61 33", DecodeErrorKind::Syntax),
+            (ResourceType::None, "00", DecodeErrorKind::WrongType),
+        ] {
+            assert_eq!(read(Some(kind), bytes), Err(error), "{bytes}");
+        }
+    }
+}

@@ -264,19 +264,24 @@ mod tests {
     use super::*;
     use crate::lwm2m::{
         model::{ObjectModel, Operations, ResourceModel},
-        path::ObjectVersion,
+        path::{ObjectId, ObjectVersion, ResourceId},
     };
 
     /// Object 1000 in several instances, whose resource 1 is single and resource 2 multiple, both of this type.
     pub(super) fn model(kind: ResourceType) -> Models {
-        let resource = |id, multiple| ResourceModel {
+        models(1000, true, &[(1, kind, false), (2, kind, true)])
+    }
+
+    /// One object with these resources: id, type, whether multiple.
+    pub(super) fn models(
+        id: ObjectId,
+        multiple: bool,
+        resources: &[(ResourceId, ResourceType, bool)],
+    ) -> Models {
+        let resource = |&(id, kind, multiple)| ResourceModel {
             id,
             name: format!("Resource {id}"),
-            operations: Operations {
-                read: true,
-                write: true,
-                execute: false,
-            },
+            operations: Operations::default(),
             multiple,
             mandatory: false,
             kind,
@@ -284,12 +289,15 @@ mod tests {
             units: String::new(),
         };
         Models::from_iter([Arc::new(ObjectModel {
-            id: 1000,
+            id,
             version: ObjectVersion::V1_0,
             name: "Test".into(),
-            multiple: true,
+            multiple,
             mandatory: false,
-            resources: [(1, resource(1, false)), (2, resource(2, true))].into(),
+            resources: resources
+                .iter()
+                .map(|entry| (entry.0, resource(entry)))
+                .collect(),
         })])
     }
 
@@ -305,5 +313,119 @@ mod tests {
                 panic!("not a single value: {node:?}")
             }
         }
+    }
+
+    /// Bytes written as in the specifications, `c1 09 64`.
+    pub(super) fn hex(text: &str) -> Bytes {
+        text.split_ascii_whitespace()
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a45_an_unknown_format_is_refused() {
+        let unknown = ContentFormat(4711);
+        let path = Path::resource(3, 0, 9);
+        assert_eq!(
+            decode(unknown, &path, &Bytes::new(), &Models::default()),
+            Err(DecodeErrorKind::UnsupportedFormat.at(0))
+        );
+        let node = Node::Resource(Resource::single(9, Value::Integer(1)));
+        assert_eq!(
+            encode(unknown, &path, &node),
+            Err(EncodeError::UnsupportedFormat)
+        );
+    }
+
+    #[test]
+    fn every_supported_format_reads_and_writes_an_opaque_or_link_value() {
+        let path = Path::resource(1000, 0, 1);
+        let opaque = Value::Opaque(Bytes::from_static(b"x"));
+        let link = Value::CoreLink("</3>".into());
+        for format in supported_for_reading() {
+            let value = if *format == ContentFormat::LINK {
+                &link
+            } else {
+                &opaque
+            };
+            let node = Node::Resource(Resource::single(1, value.clone()));
+            let payload = encode(*format, &path, &node).unwrap();
+            let models = model(value.resource_type());
+            let decoded = decode(*format, &path, &payload, &models).unwrap();
+            assert_eq!(decoded, Decoded::from(node), "{format}");
+        }
+    }
+
+    #[test]
+    fn formats_for_single_values_refuse_everything_else() {
+        let payload = Bytes::from_static(&[0x00]);
+        let instance = Node::ObjectInstance(crate::lwm2m::node::ObjectInstance {
+            id: 0,
+            resources: Vec::new(),
+        });
+        let multiple = Node::Resource(Resource::multiple(2, ResourceType::Integer, Vec::new()));
+        for format in [
+            ContentFormat::TEXT,
+            ContentFormat::LINK,
+            ContentFormat::OPAQUE,
+            ContentFormat::CBOR,
+        ] {
+            for path in [Path::ROOT, Path::object(1000), Path::instance(1000, 0)] {
+                let error = decode(format, &path, &payload, &Models::default()).unwrap_err();
+                assert_eq!(error.kind, DecodeErrorKind::SingleValueOnly, "{format}");
+            }
+            assert_eq!(
+                encode(format, &Path::instance(1000, 0), &instance),
+                Err(EncodeError::SingleValueOnly)
+            );
+            assert_eq!(
+                encode(format, &Path::resource(1000, 0, 2), &multiple),
+                Err(EncodeError::SingleValueOnly)
+            );
+        }
+    }
+
+    #[test]
+    fn a_node_is_written_only_at_its_own_path() {
+        let resource = Node::Resource(Resource::single(9, Value::Integer(1)));
+        let instance = Node::ResourceInstance(ResourceInstance {
+            id: 9,
+            value: Value::Integer(1),
+        });
+        for format in [ContentFormat::TEXT, ContentFormat::CBOR, ContentFormat::TLV] {
+            for (path, node) in [
+                (Path::resource(3, 0, 8), &resource),
+                (Path::instance(3, 9), &resource),
+                (Path::resource_instance(3, 0, 9, 9), &resource),
+                (Path::resource(3, 0, 9), &instance),
+                (Path::resource_instance(3, 0, 9, 8), &instance),
+            ] {
+                assert_eq!(
+                    encode(format, &path, node),
+                    Err(EncodeError::PathMismatch),
+                    "{format} {path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn opaque_and_link_demand_their_type() {
+        let path = Path::resource(1000, 0, 1);
+        let payload = Bytes::from_static(b"1");
+        for format in [ContentFormat::OPAQUE, ContentFormat::LINK] {
+            let models = model(ResourceType::Integer);
+            let error = decode(format, &path, &payload, &models).unwrap_err();
+            assert_eq!(error.kind, DecodeErrorKind::WrongType);
+            let node = Node::Resource(Resource::single(1, Value::Integer(1)));
+            assert_eq!(
+                encode(format, &path, &node),
+                Err(EncodeError::UnsupportedType)
+            );
+        }
+        let opaque = decode(ContentFormat::OPAQUE, &path, &payload, &Models::default()).unwrap();
+        assert_eq!(value_at(&opaque.node), Value::Opaque(payload.clone()));
+        let link = decode(ContentFormat::LINK, &path, &payload, &Models::default()).unwrap();
+        assert_eq!(value_at(&link.node), Value::CoreLink("1".into()));
     }
 }
