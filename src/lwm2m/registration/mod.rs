@@ -2,13 +2,11 @@
 
 mod binding;
 mod error;
-mod link_format;
 mod objects;
 mod parameters;
 
 pub use binding::{BindingMode, BindingModes};
 pub use error::RegistrationError;
-pub use link_format::Link;
 pub use objects::{ObjectList, RegisteredObject};
 pub use parameters::{Lifetime, RegisterParameters, UpdateParameters};
 
@@ -99,10 +97,12 @@ impl RegistrationData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coap::link_format::Mode;
 
     fn registration(query: &str, payload: &str) -> RegistrationData {
         let parameters = RegisterParameters::from_query(query.split('&')).unwrap();
-        let objects = ObjectList::parse(payload.as_bytes(), parameters.version).unwrap();
+        let objects =
+            ObjectList::parse(payload.as_bytes(), Mode::Lenient, parameters.version).unwrap();
         RegistrationData::new(parameters, objects).unwrap()
     }
 
@@ -142,7 +142,10 @@ mod tests {
         device.update(UpdateParameters::default(), None);
         assert_eq!(device, before);
 
-        let objects = device.objects.updated(b"</5/0>", device.version).unwrap();
+        let objects = device
+            .objects
+            .updated(b"</5/0>", Mode::Lenient, device.version)
+            .unwrap();
         let parameters = UpdateParameters::from_query(["lt=30", "b=U"], device.version).unwrap();
         device.update(parameters, Some(objects.clone()));
         assert_eq!(

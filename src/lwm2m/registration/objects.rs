@@ -1,14 +1,17 @@
 //! The object list of Register and Update: which objects, versions and instances a device has, and which content
 //! formats it announces (OMA LwM2M Core, "Register"; RFC 6690).
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::{
-    error::RegistrationError,
-    link_format::{self, Link},
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
 };
+
+use super::error::RegistrationError;
 use crate::{
-    coap::content_format::ContentFormat,
+    coap::{
+        content_format::ContentFormat,
+        link_format::{self, Link, Mode},
+    },
     lwm2m::{
         path::{InstanceId, ObjectId, ObjectVersion, Path},
         version::Lwm2mVersion,
@@ -25,6 +28,7 @@ pub struct ObjectList {
     content_formats: Option<Vec<ContentFormat>>,
     objects: BTreeMap<ObjectId, RegisteredObject>,
     links: Vec<Link>,
+    deviations: u32,
 }
 
 /// One object of a device.
@@ -45,8 +49,12 @@ impl ObjectList {
     ///
     /// # Errors
     /// [`RegistrationError::ObjectListMissing`] and [`RegistrationError::ObjectListInvalid`].
-    pub fn parse(payload: &[u8], version: Lwm2mVersion) -> Result<Self, RegistrationError> {
-        Self::read(payload, version, &Self::default())
+    pub fn parse(
+        payload: &[u8],
+        mode: Mode,
+        version: Lwm2mVersion,
+    ) -> Result<Self, RegistrationError> {
+        Self::default().updated(payload, mode, version)
     }
 
     /// Reads the payload of an Update that follows on `self`: root, announced content formats and object versions that
@@ -57,39 +65,26 @@ impl ObjectList {
     pub fn updated(
         &self,
         payload: &[u8],
+        mode: Mode,
         version: Lwm2mVersion,
     ) -> Result<Self, RegistrationError> {
-        Self::read(payload, version, self)
-    }
-
-    fn read(
-        payload: &[u8],
-        version: Lwm2mVersion,
-        previous: &Self,
-    ) -> Result<Self, RegistrationError> {
-        if payload.is_empty() {
-            return Err(RegistrationError::ObjectListMissing);
-        }
-        let links =
-            link_format::parse(payload).map_err(|_| RegistrationError::ObjectListInvalid)?;
-        let marked_root = links.iter().find(|link| is_root(link));
+        let list =
+            link_format::parse(payload, mode).map_err(|_| RegistrationError::ObjectListInvalid)?;
+        let marked_root = list.links.iter().find(|link| is_root(link));
         let root = marked_root.map_or_else(
-            || previous.root.clone(),
-            |link| {
-                let segments = link.target.split('/').filter(|segment| !segment.is_empty());
-                segments.map(str::to_owned).collect()
-            },
+            || self.root.clone(),
+            |link| link.segments().map(Cow::into_owned).collect(),
         );
         let content_formats = marked_root
             .into_iter()
-            .chain(links.iter().filter(|link| link.target == "/"))
-            .find_map(|link| link.attribute("ct"))
+            .chain(list.links.iter().filter(|link| link.uri == "/"))
+            .find_map(|link| link.attribute("ct").flatten())
             .map(content_formats)
-            .or_else(|| previous.content_formats.clone());
+            .or_else(|| self.content_formats.clone());
         let mut objects = BTreeMap::<_, RegisteredObject>::new();
-        for link in &links {
+        for link in &list.links {
             let Some((id, path)) =
-                path_below(&root, &link.target).and_then(|path| Some((path.object_id()?, path)))
+                path_below(&root, link).and_then(|path| Some((path.object_id()?, path)))
             else {
                 continue;
             };
@@ -100,14 +95,17 @@ impl ObjectList {
                 }
                 None => object.listed = true,
             }
-            let stated = link.attribute("ver").and_then(|text| text.parse().ok());
+            let stated = link
+                .attribute("ver")
+                .flatten()
+                .and_then(|version| version.parse().ok());
             object.stated_version = stated.or(object.stated_version);
         }
         if objects.is_empty() {
             return Err(RegistrationError::ObjectListMissing);
         }
         for (id, object) in &mut objects {
-            let before = previous.objects.get(id);
+            let before = self.objects.get(id);
             object.stated_version = object
                 .stated_version
                 .or_else(|| before.and_then(|before| before.stated_version));
@@ -119,7 +117,8 @@ impl ObjectList {
             root,
             content_formats,
             objects,
-            links,
+            links: list.links,
+            deviations: list.deviations,
         })
     }
 
@@ -144,14 +143,19 @@ impl ObjectList {
     pub fn links(&self) -> &[Link] {
         &self.links
     }
+
+    /// How many deviations from the grammar were forgiven in the links.
+    pub const fn deviations(&self) -> u32 {
+        self.deviations
+    }
 }
 
 /// Whether a link marks the root of the device's objects; `rt` may list several types.
 fn is_root(link: &Link) -> bool {
-    link.attribute("rt").is_some_and(|types| {
+    link.attribute("rt").flatten().is_some_and(|types| {
         types
             .split_ascii_whitespace()
-            .any(|name| name == "oma.lwm2m")
+            .any(|kind| kind == "oma.lwm2m")
     })
 }
 
@@ -169,12 +173,16 @@ fn content_formats(text: &str) -> Vec<ContentFormat> {
 }
 
 /// The path of a link to an object or object instance below the root; nothing for any other link.
-fn path_below(root: &[String], target: &str) -> Option<Path> {
-    let mut rest = target.strip_prefix('/').unwrap_or(target);
-    for segment in root {
-        rest = rest.strip_prefix(segment.as_str())?.strip_prefix('/')?;
+fn path_below(root: &[String], link: &Link) -> Option<Path> {
+    let mut segments = link.segments();
+    if !root
+        .iter()
+        .all(|segment| segments.next().as_deref() == Some(segment))
+    {
+        return None;
     }
-    let path: Path = rest.parse().ok()?;
+    let rest: Vec<_> = segments.collect();
+    let path: Path = rest.join("/").parse().ok()?;
     (1..=2).contains(&path.depth()).then_some(path)
 }
 
@@ -193,7 +201,7 @@ mod tests {
     use super::*;
 
     fn list(payload: &str) -> ObjectList {
-        ObjectList::parse(payload.as_bytes(), Lwm2mVersion::V1_1).unwrap()
+        ObjectList::parse(payload.as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1).unwrap()
     }
 
     fn numbers(list: &ObjectList) -> Vec<u16> {
@@ -227,7 +235,7 @@ mod tests {
             (Lwm2mVersion::V1_1, [1, 1, 0, 1, 2, 0, 0, 0, 0, 0]),
             (Lwm2mVersion::V1_2, [2, 2, 0, 2, 3, 1, 0, 0, 0, 0]),
         ] {
-            let list = ObjectList::parse(payload, version).unwrap();
+            let list = ObjectList::parse(payload, Mode::Lenient, version).unwrap();
             let minors: Vec<u8> = list
                 .objects()
                 .values()
@@ -287,16 +295,41 @@ mod tests {
     }
 
     #[test]
+    fn a43_long_lists_are_bounded() {
+        let links = |count: usize| vec!["</3>"; count].join(",");
+        assert_eq!(list(&links(10_000)).links().len(), 10_000);
+        let too_long =
+            ObjectList::parse(links(10_001).as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1);
+        assert_eq!(too_long, Err(RegistrationError::ObjectListInvalid));
+    }
+
+    #[test]
+    fn deviations_are_forgiven_and_counted_or_refused() {
+        let payload = r#"</>;rt="oma.lwm2m";ct=110,112, <1/0>,<3/0>"#;
+        let lenient = list(payload);
+        assert_eq!(numbers(&lenient), [110, 112]);
+        assert_eq!(
+            lenient.objects().keys().copied().collect::<Vec<_>>(),
+            [1, 3]
+        );
+        assert!(lenient.deviations() > 0);
+        assert_eq!(
+            ObjectList::parse(payload.as_bytes(), Mode::Strict, Lwm2mVersion::V1_1),
+            Err(RegistrationError::ObjectListInvalid)
+        );
+    }
+
+    #[test]
     fn an_object_list_is_mandatory() {
         for payload in ["", r#"</>;rt="oma.lwm2m""#] {
             assert_eq!(
-                ObjectList::parse(payload.as_bytes(), Lwm2mVersion::V1_1),
+                ObjectList::parse(payload.as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1),
                 Err(RegistrationError::ObjectListMissing),
                 "{payload}"
             );
         }
         assert_eq!(
-            ObjectList::parse(b"no links", Lwm2mVersion::V1_1),
+            ObjectList::parse(b"no links", Mode::Lenient, Lwm2mVersion::V1_1),
             Err(RegistrationError::ObjectListInvalid)
         );
     }
@@ -307,7 +340,11 @@ mod tests {
             r#"</l>;rt="oma.lwm2m";ct="60 110",</l/3>;ver=1.2,</l/3/0>,</l/5>;ver=1.1,</l/19/0>"#,
         );
         let updated = registered
-            .updated(b"</l/3/0>,</l/5>;ver=1.2,</l/6/0>", Lwm2mVersion::V1_1)
+            .updated(
+                b"</l/3/0>,</l/5>;ver=1.2,</l/6/0>",
+                Mode::Lenient,
+                Lwm2mVersion::V1_1,
+            )
             .unwrap();
         assert_eq!(updated.root(), ["l"]);
         assert_eq!(numbers(&updated), [60, 110]);

@@ -37,12 +37,12 @@ pub(in crate::lwm2m::format) fn decode(
 }
 
 struct Decoder<'a> {
-    payload: &'a Bytes,
+    payload: &'a [u8],
     models: &'a Models,
     rejected: Vec<(Path, DecodeError)>,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
     /// What the path names; `None` when every value of it was rejected.
     fn node(&mut self, path: &Path) -> Result<Option<Node>, DecodeError> {
         let top = self.entries(0..self.payload.len());
@@ -51,19 +51,19 @@ impl Decoder<'_> {
                 .object(path, top)
                 .map(|instances| instances.map(|instances| Node::Object(Object { id, instances }))),
             [_, id] => {
-                let resources = self.without_wrapper(top, Kind::ObjectInstance, id)?;
+                let resources = top.without_wrapper(Kind::ObjectInstance, id)?;
                 Ok(self
                     .resources(path, resources)
                     .map(|resources| Node::ObjectInstance(ObjectInstance { id, resources })))
             }
             [_, instance, _] => {
-                let resources = self.without_wrapper(top, Kind::ObjectInstance, instance)?;
+                let resources = top.without_wrapper(Kind::ObjectInstance, instance)?;
                 self.addressed_resource(path, resources)
                     .map(|resource| resource.map(Node::Resource))
             }
             [_, instance, resource, id] => {
-                let resources = self.without_wrapper(top, Kind::ObjectInstance, instance)?;
-                let instances = self.without_wrapper(resources, Kind::Multiple, resource)?;
+                let resources = top.without_wrapper(Kind::ObjectInstance, instance)?;
+                let instances = resources.without_wrapper(Kind::Multiple, resource)?;
                 let entry = instances.only()?;
                 if entry.kind != Kind::ResourceInstance {
                     return Err(DecodeErrorKind::Structure.at(entry.offset));
@@ -82,7 +82,7 @@ impl Decoder<'_> {
     fn object(
         &mut self,
         path: &Path,
-        entries: Entries,
+        entries: Entries<'_>,
     ) -> Result<Option<Vec<ObjectInstance>>, DecodeError> {
         let bare = match entries.clone().next() {
             Some(Ok(first)) if first.kind != Kind::ObjectInstance => Some(first.offset),
@@ -103,7 +103,11 @@ impl Decoder<'_> {
         Ok(resources.map(|resources| vec![ObjectInstance { id: 0, resources }]))
     }
 
-    fn object_instances(&mut self, path: &Path, entries: Entries) -> Option<Vec<ObjectInstance>> {
+    fn object_instances(
+        &mut self,
+        path: &Path,
+        entries: Entries<'_>,
+    ) -> Option<Vec<ObjectInstance>> {
         self.children(path, entries, |decoder, path, entry| {
             if entry.kind != Kind::ObjectInstance {
                 return Err(DecodeErrorKind::Structure.at(entry.offset));
@@ -119,7 +123,7 @@ impl Decoder<'_> {
         })
     }
 
-    fn resources(&mut self, path: &Path, entries: Entries) -> Option<Vec<Resource>> {
+    fn resources(&mut self, path: &Path, entries: Entries<'_>) -> Option<Vec<Resource>> {
         self.children(path, entries, Self::resource)
     }
 
@@ -137,7 +141,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn instances(&mut self, path: &Path, entries: Entries) -> Option<Vec<ResourceInstance>> {
+    fn instances(&mut self, path: &Path, entries: Entries<'_>) -> Option<Vec<ResourceInstance>> {
         self.children(path, entries, |decoder, path, entry| {
             if entry.kind != Kind::ResourceInstance {
                 return Err(DecodeErrorKind::Structure.at(entry.offset));
@@ -155,7 +159,7 @@ impl Decoder<'_> {
     fn addressed_resource(
         &mut self,
         path: &Path,
-        entries: Entries,
+        entries: Entries<'_>,
     ) -> Result<Option<Resource>, DecodeError> {
         let id = path.resource_id().unwrap_or_default();
         let bare = match entries.clone().next() {
@@ -187,7 +191,7 @@ impl Decoder<'_> {
     fn children<T>(
         &mut self,
         path: &Path,
-        entries: Entries,
+        entries: Entries<'_>,
         mut read: impl FnMut(&mut Self, &Path, &Entry) -> Result<Option<T>, DecodeError>,
     ) -> Option<Vec<T>> {
         let before = self.rejected.len();
@@ -215,27 +219,8 @@ impl Decoder<'_> {
         (!nothing_but_rejected).then_some(children)
     }
 
-    /// Looks into a wrapper of this kind, if the first entry is one; it has to stand alone and to carry this id.
-    fn without_wrapper(
-        &self,
-        entries: Entries,
-        kind: Kind,
-        id: u16,
-    ) -> Result<Entries, DecodeError> {
-        match entries.clone().next() {
-            Some(Ok(first)) if first.kind == kind => {
-                let wrapper = entries.only()?;
-                if wrapper.id != id {
-                    return Err(DecodeErrorKind::IdConflict.at(wrapper.offset));
-                }
-                Ok(self.entries(wrapper.value))
-            }
-            _ => Ok(entries),
-        }
-    }
-
     fn value(&self, path: &Path, entry: &Entry) -> Result<Value, DecodeError> {
-        let bytes = self.payload.slice(entry.value.clone());
+        let bytes = self.payload.get(entry.value.clone()).unwrap_or_default();
         read_value(self.kind(path), bytes, entry.value.start)
     }
 
@@ -244,7 +229,7 @@ impl Decoder<'_> {
         modelled_type(path, self.models).unwrap_or(ResourceType::Opaque)
     }
 
-    fn entries(&self, part: Range<usize>) -> Entries {
+    fn entries(&self, part: Range<usize>) -> Entries<'a> {
         Entries::new(self.payload, part)
     }
 }

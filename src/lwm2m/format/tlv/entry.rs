@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use crate::lwm2m::format::{DecodeError, DecodeErrorKind, EncodeError};
 
 /// The kind of an entry, bits 7 and 6 of its first byte.
@@ -28,12 +26,12 @@ pub(super) struct Entry {
 
 /// The entries of a part of the payload. Ends after the first that does not fit into it.
 #[derive(Clone)]
-pub(super) struct Entries {
-    payload: Bytes,
+pub(super) struct Entries<'a> {
+    payload: &'a [u8],
     rest: Range<usize>,
 }
 
-impl Iterator for Entries {
+impl Iterator for Entries<'_> {
     type Item = Result<Entry, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -49,12 +47,27 @@ impl Iterator for Entries {
     }
 }
 
-impl Entries {
+impl<'a> Entries<'a> {
     /// The entries of this part of the payload.
-    pub(super) fn new(payload: &Bytes, part: Range<usize>) -> Self {
+    pub(super) const fn new(payload: &'a [u8], part: Range<usize>) -> Self {
         Self {
-            payload: payload.clone(),
+            payload,
             rest: part,
+        }
+    }
+
+    /// Looks into a wrapper of this kind, if the first entry is one; it has to stand alone and to carry this id.
+    pub(super) fn without_wrapper(self, kind: Kind, id: u16) -> Result<Self, DecodeError> {
+        match self.clone().next() {
+            Some(Ok(first)) if first.kind == kind => {
+                let payload = self.payload;
+                let wrapper = self.only()?;
+                if wrapper.id != id {
+                    return Err(DecodeErrorKind::IdConflict.at(wrapper.offset));
+                }
+                Ok(Self::new(payload, wrapper.value))
+            }
+            _ => Ok(self),
         }
     }
 

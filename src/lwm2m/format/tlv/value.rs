@@ -7,20 +7,21 @@ use crate::lwm2m::{
     value::{ResourceType, Value},
 };
 
-/// Reads the bytes of a value, which start at byte `offset` of the payload.
+/// Reads the bytes of a value, which start at byte `offset` of the payload. Opaque bytes are copied, so that a value that
+/// is kept does not keep the whole payload.
 pub(super) fn read_value(
     kind: ResourceType,
-    bytes: Bytes,
+    bytes: &[u8],
     offset: usize,
 ) -> Result<Value, DecodeError> {
-    let text = || utf8(&bytes, offset).map(str::to_owned);
+    let text = || utf8(bytes, offset).map(str::to_owned);
     match kind {
         ResourceType::String => return text().map(Value::String),
         ResourceType::CoreLink => return text().map(Value::CoreLink),
-        ResourceType::Opaque => return Ok(Value::Opaque(bytes)),
-        ResourceType::Integer => signed(&bytes).map(Value::Integer),
-        ResourceType::Time => signed(&bytes).and_then(time_from_seconds),
-        ResourceType::UnsignedInteger => unsigned(&bytes).map(Value::UnsignedInteger),
+        ResourceType::Opaque => return Ok(Value::Opaque(Bytes::copy_from_slice(bytes))),
+        ResourceType::Integer => signed(bytes).map(Value::Integer),
+        ResourceType::Time => signed(bytes).and_then(time_from_seconds),
+        ResourceType::UnsignedInteger => unsigned(bytes).map(Value::UnsignedInteger),
         ResourceType::Float => match *bytes {
             [a, b, c, d] => finite(f32::from_be_bytes([a, b, c, d]).into()),
             [a, b, c, d, e, f, g, h] => finite(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
