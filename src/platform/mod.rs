@@ -11,6 +11,7 @@ pub mod downlink;
 pub mod embedded;
 pub mod peer;
 pub mod profile;
+pub mod secret;
 pub mod service;
 pub mod session;
 #[cfg(feature = "kafka")]

@@ -31,6 +31,9 @@ pub struct Now {
     pub wall: UnixMillis,
 }
 
+/// Reads both clocks; handed to what runs on a thread of its own.
+pub type Clock = fn() -> Now;
+
 impl Now {
     /// This moment and `duration` later, on both clocks.
     pub fn after(self, duration: Duration) -> Self {

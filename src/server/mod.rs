@@ -1,4 +1,5 @@
 //! Sockets, threads, directory, clock, shutdown, HTTP.
 
+pub mod http;
 pub mod metrics;
 pub mod settings;

@@ -33,7 +33,7 @@ use std::{
 
 use tokio::sync::{broadcast, oneshot};
 
-use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Now, uplink::RpcBody};
+use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Clock, uplink::RpcBody};
 
 use output::Output;
 use worker::{Message, RpcCall, Worker};
@@ -41,9 +41,6 @@ use worker::{Message, RpcCall, Worker};
 pub use event::{Event, EventKind};
 pub use folder::Problem;
 pub use settings::{EmbeddedSettings, OutputTarget, OutputTargetError};
-
-/// Reads both clocks.
-pub type Clock = fn() -> Now;
 
 /// The running embedded platform; dropping it stops it.
 #[derive(Debug)]

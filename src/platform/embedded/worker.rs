@@ -16,12 +16,12 @@ use uuid::Uuid;
 use crate::platform::{
     Answer, Downlink, DownlinkSink, Outcome, PlatformId, Question, QuestionError, Reply, ReplyTo,
     RpcRequest, SessionId, SessionInfo, Undeliverable, Uplink, UplinkId,
-    time::Now,
+    time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
 
 use super::{
-    Clock, RpcError,
+    RpcError,
     event::{Event, EventKind},
     folder::{Folder, Problem},
     output::Output,

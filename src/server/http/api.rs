@@ -1,0 +1,190 @@
+//! The API: registered endpoints, commands, events (`/api`).
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{self, KeepAlive},
+    },
+    routing::{get, post},
+};
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::platform::uplink::RpcBody;
+
+use super::{Services, access::Access};
+
+/// The registered endpoints.
+pub trait Endpoints: Send + Sync {
+    /// All of them, by name.
+    fn list(&self) -> Vec<EndpointSummary>;
+
+    /// One of them.
+    fn get(&self, name: &str) -> Option<EndpointSummary>;
+}
+
+/// One registered endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndpointSummary {
+    /// Endpoint client name.
+    pub endpoint: String,
+    /// Registration id.
+    pub registration_id: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Lifetime in seconds.
+    pub lifetime_s: u64,
+    /// Enabler version, `1.1` for instance.
+    pub version: String,
+    /// Binding mode, `U` or `UQ` for instance.
+    pub binding: String,
+    /// Objects and instances as announced, `/3/0` for instance.
+    pub objects: Vec<String>,
+    /// When it was last heard, ms since 1970.
+    pub last_seen: i64,
+}
+
+/// What only the embedded platform offers: commands and a look at the uplinks.
+pub trait Commands: Send + Sync {
+    /// Sends a command; `params` is JSON text.
+    fn rpc(
+        &self,
+        endpoint: &str,
+        method: &str,
+        params: &str,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<RpcBody, CommandError>>;
+
+    /// What happens from here on.
+    fn events(&self) -> BoxStream<'static, ServerEvent>;
+}
+
+/// Why a command has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// It cannot be taken now.
+    #[error("the command cannot be taken now")]
+    Busy,
+    /// The device did not answer.
+    #[error("TIMEOUT")]
+    Timeout,
+    /// No such endpoint is registered.
+    #[error("no such endpoint is registered")]
+    UnknownEndpoint,
+}
+
+/// One event of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerEvent {
+    /// Name of the event.
+    pub kind: &'static str,
+    /// One line of JSON.
+    pub data: String,
+}
+
+pub(super) fn router(access: Access) -> Router<Arc<Services>> {
+    Router::new()
+        .route("/endpoints", get(list))
+        .route("/endpoints/{endpoint}", get(one))
+        .route("/endpoints/{endpoint}/rpc", post(rpc))
+        .route("/events", get(events))
+        .layer(middleware::from_fn_with_state(Arc::new(access), authorize))
+}
+
+async fn authorize(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    match access.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => problem(denied.status(), denied),
+    }
+}
+
+async fn list(State(services): State<Arc<Services>>) -> Json<Vec<EndpointSummary>> {
+    Json(services.endpoints.list())
+}
+
+async fn one(State(services): State<Arc<Services>>, Path(endpoint): Path<String>) -> Response {
+    match services.endpoints.get(&endpoint) {
+        Some(summary) => Json(summary).into_response(),
+        None => problem(StatusCode::NOT_FOUND, CommandError::UnknownEndpoint),
+    }
+}
+
+/// Body of a command.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RpcCommand {
+    method: String,
+    #[serde(default)]
+    params: Value,
+    #[serde(default = "default_timeout_ms")]
+    timeout_ms: u64,
+}
+
+const fn default_timeout_ms() -> u64 {
+    30_000
+}
+
+/// Longest time a caller may wait.
+const MAX_TIMEOUT_MS: u64 = 600_000;
+
+async fn rpc(
+    State(services): State<Arc<Services>>,
+    Path(endpoint): Path<String>,
+    Json(command): Json<RpcCommand>,
+) -> Response {
+    let Some(commands) = &services.commands else {
+        return no_commands();
+    };
+    let timeout = Duration::from_millis(command.timeout_ms.min(MAX_TIMEOUT_MS));
+    let params = command.params.to_string();
+    let answer = commands.rpc(&endpoint, &command.method, &params, timeout);
+    match answer.await {
+        Ok(body) => (
+            [(header::CONTENT_TYPE, "application/json")],
+            body.text().to_owned(),
+        )
+            .into_response(),
+        Err(error) => {
+            let status = match error {
+                CommandError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                CommandError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+                CommandError::UnknownEndpoint => StatusCode::NOT_FOUND,
+            };
+            problem(status, error)
+        }
+    }
+}
+
+async fn events(State(services): State<Arc<Services>>) -> Response {
+    match &services.commands {
+        Some(commands) => Sse::new(sse_events(commands.events()))
+            .keep_alive(KeepAlive::default())
+            .into_response(),
+        None => no_commands(),
+    }
+}
+
+fn sse_events(
+    events: BoxStream<'static, ServerEvent>,
+) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+    events.map(|event| Ok(sse::Event::default().event(event.kind).data(event.data)))
+}
+
+fn no_commands() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "only embedded mode takes commands here; with a platform core use its own API",
+    )
+}
+
+pub(super) fn problem(status: StatusCode, error: impl ToString) -> Response {
+    (status, Json(json!({ "error": error.to_string() }))).into_response()
+}

@@ -1,0 +1,509 @@
+//! Health, metrics and the API over HTTP.
+//!
+//! It runs on a thread and a single-threaded runtime of its own, so that a stuck worker cannot hide itself.
+
+mod access;
+mod api;
+mod health;
+mod settings;
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::{
+    platform::time::Clock,
+    server::metrics::{self, Metrics},
+};
+
+use access::Access;
+use health::Probe;
+
+pub use api::{CommandError, Commands, EndpointSummary, Endpoints, ServerEvent};
+pub use health::{Check, Health, Heartbeat};
+pub use settings::{ApiAccess, HttpSettings};
+
+/// What the HTTP server shows and drives.
+pub struct Services {
+    /// Health of this process.
+    pub health: Arc<Health>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// The registered endpoints.
+    pub endpoints: Arc<dyn Endpoints>,
+    /// Commands and events; none with a platform core.
+    pub commands: Option<Arc<dyn Commands>>,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// The running HTTP server; dropping it stops it.
+#[derive(Debug)]
+pub struct HttpServer {
+    address: SocketAddr,
+    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl HttpServer {
+    /// Binds and starts serving. When the port is taken and `next_free` is set, the next free one is used.
+    ///
+    /// # Errors
+    /// [`HttpError`]
+    pub fn start(
+        settings: &HttpSettings,
+        next_free: bool,
+        services: Services,
+    ) -> Result<Self, HttpError> {
+        if settings.is_unprotected() {
+            return Err(HttpError::Unprotected(settings.bind));
+        }
+        let bind_error = |source| HttpError::Bind {
+            address: settings.bind,
+            source,
+        };
+        let listener = bind(settings.bind, next_free).map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+        let router = router(settings, services);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(HttpError::Thread)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("http".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        result = serve(listener, router) => {
+                            if let Err(error) = result {
+                                tracing::error!(event = "http_failed", %error, "the HTTP server ended");
+                            }
+                        }
+                        _ = stopped => {}
+                    }
+                });
+            })
+            .map_err(HttpError::Thread)?;
+        Ok(Self {
+            address,
+            running: Mutex::new(Some((stop, thread))),
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes all connections and ends the thread.
+    pub fn stop(&self) {
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((stop, thread)) = running {
+            // Fails only when the thread has ended already.
+            stop.send(()).ok();
+            if thread.join().is_err() {
+                tracing::error!(event = "http_panicked", "the HTTP server had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Why the HTTP server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The address cannot be bound.
+    #[error("http.bind {address} cannot be bound")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The thread cannot be started.
+    #[error("the HTTP server's thread cannot be started")]
+    Thread(#[source] io::Error),
+    /// Everybody could command devices.
+    #[error(
+        "http.api = all on {0} needs http.api_token: everybody who reaches this port could command devices"
+    )]
+    Unprotected(SocketAddr),
+}
+
+fn bind(address: SocketAddr, next_free: bool) -> io::Result<TcpListener> {
+    let mut candidate = address;
+    loop {
+        match TcpListener::bind(candidate) {
+            Err(error) if next_free && error.kind() == io::ErrorKind::AddrInUse => {
+                let next = candidate.port().checked_add(1).ok_or(error)?;
+                candidate.set_port(next);
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).await
+}
+
+fn router(settings: &HttpSettings, services: Services) -> Router {
+    let mut router = Router::new()
+        .route("/livez", get(|s, q| probe(Probe::Live, s, q)))
+        .route("/startupz", get(|s, q| probe(Probe::Started, s, q)))
+        .route("/readyz", get(|s, q| probe(Probe::Ready, s, q)))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .nest("/api", api::router(Access::new(settings)));
+    if settings.metrics {
+        router = router.route("/actuator/prometheus", get(metrics));
+    }
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(Arc::new(services))
+}
+
+#[derive(Debug, Deserialize)]
+struct ProbeQuery {
+    verbose: Option<u8>,
+}
+
+async fn probe(
+    probe: Probe,
+    State(services): State<Arc<Services>>,
+    Query(query): Query<ProbeQuery>,
+) -> Response {
+    let report = services.health.report(probe, (services.clock)().mono);
+    let status = if report.is_ok() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    match query.verbose {
+        Some(0) => status.into_response(),
+        _ => (status, Json(report)).into_response(),
+    }
+}
+
+async fn metrics(State(services): State<Arc<Services>>) -> Response {
+    let state = services.health.state();
+    for candidate in [
+        metrics::State::Starting,
+        metrics::State::Ready,
+        metrics::State::Draining,
+    ] {
+        let gauge = services.metrics.state.of(candidate);
+        gauge.set(i64::from(candidate == state));
+    }
+    match services.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => api::problem(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn version() -> Json<Value> {
+    let features: &[&str] = if cfg!(feature = "kafka") {
+        &["kafka"]
+    } else {
+        &[]
+    };
+    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "features": features }))
+}
+
+/// Content type of the OpenMetrics text format.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Largest request body.
+const MAX_BODY_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests need some clock")]
+mod tests {
+    use std::{
+        io::BufRead,
+        net::Ipv4Addr,
+        time::{Duration, Instant},
+    };
+
+    use futures_util::{
+        FutureExt, StreamExt,
+        future::BoxFuture,
+        stream::{self, BoxStream},
+    };
+
+    use crate::platform::{
+        secret::Secret,
+        time::{Now, UnixMillis},
+        uplink::RpcBody,
+    };
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct OneEndpoint;
+
+    impl Endpoints for OneEndpoint {
+        fn list(&self) -> Vec<EndpointSummary> {
+            vec![EndpointSummary {
+                endpoint: "urn:dev/1".to_owned(),
+                registration_id: "aaBBBBBBBB".to_owned(),
+                address: SocketAddr::from(([192, 0, 2, 7], 5683)),
+                lifetime_s: 300,
+                version: "1.1".to_owned(),
+                binding: "U".to_owned(),
+                objects: vec!["/3/0".to_owned()],
+                last_seen: 1_700_000_000_000,
+            }]
+        }
+
+        fn get(&self, name: &str) -> Option<EndpointSummary> {
+            self.list().into_iter().find(|one| one.endpoint == name)
+        }
+    }
+
+    impl Commands for OneEndpoint {
+        fn rpc(
+            &self,
+            endpoint: &str,
+            method: &str,
+            params: &str,
+            timeout: Duration,
+        ) -> BoxFuture<'static, Result<RpcBody, CommandError>> {
+            let result = match (endpoint, method) {
+                ("urn:dev/1", "Read") => Ok(RpcBody::Payload(format!(
+                    r#"{{"params":{params},"timeout":{}}}"#,
+                    timeout.as_millis()
+                ))),
+                ("urn:dev/1", _) => Err(CommandError::Timeout),
+                _ => Err(CommandError::UnknownEndpoint),
+            };
+            async move { result }.boxed()
+        }
+
+        fn events(&self) -> BoxStream<'static, ServerEvent> {
+            let event = ServerEvent {
+                kind: "telemetry",
+                data: "{}".to_owned(),
+            };
+            stream::iter([event]).boxed()
+        }
+    }
+
+    fn clock() -> Now {
+        Now {
+            mono: Instant::now(),
+            wall: UnixMillis(0),
+        }
+    }
+
+    fn start(settings: &HttpSettings, commands: bool) -> (HttpServer, Arc<Health>) {
+        let health = Arc::new(Health::new(Instant::now()));
+        let services = Services {
+            health: health.clone(),
+            metrics: Arc::new(Metrics::new(UnixMillis(0))),
+            endpoints: Arc::new(OneEndpoint),
+            commands: commands.then(|| Arc::new(OneEndpoint) as Arc<dyn Commands>),
+            clock,
+        };
+        (
+            HttpServer::start(settings, false, services).unwrap(),
+            health,
+        )
+    }
+
+    fn loopback() -> HttpSettings {
+        HttpSettings {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            api: Some(ApiAccess::Loopback),
+            ..HttpSettings::default()
+        }
+    }
+
+    fn agent() -> ureq::Agent {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .new_agent()
+    }
+
+    fn get(server: &HttpServer, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", server.address());
+        let mut response = agent().get(url).call().unwrap();
+        let body = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), body)
+    }
+
+    fn post(server: &HttpServer, path: &str, body: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", server.address());
+        let mut response = agent()
+            .post(url)
+            .content_type("application/json")
+            .send(body)
+            .unwrap();
+        let body = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), body)
+    }
+
+    #[test]
+    fn health_follows_the_state() {
+        let (server, health) = start(&loopback(), false);
+        assert_eq!(get(&server, "/livez").0, 200);
+        assert_eq!(
+            get(&server, "/readyz"),
+            (
+                503,
+                r#"{"status":"fail","state":"starting","checks":[]}"#.to_owned()
+            )
+        );
+        health.set_state(metrics::State::Ready);
+        assert_eq!(get(&server, "/readyz?verbose=0"), (200, String::new()));
+        assert_eq!(get(&server, "/startupz").0, 200);
+        assert!(
+            get(&server, "/metrics")
+                .1
+                .contains("lightship_state{state=\"ready\"} 1\n")
+        );
+        assert_eq!(get(&server, "/actuator/prometheus").0, 200);
+        assert!(
+            get(&server, "/version")
+                .1
+                .contains(env!("CARGO_PKG_VERSION"))
+        );
+    }
+
+    #[test]
+    fn the_api_lists_endpoints() {
+        let (server, _) = start(&loopback(), true);
+        let one = r#"{"endpoint":"urn:dev/1","registration_id":"aaBBBBBBBB","address":"192.0.2.7:5683","lifetime_s":300,"version":"1.1","binding":"U","objects":["/3/0"],"last_seen":1700000000000}"#;
+        assert_eq!(get(&server, "/api/endpoints"), (200, format!("[{one}]")));
+        assert_eq!(
+            get(&server, "/api/endpoints/urn:dev%2F1"),
+            (200, one.to_owned())
+        );
+        assert_eq!(get(&server, "/api/endpoints/other").0, 404);
+    }
+
+    #[test]
+    fn the_api_sends_commands() {
+        let (server, _) = start(&loopback(), true);
+        let path = "/api/endpoints/urn:dev%2F1/rpc";
+        assert_eq!(
+            post(
+                &server,
+                path,
+                r#"{"method":"Read","params":{"id":"/3/0/9"},"timeout_ms":1500}"#
+            ),
+            (
+                200,
+                r#"{"params":{"id":"/3/0/9"},"timeout":1500}"#.to_owned()
+            )
+        );
+        assert_eq!(
+            post(&server, path, r#"{"method":"Read"}"#),
+            (200, r#"{"params":null,"timeout":30000}"#.to_owned())
+        );
+        assert_eq!(
+            post(&server, path, r#"{"method":"Execute"}"#),
+            (504, r#"{"error":"TIMEOUT"}"#.to_owned())
+        );
+        assert_eq!(
+            post(&server, "/api/endpoints/x/rpc", r#"{"method":"Read"}"#).0,
+            404
+        );
+        assert_eq!(post(&server, path, r#"{"methud":"Read"}"#).0, 422);
+        assert_eq!(
+            post(&server, path, &format!("\"{}\"", "x".repeat(100_000))).0,
+            413
+        );
+    }
+
+    #[test]
+    fn events_are_streamed() {
+        let (server, _) = start(&loopback(), true);
+        let url = format!("http://{}/api/events", server.address());
+        let response = agent().get(url).call().unwrap();
+        let lines: Vec<_> = io::BufReader::new(response.into_body().into_reader())
+            .lines()
+            .take(2)
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(lines, ["event: telemetry", "data: {}"]);
+    }
+
+    #[test]
+    fn without_embedded_mode_there_are_no_commands() {
+        let (server, _) = start(&loopback(), false);
+        assert_eq!(get(&server, "/api/events").0, 404);
+        assert_eq!(get(&server, "/api/endpoints").0, 200);
+    }
+
+    #[test]
+    fn a73_an_open_api_without_token_is_refused_at_start() {
+        let mut settings = HttpSettings {
+            api: Some(ApiAccess::All),
+            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            ..HttpSettings::default()
+        };
+        let services = || Services {
+            health: Arc::new(Health::new(Instant::now())),
+            metrics: Arc::new(Metrics::new(UnixMillis(0))),
+            endpoints: Arc::new(OneEndpoint),
+            commands: None,
+            clock,
+        };
+        let refused = HttpServer::start(&settings, false, services());
+        assert!(matches!(refused, Err(HttpError::Unprotected(_))));
+        settings.api_token = Secret::new("t");
+        HttpServer::start(&settings, false, services()).unwrap();
+    }
+
+    #[test]
+    fn the_next_free_port_is_taken_when_asked() {
+        let (first, _) = start(&loopback(), false);
+        let taken = HttpSettings {
+            bind: first.address(),
+            ..loopback()
+        };
+        assert_eq!(
+            bind(taken.bind, false).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        assert_ne!(
+            bind(taken.bind, true).unwrap().local_addr().unwrap(),
+            taken.bind
+        );
+    }
+}
