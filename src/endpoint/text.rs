@@ -10,7 +10,9 @@ use crate::{
     coap::Code,
     lwm2m::{
         path::{ObjectId, ObjectVersion, Path},
+        registration::RegistrationData,
         value::ResourceType,
+        version::Lwm2mVersion,
     },
 };
 
@@ -226,25 +228,25 @@ pub fn device_line(line: &str, max: usize) -> String {
         .collect()
 }
 
-/// A device registered. `queue_mode` is `None` for LwM2M 1.0, where the binding says it.
-pub fn registered(
-    endpoint: &str,
-    registration: &str,
-    version: impl Display,
-    objects: impl IntoIterator<Item = (ObjectId, ObjectVersion)>,
-    queue_mode: Option<bool>,
-    binding: impl Display,
-) -> String {
-    let mut objects: Vec<_> = objects.into_iter().collect();
-    java::hash_order(&mut objects, 16, |(object, _)| u32::from(*object));
+/// A device registered; `id` is the registration id.
+pub fn registered(id: &str, registration: &RegistrationData) -> String {
+    let mut objects: Vec<_> = registration.objects.objects().iter().collect();
+    java::hash_order(&mut objects, 16, |(object, _)| u32::from(**object));
     let objects: Vec<_> = objects
         .iter()
-        .map(|(object, version)| format!("{object}={version}"))
+        .map(|(object, registered)| format!("{object}={}", registered.version))
         .collect();
-    let queue_mode = queue_mode.map_or("null", |on| if on { "true" } else { "false" });
+    // In LwM2M 1.0 Queue Mode is part of the binding.
+    let queue_mode = match registration.version {
+        Lwm2mVersion::V1_0 => "null".to_owned(),
+        Lwm2mVersion::V1_1 | Lwm2mVersion::V1_2 => registration.queue_mode.to_string(),
+    };
     format!(
-        "info: Endpoint [{endpoint}] Client registered with registration id: [{registration}] LwM2mVersion: [{version}], SupportedObjectIdVer [{{{}}}] QueueMode [{queue_mode}], BindingMode [{binding}]\n",
-        objects.join(", ")
+        "info: Endpoint [{}] Client registered with registration id: [{id}] LwM2mVersion: [{}], SupportedObjectIdVer [{{{}}}] QueueMode [{queue_mode}], BindingMode [{}]\n",
+        registration.endpoint,
+        registration.version,
+        objects.join(", "),
+        registration.binding,
     )
 }
 
@@ -341,25 +343,35 @@ pub fn attribute_null(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        coap::link_format::Mode,
+        lwm2m::registration::{ObjectList, RegisterParameters},
+    };
+
+    fn registration(query: &str, links: &str) -> RegistrationData {
+        let parameters = RegisterParameters::from_query(query.split('&')).unwrap();
+        let objects =
+            ObjectList::parse(links.as_bytes(), Mode::Strict, parameters.version).unwrap();
+        RegistrationData::new(parameters, objects).unwrap()
+    }
 
     #[test]
     fn registration_line_is_that_of_the_platform() {
-        let objects = [
-            (1, 1, 1),
-            (3, 1, 2),
-            (5, 1, 2),
-            (6, 1, 0),
-            (19, 1, 1),
-            (3303, 1, 0),
-        ]
-        .map(|(object, major, minor)| (object, ObjectVersion::new(major, minor)));
+        let links = "</>;rt=\"oma.lwm2m\";ct=\"60 110\",</1/0>,</3>;ver=1.2,</3/0>,</5>;ver=1.2,</5/0>,</6/0>,\
+                     </19>;ver=1.1,</19/0>,</3303/0>,</3303/1>";
+        let registration_1_1 = registration("ep=ls-nosec&lwm2m=1.1&b=U", links);
         assert_eq!(
-            registered("ls-nosec", "71by2D7hN3", "1.1", objects, Some(false), "U"),
+            registered("71by2D7hN3", &registration_1_1),
             "info: Endpoint [ls-nosec] Client registered with registration id: [71by2D7hN3] LwM2mVersion: [1.1], \
              SupportedObjectIdVer [{1=1.1, 3=1.2, 19=1.1, 5=1.2, 6=1.0, 3303=1.0}] QueueMode [false], \
              BindingMode [U]\n"
         );
-        assert!(registered("e", "r", "1.0", [], None, "UQ").contains("[{}] QueueMode [null]"));
+        let registration_1_0 = registration("ep=e&lwm2m=1.0&b=UQ", "</3/0>");
+        let line = registered("r", &registration_1_0);
+        assert!(
+            line.ends_with("[{3=1.0}] QueueMode [null], BindingMode [U, Q]\n"),
+            "{line}"
+        );
     }
 
     #[test]

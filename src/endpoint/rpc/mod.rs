@@ -13,6 +13,8 @@ pub mod render;
 mod reply;
 mod settings;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use commands::set;
 pub use reply::{Rejection, Reply};
