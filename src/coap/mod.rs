@@ -6,6 +6,7 @@
 //! | [`message`], [`encode`] | messages received, read in place; messages to be sent |
 //! | [`exchange`] | requests and responses in both roles: the state machine of one device |
 //! | `retransmission`, `deduplication`, `observe` | its parts: CON back-off; message ids seen; order of notifications |
+//! | [`stranger`] | what peers without a registration get |
 //! | [`link_format`] | RFC 6690: lists of links, generic |
 //! | [`parameters`], [`random`] | transmission parameters; the seeded generator of ids, tokens and jitter |
 
@@ -29,6 +30,7 @@ pub mod parameters;
 pub mod random;
 pub mod rate_limit;
 mod retransmission;
+pub mod stranger;
 
 pub use block::Block;
 pub use code::Code;
