@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::message::MessageId;
+use super::{message::MessageId, retransmission::later};
 
 /// Handle of one message that was received and waits for its answer. It never names a later message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl<W> Deduplication<W> {
         self.entries.push_back(Entry {
             id,
             message_id,
-            expires: now.checked_add(lifetime).unwrap_or(now),
+            expires: later(now, lifetime),
             reaction,
         });
         Some(id)
@@ -135,7 +135,6 @@ impl<W> Deduplication<W> {
     }
 
     /// How many entries there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -404,7 +404,7 @@ fn payload_offset(datagram: &[u8]) -> Result<usize, (ParseErrorKind, usize)> {
     if token_length > Token::MAX_LENGTH {
         return Err((ParseErrorKind::TokenLength, 0));
     }
-    if header.code.is_empty() && datagram.len() > HEADER_LENGTH {
+    if header.code.is_empty() && (token_length > 0 || datagram.len() > HEADER_LENGTH) {
         return Err((ParseErrorKind::EmptyMessage, HEADER_LENGTH));
     }
     if !(header.code.is_empty() || header.code.is_request() || header.code.is_response()) {

@@ -5,7 +5,9 @@
 //! | [`code`], [`content_format`], [`option`], [`block`] | the numbers of the protocol and what is known of each |
 //! | [`message`], [`encode`] | messages received, read in place; messages to be sent |
 //! | [`exchange`] | requests and responses in both roles: the state machine of one device |
-//! | `retransmission`, `deduplication`, `observe` | its parts: CON back-off; message ids seen; order of notifications |
+//! | [`event`] | what that machine tells its owner |
+//! | `reliability` | the message layer under it, with `retransmission` (CON back-off) and `deduplication` (ids seen) |
+//! | `observe` | observations and the order of their notifications |
 //! | [`stranger`] | what peers without a registration get |
 //! | [`link_format`] | RFC 6690: lists of links, generic |
 //! | [`parameters`], [`random`] | transmission parameters; the seeded generator of ids, tokens and jitter |
@@ -21,6 +23,7 @@ pub mod code;
 pub mod content_format;
 mod deduplication;
 pub mod encode;
+pub mod event;
 pub mod exchange;
 pub mod link_format;
 pub mod message;
@@ -29,6 +32,7 @@ pub mod option;
 pub mod parameters;
 pub mod random;
 pub mod rate_limit;
+mod reliability;
 mod retransmission;
 pub mod stranger;
 
@@ -37,11 +41,14 @@ pub use code::Code;
 pub use content_format::ContentFormat;
 pub use deduplication::IncomingId;
 pub use encode::{Request, Response};
-pub use exchange::{CoapStats, Event, Exchanges, Failure, TokenPrefix};
+pub use event::{CoapStats, Event, Failure};
+pub use exchange::{Exchanges, TokenPrefix};
 pub use message::{Message, MessageId, MessageType, ParseError, ParseErrorKind, Token};
 pub use parameters::TransmissionParameters;
 pub use random::Random;
 pub use rate_limit::RateLimit;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod test_support;

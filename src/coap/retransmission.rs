@@ -129,7 +129,7 @@ impl<P: Copy + Eq> Retransmissions<P> {
     pub(super) fn requests(&self) -> usize {
         self.0
             .iter()
-            .filter(|outstanding| outstanding.message.purpose != Purpose::Response)
+            .filter(|outstanding| matches!(outstanding.message.purpose, Purpose::Request(_)))
             .count()
     }
 
