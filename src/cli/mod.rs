@@ -1,1 +1,1 @@
-//! (under construction)
+//! Commands: one file each.

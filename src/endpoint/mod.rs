@@ -1,10 +1,533 @@
-//! (under construction)
+//! What the server decides for one LwM2M client: registration, observation, telemetry, RPC.
+//!
+//! [`Endpoint`] is a state machine without I/O or clock. After every input drain [`Endpoint::poll_output`] to `None`,
+//! then call [`Endpoint::handle_timeout`] at [`Endpoint::poll_timeout`]. It is composed of small machines that know
+//! nothing of each other; this file alone routes between them. [`actor`] is the actix shell around it.
+//!
+//! Invariants: `now` never goes backwards; nothing a device sends makes a call fail or panic; a registration that is
+//! in force is replaced only by one whose credentials the platform accepted; the answer to a Register leaves before
+//! the server's own first request; a confirmable notification is acknowledged only when the platform side says that
+//! its values are durable.
 
+pub mod actor;
+mod command;
 pub mod context;
+mod delivery;
+mod downlink;
 #[cfg(test)]
 mod fixture;
+mod observation;
 pub mod operation;
+mod register;
+mod registration;
+mod report;
+mod resources;
 pub mod rpc;
 pub mod settings;
+pub mod stats;
 pub mod telemetry;
 pub mod text;
+mod timer;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    coap::{
+        CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, Random, Response, Token,
+    },
+    lwm2m::{node::Node, path::Path, registration::RegistrationData},
+    platform::{
+        Answer, Downlink, Outcome, Question, QuestionError, Reply, RequestId, RpcRequest,
+        SessionId, SessionInfo, Uplink, UplinkId,
+        credentials::{Admission, ClientCredentials},
+        downlink::SessionCloseReason,
+        peer::{Peer, PeerId, PeerIdentity},
+        profile::DeviceProfile,
+        time::{Now, UnixMillis},
+        uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
+    },
+};
+
+use context::DeviceContext;
+use delivery::{Deliveries, Verdict};
+use downlink::{Command, DownlinkQueue, Origin};
+use observation::Observations;
+use operation::Operation;
+use registration::{Candidate, Registration, read_register};
+use resources::Resources;
+use timer::{Timer, Timers};
+
+pub use registration::{EndpointName, RegistrationId, Target, register_name};
+pub use settings::EndpointSettings;
+pub use stats::{EndpointStats, EndpointSummary};
+
+/// The registered endpoint. See the module's description.
+#[derive(Debug)]
+pub struct Endpoint {
+    name: EndpointName,
+    settings: Arc<EndpointSettings>,
+    random: Random,
+    /// The message layer of the registration, or of the first Register before there is one.
+    exchanges: Exchanges<PeerId>,
+    registration: Option<Registration>,
+    candidate: Option<Candidate>,
+    downlink: DownlinkQueue,
+    observations: Observations,
+    resources: Resources,
+    deliveries: Deliveries,
+    timers: Timers,
+    outputs: VecDeque<Output>,
+    next_request: u64,
+    last_log: UnixMillis,
+    /// A persistent RPC timed out: the core sends it again when asked (`rulings` 2.11).
+    wants_pending_rpc: bool,
+    stats: EndpointStats,
+    /// Counters of message layers that were replaced.
+    coap_before: CoapStats,
+}
+
+/// What the world must do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// To whom.
+        peer: PeerId,
+        /// One CoAP message.
+        payload: Bytes,
+    },
+    /// Hand a message to the platform. When it is not accepted and carries an [`UplinkId`] or [`RequestId`], the shell
+    /// answers in the platform's place.
+    Uplink(Uplink),
+    /// From now on this key leads here.
+    Bind(Key),
+    /// This key leads here no longer.
+    Unbind(Key),
+    /// A message of the device waited this long for the platform.
+    Delivered {
+        /// From receipt to acknowledgement.
+        waited: Duration,
+    },
+    /// The endpoint has ended; nothing follows.
+    Closed(CloseReason),
+}
+
+/// What leads to an endpoint, beside its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Its transport address.
+    Peer(PeerId),
+    /// The registration id it was given.
+    Registration(RegistrationId),
+    /// Its session at the platform.
+    Session(Arc<SessionInfo>),
+}
+
+/// Why an endpoint has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The device de-registered.
+    Deregistered,
+    /// The lifetime ended without an Update.
+    Expired,
+    /// The Register was refused.
+    Refused,
+    /// The platform took the device away.
+    Removed,
+    /// The server stops.
+    Stopped,
+}
+
+impl Endpoint {
+    /// An endpoint that has not registered yet. Tokens, message ids, registration ids and session ids follow from
+    /// `seed`.
+    pub fn new(name: EndpointName, settings: Arc<EndpointSettings>, seed: [u8; 32]) -> Self {
+        let mut random = Random::from_seed(seed);
+        let exchanges = settings.exchanges(&mut random);
+        Self {
+            name,
+            settings,
+            random,
+            exchanges,
+            registration: None,
+            candidate: None,
+            downlink: DownlinkQueue::default(),
+            observations: Observations::default(),
+            resources: Resources::default(),
+            deliveries: Deliveries::default(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            next_request: 0,
+            last_log: UnixMillis::default(),
+            wants_pending_rpc: false,
+            stats: EndpointStats::default(),
+            coap_before: CoapStats::default(),
+        }
+    }
+
+    /// Takes a datagram from `peer`.
+    pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
+        match self.layer_for(peer, &payload) {
+            Layer::Own => {
+                self.exchanges.handle_datagram(now.mono, peer.id, payload);
+                self.handle_events(now, peer);
+            }
+            Layer::Candidate => {
+                if let Some(exchanges) = self
+                    .candidate
+                    .as_mut()
+                    .and_then(|candidate| candidate.exchanges.as_mut())
+                {
+                    exchanges.handle_datagram(now.mono, peer.id, payload);
+                    self.discard_candidate_events();
+                }
+            }
+            Layer::New => self.handle_foreign_register(now, peer, payload),
+            Layer::None => self.stats.dropped_registers += 1,
+        }
+        self.pump(now);
+    }
+
+    /// Takes a message of the platform.
+    pub fn handle_downlink(&mut self, now: Now, downlink: Downlink) {
+        match downlink {
+            Downlink::Rpc(request) => self.handle_rpc(now, request),
+            Downlink::SessionClosed(
+                SessionCloseReason::MaxConcurrentSessions | SessionCloseReason::CredentialsUpdated,
+            )
+            | Downlink::CredentialsChanged
+            | Downlink::DeviceDeleted => self.end(now, CloseReason::Removed),
+            Downlink::SessionClosed(_) => {
+                if let Some(registration) = &self.registration {
+                    self.outputs.push_back(Output::Uplink(Uplink::Activity {
+                        session: Arc::clone(&registration.session),
+                        last_activity: registration.last_update,
+                        heartbeat: true,
+                    }));
+                }
+            }
+            Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
+            Downlink::DeviceChanged { device, .. } => {
+                if let Some(registration) = &mut self.registration {
+                    let session = Arc::new(SessionInfo {
+                        id: registration.session.id,
+                        device,
+                    });
+                    registration.session = Arc::clone(&session);
+                    self.outputs.push_back(Output::Bind(Key::Session(session)));
+                }
+            }
+            Downlink::ModelChanged {
+                object,
+                version,
+                model,
+            } => {
+                let supported =
+                    |registration: &Registration| registration.data.supported_version(object);
+                if self.registration.as_ref().and_then(supported) == Some(version) {
+                    self.resources.change_model(object, model);
+                }
+            }
+            // Shared attributes are not written to devices yet.
+            Downlink::Attributes { .. } => {}
+        }
+        self.pump(now);
+    }
+
+    /// Takes the platform's reply to an uplink or a question.
+    pub fn handle_reply(&mut self, now: Now, reply: Reply) {
+        match reply {
+            Reply::Done { id, outcome } => self.handle_done(now, id, outcome),
+            Reply::Answer { id, result } => self.handle_answer(now, id, result),
+        }
+        self.pump(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.exchanges.handle_timeout(now.mono);
+        if let Some(peer) = self
+            .registration
+            .as_ref()
+            .map(|registration| registration.peer.clone())
+        {
+            self.handle_events(now, &peer);
+        }
+        if let Some(exchanges) = self
+            .candidate
+            .as_mut()
+            .and_then(|candidate| candidate.exchanges.as_mut())
+        {
+            exchanges.handle_timeout(now.mono);
+            self.discard_candidate_events();
+        }
+        if self.timers.expired(Timer::Lifetime, now.mono) {
+            self.stats.expired += 1;
+            self.end(now, CloseReason::Expired);
+        }
+        if self.timers.expired(Timer::Linger, now.mono)
+            && self.registration.is_none()
+            && self.candidate.is_none()
+        {
+            self.outputs
+                .push_back(Output::Closed(CloseReason::Deregistered));
+        }
+        self.pump(now);
+    }
+
+    /// Ends the registration because the server stops: the session is closed, nothing is said to the device.
+    pub fn stop(&mut self, now: Now) {
+        self.end(now, CloseReason::Stopped);
+        self.pump(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some((peer, payload)) = self.exchanges.poll_transmit() {
+            return Some(Output::Transmit { peer, payload });
+        }
+        let candidate = self
+            .candidate
+            .as_mut()
+            .and_then(|candidate| candidate.exchanges.as_mut());
+        if let Some((peer, payload)) = candidate.and_then(|exchanges| exchanges.poll_transmit()) {
+            return Some(Output::Transmit { peer, payload });
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let candidate = self
+            .candidate
+            .as_ref()
+            .and_then(|candidate| candidate.exchanges.as_ref());
+        [
+            self.timers.next(),
+            self.exchanges.poll_timeout(),
+            candidate.and_then(|exchanges| exchanges.poll_timeout()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Counters since the endpoint was made.
+    pub fn stats(&self) -> EndpointStats {
+        let mut coap = self.coap_before;
+        coap += self.exchanges.stats();
+        EndpointStats {
+            coap,
+            expired_rpc: self.downlink.expired(),
+            ..self.stats
+        }
+    }
+
+    /// Requests to the device that wait or are under way, and its messages that wait for the platform.
+    pub fn unfinished(&self) -> usize {
+        self.downlink.len() + self.deliveries.len()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    /// What a person wants to know of it; `None` before the first registration and after the last.
+    pub fn summary(&self) -> Option<EndpointSummary> {
+        let registration = self.registration.as_ref()?;
+        Some(EndpointSummary::of(
+            &self.name,
+            registration,
+            &self.observations,
+            &self.resources,
+        ))
+    }
+}
+
+/// Which message layer a datagram belongs to.
+enum Layer {
+    Own,
+    Candidate,
+    New,
+    None,
+}
+
+impl Endpoint {
+    /// A registration in force is not disturbed by Registers from elsewhere: those get a message layer of their own
+    /// until their credentials are accepted. Everything else that was routed here names this registration.
+    fn layer_for(&self, peer: &Peer, payload: &Bytes) -> Layer {
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.exchanges.is_some() && candidate.peer.id == peer.id)
+        {
+            return Layer::Candidate;
+        }
+        let at_home = match (&self.registration, &self.candidate) {
+            (Some(registration), _) => registration.peer.id == peer.id,
+            (None, Some(candidate)) => candidate.peer.id == peer.id,
+            (None, None) => true,
+        };
+        if at_home {
+            return Layer::Own;
+        }
+        let register = Message::parse(payload.clone())
+            .is_ok_and(|message| Target::of(&message) == Target::Register);
+        match (register, &self.candidate) {
+            (false, _) => Layer::Own,
+            (true, None) => Layer::New,
+            // One at a time: the device repeats its Register, an impostor must not push it out.
+            (true, Some(_)) => Layer::None,
+        }
+    }
+
+    fn handle_events(&mut self, now: Now, peer: &Peer) {
+        while let Some(event) = self.exchanges.poll_event() {
+            match event {
+                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
+                Event::Response {
+                    token,
+                    message,
+                    observing,
+                } => self.handle_response(now, token, &message, observing),
+                Event::Notification {
+                    token,
+                    message,
+                    deferred,
+                    fresh,
+                    ended,
+                } => {
+                    self.handle_notification(now, token, &message, deferred, fresh, ended);
+                }
+                // Notifications of ours: the server is not observed.
+                Event::Acknowledged { .. }
+                | Event::NotificationAcknowledged { .. }
+                | Event::NotificationFailed { .. } => {}
+                Event::Failed { token, failure } => self.handle_failure(now, token, failure),
+            }
+        }
+    }
+
+    fn handle_request(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
+        let response = match Target::of(message) {
+            Target::Register => {
+                match read_register(message) {
+                    Ok(data) => self.ask_credentials(peer.clone(), id, data, None),
+                    Err(response) => self.exchanges.respond(now.mono, id, &response),
+                }
+                return;
+            }
+            Target::Update(target) => self.update(now, peer, target, message),
+            Target::Deregister(target) => self.deregister(now, target),
+            // The formats of Send are not read yet.
+            Target::Send if self.registration.is_some() => {
+                Response::with_diagnostic(Code::BAD_REQUEST, "Unsupported content format")
+            }
+            Target::Send => Response::with_diagnostic(Code::BAD_REQUEST, "no registration found"),
+            Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
+            Target::Unknown => Response::new(Code::NOT_FOUND),
+        };
+        self.exchanges.respond(now.mono, id, &response);
+    }
+
+    /// Ends the registration. The message layer stays a while, to answer what the device repeats.
+    fn end(&mut self, now: Now, reason: CloseReason) {
+        self.exchanges.cancel_all();
+        let Some(registration) = self.registration.take() else {
+            if reason != CloseReason::Deregistered {
+                self.outputs.push_back(Output::Closed(reason));
+            }
+            return;
+        };
+        self.cancel_commands(now, &registration);
+        if matches!(reason, CloseReason::Deregistered | CloseReason::Expired) {
+            self.log(now, &registration.session, text::UNREGISTERED);
+        }
+        self.release(&registration);
+        self.timers.stop(Timer::Lifetime);
+        if reason == CloseReason::Deregistered {
+            self.timers.set(Timer::Linger, now.mono + LINGER);
+        } else if self.candidate.is_none() {
+            self.outputs.push_back(Output::Closed(reason));
+        }
+    }
+
+    /// Forgets what belonged to a registration and tells the platform and the directory.
+    fn release(&mut self, registration: &Registration) {
+        self.observations = Observations::default();
+        self.downlink = self.downlink.successor();
+        for key in registration.keys() {
+            self.outputs.push_back(Output::Unbind(key));
+        }
+        self.outputs
+            .push_back(Output::Uplink(Uplink::SessionClosed {
+                session: Arc::clone(&registration.session),
+            }));
+    }
+
+    /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
+    fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: &str) {
+        if !self.settings.log_enabled {
+            return;
+        }
+        let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
+        self.last_log = ts;
+        let value = KeyValue::String(text::device_line(line, self.settings.log_max_length));
+        let readings = vec![Readings {
+            ts,
+            values: vec![(text::LOG_KEY.to_owned(), value)],
+        }];
+        self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
+            id: None,
+            session: Arc::clone(session),
+            readings,
+        }));
+    }
+
+    fn random_uuid(&mut self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    fn ask(&mut self, question: Question) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.outputs
+            .push_back(Output::Uplink(Uplink::Question { id, question }));
+        id
+    }
+
+    fn handle_answer(&mut self, now: Now, id: RequestId, result: Result<Answer, QuestionError>) {
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.question == id)
+        {
+            match result {
+                Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),
+                Ok(Answer::Models(_)) => self.decide(now, Err(QuestionError::Invalid)),
+                Err(error) => self.decide(now, Err(error)),
+            }
+        } else if self.resources.awaits(id) {
+            let models = match result {
+                Ok(Answer::Models(models)) => models,
+                // Without models values are opaque and most commands are refused; the device stays registered.
+                Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
+            };
+            self.resources.learn(models);
+            self.begin_work(now);
+        }
+    }
+}
+
+/// How long an ended registration answers repetitions: MAX_TRANSMIT_SPAN (RFC 7252 section 4.8.2).
+const LINGER: Duration = Duration::from_secs(45);

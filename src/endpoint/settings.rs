@@ -1,6 +1,48 @@
-//! Settings of registered endpoints.
+//! Settings of registered endpoints, and what all endpoints of a shard share.
+
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    coap::{Exchanges, Random, TransmissionParameters},
+    lwm2m::model::Models,
+    platform::peer::PeerId,
+};
+
+use super::{rpc::RpcSettings, telemetry::TimeForm};
+
+/// What the endpoints of one shard share.
+#[derive(Clone, Debug)]
+pub struct EndpointSettings {
+    /// Number of the service instance, in tokens and registration ids.
+    pub ordinal: u8,
+    /// Number of the shard, in tokens.
+    pub shard: u8,
+    /// RFC 7252 section 4.8.
+    pub coap: Arc<TransmissionParameters>,
+    /// How long a device may take to answer a request (`lwm2m.timeout_ms`).
+    pub request_timeout: Duration,
+    /// Whether `transportLog` lines are written (`transport.log_enabled`).
+    pub log_enabled: bool,
+    /// Longest `transportLog` line, characters (`transport.log_max_length`).
+    pub log_max_length: usize,
+    /// How commands are read.
+    pub rpc: RpcSettings,
+    /// How points in time are published.
+    pub time_form: TimeForm,
+    /// Built-in object models, for the test whether a resource is executable.
+    pub core_models: Arc<Models>,
+}
+
+impl EndpointSettings {
+    /// A message layer for one endpoint.
+    pub(super) fn exchanges(&self, random: &mut Random) -> Exchanges<PeerId> {
+        let mut seed = [0; 32];
+        random.fill(&mut seed);
+        Exchanges::new(Arc::clone(&self.coap), seed, [self.ordinal, self.shard])
+    }
+}
 
 /// `transport`: sessions and the `transportLog` time series (`device-lifecycle.md` 6 and 10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

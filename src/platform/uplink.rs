@@ -155,6 +155,49 @@ pub enum Uplink {
     },
 }
 
+/// What sort of uplink one is, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UplinkKind {
+    /// [`Uplink::SessionOpened`]
+    SessionOpened,
+    /// [`Uplink::SessionClosed`]
+    SessionClosed,
+    /// [`Uplink::Activity`]
+    Activity,
+    /// [`Uplink::Telemetry`]
+    Telemetry,
+    /// [`Uplink::Attributes`]
+    Attributes,
+    /// [`Uplink::RpcStatus`]
+    RpcStatus,
+    /// [`Uplink::RpcReply`]
+    RpcReply,
+    /// [`Uplink::AttributesWanted`]
+    AttributesWanted,
+    /// [`Uplink::PendingRpcWanted`]
+    PendingRpcWanted,
+    /// [`Uplink::Question`]
+    Question,
+}
+
+impl Uplink {
+    /// What sort of uplink this is.
+    pub const fn kind(&self) -> UplinkKind {
+        match self {
+            Self::SessionOpened { .. } => UplinkKind::SessionOpened,
+            Self::SessionClosed { .. } => UplinkKind::SessionClosed,
+            Self::Activity { .. } => UplinkKind::Activity,
+            Self::Telemetry { .. } => UplinkKind::Telemetry,
+            Self::Attributes { .. } => UplinkKind::Attributes,
+            Self::RpcStatus { .. } => UplinkKind::RpcStatus,
+            Self::RpcReply { .. } => UplinkKind::RpcReply,
+            Self::AttributesWanted { .. } => UplinkKind::AttributesWanted,
+            Self::PendingRpcWanted { .. } => UplinkKind::PendingRpcWanted,
+            Self::Question { .. } => UplinkKind::Question,
+        }
+    }
+}
+
 /// A reply body and the member in which it travels (`rpc.md` 1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RpcBody {

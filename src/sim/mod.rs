@@ -1,1 +1,10 @@
-//! (under construction)
+//! A simulated LwM2M client on the same codecs: for `demo`, `device`, tests and load.
+//!
+//! [`SimDevice`] is a state machine like the server's: no I/O, no clock. [`run`] puts it on a UDP socket.
+
+mod device;
+mod objects;
+pub mod run;
+
+pub use device::{SimDevice, SimEvent, SimSettings};
+pub use objects::SimObjects;

@@ -1,6 +1,6 @@
 //! The API: registered endpoints, commands, events (`/api`).
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -14,41 +14,20 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::platform::uplink::RpcBody;
+use crate::{endpoint::EndpointSummary, platform::uplink::RpcBody};
 
 use super::{Services, access::Access};
 
 /// The registered endpoints.
 pub trait Endpoints: Send + Sync {
     /// All of them, by name.
-    fn list(&self) -> Vec<EndpointSummary>;
+    fn list(&self) -> BoxFuture<'_, Vec<EndpointSummary>>;
 
     /// One of them.
-    fn get(&self, name: &str) -> Option<EndpointSummary>;
-}
-
-/// One registered endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EndpointSummary {
-    /// Endpoint client name.
-    pub endpoint: String,
-    /// Registration id.
-    pub registration_id: String,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// Lifetime in seconds.
-    pub lifetime_s: u64,
-    /// Enabler version, `1.1` for instance.
-    pub version: String,
-    /// Binding mode, `U` or `UQ` for instance.
-    pub binding: String,
-    /// Objects and instances as announced, `/3/0` for instance.
-    pub objects: Vec<String>,
-    /// When it was last heard, ms since 1970.
-    pub last_seen: i64,
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Option<EndpointSummary>>;
 }
 
 /// What only the embedded platform offers: commands and a look at the uplinks.
@@ -107,11 +86,11 @@ async fn authorize(State(access): State<Arc<Access>>, request: Request, next: Ne
 }
 
 async fn list(State(services): State<Arc<Services>>) -> Json<Vec<EndpointSummary>> {
-    Json(services.endpoints.list())
+    Json(services.endpoints.list().await)
 }
 
 async fn one(State(services): State<Arc<Services>>, Path(endpoint): Path<String>) -> Response {
-    match services.endpoints.get(&endpoint) {
+    match services.endpoints.get(&endpoint).await {
         Some(summary) => Json(summary).into_response(),
         None => problem(StatusCode::NOT_FOUND, CommandError::UnknownEndpoint),
     }

@@ -33,7 +33,7 @@ use crate::{
 use access::Access;
 use health::Probe;
 
-pub use api::{CommandError, Commands, EndpointSummary, Endpoints, ServerEvent};
+pub use api::{CommandError, Commands, Endpoints, ServerEvent};
 pub use health::{Check, Health, Heartbeat};
 pub use settings::{ApiAccess, HttpSettings};
 
@@ -263,10 +263,13 @@ mod tests {
         stream::{self, BoxStream},
     };
 
-    use crate::platform::{
-        secret::Secret,
-        time::{Now, UnixMillis},
-        uplink::RpcBody,
+    use crate::{
+        endpoint::EndpointSummary,
+        platform::{
+            secret::Secret,
+            time::{Now, UnixMillis},
+            uplink::RpcBody,
+        },
     };
 
     use super::*;
@@ -275,21 +278,26 @@ mod tests {
     struct OneEndpoint;
 
     impl Endpoints for OneEndpoint {
-        fn list(&self) -> Vec<EndpointSummary> {
-            vec![EndpointSummary {
+        fn list(&self) -> BoxFuture<'_, Vec<EndpointSummary>> {
+            let one = EndpointSummary {
                 endpoint: "urn:dev/1".to_owned(),
-                registration_id: "aaBBBBBBBB".to_owned(),
-                address: SocketAddr::from(([192, 0, 2, 7], 5683)),
-                lifetime_s: 300,
+                registration: "aaBBBBBBBB".to_owned(),
+                address: "192.0.2.7:5683".to_owned(),
+                lifetime_s: Some(300),
                 version: "1.1".to_owned(),
                 binding: "U".to_owned(),
                 objects: vec!["/3/0".to_owned()],
-                last_seen: 1_700_000_000_000,
-            }]
+                last_update: 1_700_000_000_000,
+                ..EndpointSummary::default()
+            };
+            Box::pin(async { vec![one] })
         }
 
-        fn get(&self, name: &str) -> Option<EndpointSummary> {
-            self.list().into_iter().find(|one| one.endpoint == name)
+        fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Option<EndpointSummary>> {
+            Box::pin(async move {
+                let all = self.list().await;
+                all.into_iter().find(|one| one.endpoint == name)
+            })
         }
     }
 

@@ -42,7 +42,7 @@ label! {
     /// What goes to the platform.
     pub enum Message "message" {
         Activity "activity", Attributes "attributes", AttributesWanted "attributes_wanted",
-        PendingRpcWanted "pending_rpc_wanted", RpcReply "rpc_reply", RpcStatus "rpc_status",
+        PendingRpcWanted "pending_rpc_wanted", Question "question", RpcReply "rpc_reply", RpcStatus "rpc_status",
         SessionClosed "session_closed", SessionOpened "session_opened", Telemetry "telemetry",
     }
 }
@@ -55,7 +55,8 @@ label! {
 label! {
     /// What became of a notification.
     pub enum NotificationResult "result" {
-        BadPayload "bad_payload", Delivered "delivered", Stale "stale", UnknownToken "unknown_token",
+        BadPayload "bad_payload", Delivered "delivered", Stale "stale", Unacknowledged "unacknowledged",
+        UnknownToken "unknown_token", Unmapped "unmapped",
     }
 }
 label! {

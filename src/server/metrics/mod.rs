@@ -3,6 +3,7 @@
 //! Counters and gauges may be shared and changed by any thread; reaching one takes neither lock nor hash. A scrape reads
 //! them as they are. `docs/metrics.md` is generated from here by a test.
 
+mod endpoint;
 mod labels;
 mod process;
 mod table;
@@ -87,6 +88,8 @@ pub struct Metrics {
     pub coap_pings: Counter,
     /// `lightship_actor_mailbox_full_total`
     pub mailbox_full: Counters<Actor>,
+    /// `lightship_actor_panics_total`
+    pub actor_panics: Counter,
     /// `lightship_limit_rejections_total`
     pub limit_rejections: Counters<Limit>,
     /// `lightship_session_events_total`
@@ -184,6 +187,11 @@ impl Metrics {
                 r,
                 "actor_mailbox_full",
                 "Messages dropped because a mailbox was full",
+            ),
+            actor_panics: add(
+                r,
+                "actor_panics",
+                "Endpoints that ended because handling a message panicked",
             ),
             limit_rejections: add(r, "limit_rejections", "What a limit refused"),
             session_events: add(r, "session_events", "What happened to platform sessions"),

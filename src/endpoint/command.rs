@@ -1,0 +1,283 @@
+//! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
+
+use super::{
+    operation::{Action, Failed},
+    *,
+};
+
+impl Endpoint {
+    pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
+        self.stats.rpc += 1;
+        if self.downlink.knows(&request.id.uuid) {
+            self.stats.duplicate_rpc += 1;
+            return;
+        }
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        if !self.downlink.has_room() {
+            self.stats.overflowed_rpc += 1;
+            let full = rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::QUEUE_FULL);
+            return self.reply(&session, request.id, full.body());
+        }
+        if self.resources.are_known() {
+            self.read_rpc(now, &request);
+        } else {
+            self.downlink.keep_unread(request);
+        }
+    }
+
+    fn read_rpc(&mut self, now: Now, request: &RpcRequest) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        if request.expires != UnixMillis(0) && request.expires <= now.wall {
+            return self.downlink.count_expired();
+        }
+        let parsed = rpc::parse(request, &self.context(registration));
+        match parsed {
+            Ok(operation) => self.downlink.push(Command {
+                operation,
+                origin: Origin::Rpc {
+                    id: request.id,
+                    expires: request.expires,
+                    persisted: request.persisted,
+                },
+            }),
+            Err(rejection) => {
+                self.reply(&session, request.id, rejection.reply.body());
+                if let Some(line) = rejection.log {
+                    self.log(now, &session, &line);
+                }
+            }
+        }
+    }
+
+    /// The models are known: the profile's work begins for the objects that are new, and RPC that waited are read.
+    pub(super) fn begin_work(&mut self, now: Now) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let objects: Vec<_> = registration
+            .data
+            .objects
+            .objects()
+            .keys()
+            .copied()
+            .collect();
+        self.line_up(
+            now,
+            |own, path| !own.resources.has_begun(path.object_id()),
+            |_| true,
+        );
+        self.resources.begin(objects);
+        for request in self.downlink.take_unread() {
+            self.read_rpc(now, &request);
+        }
+    }
+
+    /// Observes again what the profile wants observed: the device has given its observations up.
+    pub(super) fn observe_again(&mut self, now: Now) {
+        let is_observe =
+            |operation: &Operation| matches!(operation.action(), Action::Observe { .. });
+        self.line_up(now, |_, _| true, is_observe);
+    }
+
+    /// Starts over with another profile.
+    pub(super) fn change_profile(&mut self, now: Now, profile: Arc<DeviceProfile>) {
+        let Some(registration) = &mut self.registration else {
+            return;
+        };
+        registration.profile = profile;
+        for token in self.observations.tokens() {
+            self.exchanges.cancel(token);
+        }
+        self.observations = Observations::default();
+        self.downlink.clear_profile_work();
+        if self.resources.are_known() {
+            self.line_up(now, |_, _| true, |_| true);
+        }
+    }
+
+    fn line_up(
+        &mut self,
+        now: Now,
+        path: impl Fn(&Self, &Path) -> bool,
+        operation: impl Fn(&Operation) -> bool,
+    ) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        let work = observation::profile_work(&self.context(registration), |own| path(self, own));
+        for operation in work.operations.into_iter().filter(operation) {
+            self.downlink.push(Command {
+                operation,
+                origin: Origin::Profile,
+            });
+        }
+        for what in work.impossible {
+            self.log(now, &session, &text::profile_requests_failed(what));
+        }
+    }
+
+    /// Sends waiting commands while the message layer has a free NSTART slot.
+    pub(super) fn pump(&mut self, now: Now) {
+        while self.exchanges.open_requests() < usize::from(self.settings.coap.nstart) {
+            let Some(registration) = &self.registration else {
+                return;
+            };
+            let Some(command) = self.downlink.next(now.wall) else {
+                return;
+            };
+            let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
+            let request = command.operation.request(registration.data.objects.root());
+            let line = command.operation.sending(&self.context(registration));
+            self.log(now, &session, &line);
+            if let Origin::Rpc { id, .. } = command.origin {
+                self.status(&session, id, RpcStatus::Sent);
+            }
+            let timeout = self.settings.request_timeout;
+            let token = match command.operation.action() {
+                Action::Observe { .. } => self.exchanges.observe(now.mono, peer, &request, timeout),
+                Action::Read { .. }
+                | Action::Discover
+                | Action::WriteAttributes(_)
+                | Action::WriteReplace { .. }
+                | Action::Execute { .. } => {
+                    self.exchanges.request(now.mono, peer, &request, timeout)
+                }
+            };
+            self.downlink.sent(token, command);
+        }
+    }
+
+    pub(super) fn handle_response(
+        &mut self,
+        now: Now,
+        token: Token,
+        message: &Message,
+        observing: bool,
+    ) {
+        let Some(command) = self.downlink.finished(token) else {
+            return;
+        };
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        let outcome = command
+            .operation
+            .outcome(message, &self.context(registration));
+        if observing {
+            let observed = observation::Observed {
+                path: *command.operation.path(),
+            };
+            for older in self.observations.establish(token, observed) {
+                self.exchanges.cancel(older);
+            }
+        }
+        if let Origin::Rpc { id, .. } = command.origin {
+            if outcome.delivered {
+                self.status(&session, id, RpcStatus::Delivered);
+            }
+            self.reply(&session, id, outcome.reply.body());
+        }
+        self.stats.undecodable += outcome.rejected.len() as u64;
+        if let Some(node) = outcome.node {
+            self.report(now, command.operation.path(), node, None);
+        }
+        self.log(now, &session, &outcome.log);
+        self.uplink_seen(&session);
+    }
+
+    pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {
+        let Some(command) = self.downlink.finished(token) else {
+            return;
+        };
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        let failed = command
+            .operation
+            .failed(failure, &self.context(registration));
+        self.fail(now, &session, &command.origin, failed);
+    }
+
+    fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {
+        if let Origin::Rpc { id, persisted, .. } = origin {
+            if let Some(reply) = failed.reply {
+                self.reply(session, *id, reply.body());
+            } else {
+                self.stats.timed_out_rpc += 1;
+                self.downlink.forget(&id.uuid);
+                self.wants_pending_rpc |= persisted;
+                self.status(session, *id, RpcStatus::Timeout);
+            }
+        }
+        self.log(now, session, &failed.log);
+    }
+
+    /// Ends every command of a registration that is over: those under way, and RPC that wait. Persistent RPC that were
+    /// never sent stay with the core, which sends them again (`rulings` 2.11).
+    pub(super) fn cancel_commands(&mut self, now: Now, registration: &Registration) {
+        let mut ended = Vec::new();
+        while let Some(event) = self.exchanges.poll_event() {
+            if let Event::Failed { token, failure } = event {
+                ended.extend(
+                    self.downlink
+                        .finished(token)
+                        .map(|command| (command, failure)),
+                );
+            }
+        }
+        for command in self.downlink.drain() {
+            if matches!(
+                command.origin,
+                Origin::Rpc {
+                    persisted: false,
+                    ..
+                }
+            ) {
+                ended.push((command, Failure::Cancelled));
+            }
+        }
+        for (command, failure) in ended {
+            let failed = command
+                .operation
+                .failed(failure, &self.context(registration));
+            self.fail(now, &registration.session, &command.origin, failed);
+        }
+    }
+
+    pub(super) fn context<'a>(&'a self, registration: &'a Registration) -> DeviceContext<'a> {
+        DeviceContext {
+            endpoint: self.name.as_str(),
+            registration_id: registration.id.as_str(),
+            peer: &registration.peer,
+            registration: &registration.data,
+            profile: &registration.profile,
+            models: self.resources.models(),
+            core_models: &self.settings.core_models,
+            settings: &self.settings.rpc,
+        }
+    }
+
+    fn status(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, status: RpcStatus) {
+        let session = Arc::clone(session);
+        self.outputs.push_back(Output::Uplink(Uplink::RpcStatus {
+            session,
+            rpc,
+            status,
+        }));
+    }
+
+    fn reply(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {
+        let session = Arc::clone(session);
+        self.outputs
+            .push_back(Output::Uplink(Uplink::RpcReply { session, rpc, body }));
+    }
+}

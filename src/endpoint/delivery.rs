@@ -1,0 +1,105 @@
+//! Which messages of the device wait for the platform before they are acknowledged (delivery promise, rules 1 and 2).
+//!
+//! A message may yield several uplinks; it is acknowledged when all of them are durable or rejected for good, and
+//! never when one could not be stored.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    coap::IncomingId,
+    platform::{Outcome, UplinkId},
+};
+
+/// Messages of the device that wait, by the id their uplinks carry.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    next: u64,
+    waiting: BTreeMap<UplinkId, Waiting>,
+    /// Since when confirmable notifications have stayed unacknowledged.
+    unavailable_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: IncomingId,
+    since: Instant,
+    open: usize,
+    unavailable: bool,
+}
+
+/// What to do with a message whose uplinks have all ended.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Acknowledge; it waited this long. `observe_again`: earlier notifications stayed unacknowledged so long that the
+    /// device has given up its observations.
+    Acknowledge {
+        message: IncomingId,
+        waited: Duration,
+        observe_again: bool,
+    },
+    /// Never acknowledge.
+    Ignore { message: IncomingId },
+}
+
+impl Deliveries {
+    /// Starts to wait for `uplinks` outcomes on behalf of `message`.
+    pub(super) fn wait(&mut self, now: Instant, message: IncomingId, uplinks: usize) -> UplinkId {
+        let id = UplinkId(self.next);
+        self.next += 1;
+        self.waiting.insert(
+            id,
+            Waiting {
+                message,
+                since: now,
+                open: uplinks,
+                unavailable: false,
+            },
+        );
+        id
+    }
+
+    /// Takes one outcome; a verdict follows with the last one of a message.
+    ///
+    /// `give_up` is how long a device keeps an observation whose notifications nobody acknowledges
+    /// (MAX_TRANSMIT_WAIT).
+    pub(super) fn done(
+        &mut self,
+        now: Instant,
+        id: UplinkId,
+        outcome: Outcome,
+        give_up: Duration,
+    ) -> Option<Verdict> {
+        let waiting = self.waiting.get_mut(&id)?;
+        waiting.unavailable |= outcome == Outcome::Unavailable;
+        waiting.open -= 1;
+        if waiting.open > 0 {
+            return None;
+        }
+        let Waiting {
+            message,
+            since,
+            unavailable,
+            ..
+        } = self.waiting.remove(&id)?;
+        if unavailable {
+            self.unavailable_since.get_or_insert(since);
+            return Some(Verdict::Ignore { message });
+        }
+        let outage = self.unavailable_since.take();
+        let observe_again =
+            outage.is_some_and(|start| now.saturating_duration_since(start) >= give_up);
+        Some(Verdict::Acknowledge {
+            message,
+            waited: now.saturating_duration_since(since),
+            observe_again,
+        })
+    }
+
+    /// Messages that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}

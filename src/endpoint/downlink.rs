@@ -1,0 +1,157 @@
+//! The order of requests to the device: NSTART, priorities, expiry, duplicates.
+//!
+//! Commands of the platform go before the profile's own work; within a class first come, first served. The caller
+//! takes the next command whenever the message layer has a free NSTART slot (RFC 7252 section 4.7).
+
+use std::collections::VecDeque;
+
+use uuid::Uuid;
+
+use crate::{
+    coap::Token,
+    platform::{RpcRequest, time::UnixMillis, uplink::RpcId},
+};
+
+use super::operation::Operation;
+
+/// One request to the device and on whose behalf it is made.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    pub(super) operation: Operation,
+    pub(super) origin: Origin,
+}
+
+/// Who wants a request made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The device profile.
+    Profile,
+    /// An RPC.
+    Rpc {
+        /// Its identity.
+        id: RpcId,
+        /// When the core gives up.
+        expires: UnixMillis,
+        /// Whether the core keeps it.
+        persisted: bool,
+    },
+}
+
+/// Requests that wait, and those under way.
+#[derive(Debug, Default)]
+pub(super) struct DownlinkQueue {
+    rpc: VecDeque<Command>,
+    profile: VecDeque<Command>,
+    under_way: Vec<(Token, Command)>,
+    /// RPC that came before the object models did.
+    unread: VecDeque<RpcRequest>,
+    /// Ids of RPC that were sent, newest last.
+    sent: VecDeque<Uuid>,
+    expired: u64,
+}
+
+impl DownlinkQueue {
+    /// Whether an RPC is here already or was sent lately (`rpc.md` 11.4).
+    pub(super) fn knows(&self, id: &Uuid) -> bool {
+        let is_it = |command: &Command| matches!(&command.origin, Origin::Rpc { id: own, .. } if own.uuid == *id);
+        self.sent.contains(id)
+            || self.rpc.iter().any(is_it)
+            || self.unread.iter().any(|request| request.id.uuid == *id)
+    }
+
+    /// Whether another RPC may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.rpc.len() + self.unread.len() < MAX_WAITING_RPC
+    }
+
+    /// Keeps an RPC until the object models are known.
+    pub(super) fn keep_unread(&mut self, request: RpcRequest) {
+        self.unread.push_back(request);
+    }
+
+    /// The RPC kept unread, in order.
+    pub(super) fn take_unread(&mut self) -> VecDeque<RpcRequest> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Lines a command up.
+    pub(super) fn push(&mut self, command: Command) {
+        match command.origin {
+            Origin::Profile => self.profile.push_back(command),
+            Origin::Rpc { .. } => self.rpc.push_back(command),
+        }
+    }
+
+    /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
+    pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
+        while let Some(command) = self.rpc.pop_front() {
+            if let Origin::Rpc { id, expires, .. } = &command.origin {
+                if *expires != UnixMillis(0) && *expires <= now {
+                    self.expired += 1;
+                    continue;
+                }
+                if self.sent.len() == MAX_REMEMBERED_RPC {
+                    self.sent.pop_front();
+                }
+                self.sent.push_back(id.uuid);
+            }
+            return Some(command);
+        }
+        self.profile.pop_front()
+    }
+
+    /// Notes that `command` is under way.
+    pub(super) fn sent(&mut self, token: Token, command: Command) {
+        self.under_way.push((token, command));
+    }
+
+    /// The command that was under way with `token`.
+    pub(super) fn finished(&mut self, token: Token) -> Option<Command> {
+        let index = self.under_way.iter().position(|(own, _)| *own == token)?;
+        Some(self.under_way.swap_remove(index).1)
+    }
+
+    /// Forgets that an RPC was sent, so that the core may send it again.
+    pub(super) fn forget(&mut self, id: &Uuid) {
+        self.sent.retain(|own| own != id);
+    }
+
+    /// Takes every waiting command out: RPC first.
+    pub(super) fn drain(&mut self) -> Vec<Command> {
+        self.rpc.drain(..).chain(self.profile.drain(..)).collect()
+    }
+
+    /// Takes the profile's waiting commands out.
+    pub(super) fn clear_profile_work(&mut self) {
+        self.profile.clear();
+    }
+
+    /// Counts an RPC whose time had passed before it could be read.
+    pub(super) fn count_expired(&mut self) {
+        self.expired += 1;
+    }
+
+    /// The queue of the next registration: what was sent stays known, what waited is gone.
+    pub(super) fn successor(&mut self) -> Self {
+        Self {
+            sent: std::mem::take(&mut self.sent),
+            expired: self.expired,
+            ..Self::default()
+        }
+    }
+
+    /// Requests that wait or are under way.
+    pub(super) fn len(&self) -> usize {
+        self.rpc.len() + self.profile.len() + self.under_way.len() + self.unread.len()
+    }
+
+    /// RPC dropped because their time had passed.
+    pub(super) fn expired(&self) -> u64 {
+        self.expired
+    }
+}
+
+/// RPC one device may have waiting.
+pub(super) const MAX_WAITING_RPC: usize = 128;
+/// RPC ids remembered after sending.
+const MAX_REMEMBERED_RPC: usize = 32;

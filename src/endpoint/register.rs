@@ -1,0 +1,299 @@
+//! The registration interface: how the endpoint answers Register, Update and De-register.
+
+use crate::{
+    coap::MessageType,
+    lwm2m::{
+        path::{ObjectId, ObjectVersion},
+        registration::{RegistrationError, UpdateParameters},
+        version::Lwm2mVersion,
+    },
+};
+
+use super::{
+    registration::{LINK_MODE, refusal},
+    *,
+};
+
+impl Endpoint {
+    /// A Register from another peer than the registration in force: it gets a message layer of its own.
+    pub(super) fn handle_foreign_register(&mut self, now: Now, peer: &Peer, payload: Bytes) {
+        let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
+        exchanges.handle_datagram(now.mono, peer.id, payload);
+        let Some(Event::Request { id, message, .. }) = exchanges.poll_event() else {
+            return;
+        };
+        match read_register(&message) {
+            Ok(data) => self.ask_credentials(peer.clone(), id, data, Some(exchanges)),
+            Err(response) => {
+                exchanges.respond(now.mono, id, &response);
+                while let Some((peer, payload)) = exchanges.poll_transmit() {
+                    self.outputs.push_back(Output::Transmit { peer, payload });
+                }
+            }
+        }
+    }
+
+    /// Only the Register itself counts while it waits; requests that are repeated are answered by the ring.
+    pub(super) fn discard_candidate_events(&mut self) {
+        let exchanges = self
+            .candidate
+            .as_mut()
+            .and_then(|candidate| candidate.exchanges.as_mut());
+        if let Some(exchanges) = exchanges {
+            while let Some(event) = exchanges.poll_event() {
+                if let Event::Request { id, .. } = event {
+                    exchanges.ignore(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn ask_credentials(
+        &mut self,
+        peer: Peer,
+        request: IncomingId,
+        data: RegistrationData,
+        exchanges: Option<Box<Exchanges<PeerId>>>,
+    ) {
+        if let Some(candidate) = &self.candidate {
+            // A second Register on the same layer overtakes the first; the first is never answered.
+            if candidate.exchanges.is_none() && exchanges.is_none() {
+                self.exchanges.ignore(candidate.request);
+            }
+        }
+        let question = self.ask(Question::Credentials {
+            id: data.endpoint.clone(),
+        });
+        self.candidate = Some(Candidate {
+            peer,
+            request,
+            data,
+            question,
+            exchanges,
+        });
+    }
+
+    /// The platform has spoken on the candidate.
+    pub(super) fn decide(&mut self, now: Now, answer: Result<Arc<Admission>, QuestionError>) {
+        let Some(mut candidate) = self.candidate.take() else {
+            return;
+        };
+        let admission = match answer {
+            Ok(admission) if admits(&admission.client, &candidate) => admission,
+            Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
+                return self.refuse(now, candidate, &Response::new(Code::FORBIDDEN));
+            }
+            Err(QuestionError::Unavailable) => {
+                let response = Response {
+                    max_age: Some(RETRY_AFTER_S),
+                    ..Response::new(Code::SERVICE_UNAVAILABLE)
+                };
+                return self.refuse(now, candidate, &response);
+            }
+        };
+        self.timers.stop(Timer::Linger);
+        self.replace(now, &mut candidate);
+        let id = RegistrationId::random(self.settings.ordinal, &mut self.random);
+        let session = Arc::new(SessionInfo {
+            id: SessionId(self.random_uuid()),
+            device: Arc::clone(&admission.device),
+        });
+        let registration = Registration {
+            id,
+            data: candidate.data,
+            peer: candidate.peer,
+            session: Arc::clone(&session),
+            profile: Arc::clone(&admission.profile),
+            last_update: now.wall,
+        };
+        for key in registration.keys() {
+            self.outputs.push_back(Output::Bind(key));
+        }
+        let location_path = vec!["rd".to_owned(), id.to_string()];
+        let response = Response {
+            location_path,
+            ..Response::new(Code::CREATED)
+        };
+        self.exchanges
+            .respond(now.mono, candidate.request, &response);
+        let line = text::registered(
+            self.name.as_str(),
+            id.as_str(),
+            registration.data.version,
+            versions(&registration.data, |_| true),
+            registered_queue_mode(&registration.data),
+            &registration.data.binding,
+        );
+        self.log(now, &session, &line);
+        self.outputs
+            .push_back(Output::Uplink(Uplink::SessionOpened { session }));
+        let tenant = registration.session.device.tenant;
+        let keys = versions(&registration.data, |_| true);
+        self.set_lifetime(registration.deadline(now));
+        self.registration = Some(registration);
+        self.stats.registered += 1;
+        let question = self.ask(Question::Models { tenant, keys });
+        self.resources = Resources::awaiting(question);
+    }
+
+    /// Puts the candidate's message layer in the place of the registration's, whose open requests end.
+    fn replace(&mut self, now: Now, candidate: &mut Candidate) {
+        self.exchanges.cancel_all();
+        if let Some(old) = self.registration.take() {
+            self.stats.replaced += 1;
+            self.cancel_commands(now, &old);
+            self.release(&old);
+        }
+        if let Some(exchanges) = candidate.exchanges.take() {
+            self.coap_before += self.exchanges.stats();
+            self.exchanges = *exchanges;
+        }
+    }
+
+    fn refuse(&mut self, now: Now, mut candidate: Candidate, response: &Response) {
+        self.stats.refused += 1;
+        let exchanges = candidate
+            .exchanges
+            .as_deref_mut()
+            .unwrap_or(&mut self.exchanges);
+        exchanges.respond(now.mono, candidate.request, response);
+        if candidate.exchanges.is_some() {
+            while let Some((peer, payload)) = candidate
+                .exchanges
+                .as_mut()
+                .and_then(|own| own.poll_transmit())
+            {
+                self.outputs.push_back(Output::Transmit { peer, payload });
+            }
+        }
+        if self.registration.is_none() {
+            // The refusal leaves before the end: outputs are drained in order, transmissions first.
+            self.outputs.push_back(Output::Closed(CloseReason::Refused));
+        }
+    }
+
+    /// An Update changes what it states and nothing else.
+    pub(super) fn update(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        target: Option<RegistrationId>,
+        message: &Message,
+    ) -> Response {
+        let Some(registration) = self
+            .registration
+            .as_mut()
+            .filter(|own| Some(own.id) == target)
+        else {
+            return Response::new(Code::NOT_FOUND);
+        };
+        if message.message_type() != MessageType::Confirmable {
+            return Response::with_diagnostic(Code::BAD_REQUEST, "CON CoAP type expected");
+        }
+        if registration.peer.identity != peer.identity {
+            return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
+        }
+        let known: Vec<_> = registration
+            .data
+            .objects
+            .objects()
+            .keys()
+            .copied()
+            .collect();
+        if let Err(error) = apply_update(&mut registration.data, message) {
+            return refusal(&error);
+        }
+        self.stats.updated += 1;
+        registration.last_update = now.wall;
+        let deadline = registration.deadline(now);
+        let moved = (registration.peer.id != peer.id)
+            .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
+        let added = versions(&registration.data, |object| !known.contains(object));
+        let session = Arc::clone(&registration.session);
+        let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
+        self.set_lifetime(deadline);
+        if let Some(old) = moved {
+            self.exchanges.cancel_requests();
+            self.exchanges.rebind(peer.id);
+            self.outputs.push_back(Output::Unbind(Key::Peer(old.id)));
+            self.outputs.push_back(Output::Bind(Key::Peer(peer.id)));
+        }
+        self.log(now, &session, &line);
+        if !added.is_empty() {
+            let question = self.ask(Question::Models {
+                tenant: session.device.tenant,
+                keys: added,
+            });
+            self.resources.await_models(question);
+        }
+        self.uplink_seen(&session);
+        Response::new(Code::CHANGED)
+    }
+
+    /// The message layer outlives the registration for a while, so a repeated De-register gets the same answer.
+    pub(super) fn deregister(&mut self, now: Now, target: Option<RegistrationId>) -> Response {
+        if self
+            .registration
+            .as_ref()
+            .is_none_or(|own| Some(own.id) != target)
+        {
+            return Response::new(Code::NOT_FOUND);
+        }
+        self.stats.deregistered += 1;
+        self.end(now, CloseReason::Deregistered);
+        Response::new(Code::DELETED)
+    }
+
+    fn set_lifetime(&mut self, deadline: Option<Instant>) {
+        match deadline {
+            Some(deadline) => self.timers.set(Timer::Lifetime, deadline),
+            None => self.timers.stop(Timer::Lifetime),
+        }
+    }
+}
+
+fn apply_update(data: &mut RegistrationData, message: &Message) -> Result<(), RegistrationError> {
+    let parameters = UpdateParameters::from_query(message.uri_query(), data.version)?;
+    let payload = message.payload();
+    let objects = if payload.is_empty() {
+        None
+    } else {
+        Some(data.objects.updated(&payload, LINK_MODE, data.version)?)
+    };
+    data.update(parameters, objects);
+    Ok(())
+}
+
+/// The objects that `wanted` accepts, each with its version.
+fn versions(
+    data: &RegistrationData,
+    wanted: impl Fn(&ObjectId) -> bool,
+) -> Vec<(ObjectId, ObjectVersion)> {
+    let objects = data.objects.objects().iter();
+    objects
+        .filter(|(id, _)| wanted(id))
+        .map(|(id, object)| (*id, object.version))
+        .collect()
+}
+
+/// Queue mode as log lines show it: LwM2M 1.0 says it in the binding.
+fn registered_queue_mode(data: &RegistrationData) -> Option<bool> {
+    match data.version {
+        Lwm2mVersion::V1_0 => None,
+        Lwm2mVersion::V1_1 | Lwm2mVersion::V1_2 => Some(data.queue_mode),
+    }
+}
+
+/// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
+/// document decides how the device must authenticate, never the id by which it was found.
+fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
+    match (credentials, &candidate.peer.identity) {
+        (ClientCredentials::NoSec { endpoint }, PeerIdentity::Unsecured) => {
+            *endpoint == candidate.data.endpoint
+        }
+        _ => false,
+    }
+}
+
+/// When a device may try again after 5.03, seconds.
+const RETRY_AFTER_S: u32 = 10;

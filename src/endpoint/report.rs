@@ -1,0 +1,149 @@
+//! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
+
+use super::*;
+
+impl Endpoint {
+    pub(super) fn handle_notification(
+        &mut self,
+        now: Now,
+        token: Token,
+        message: &Message,
+        deferred: Option<IncomingId>,
+        fresh: bool,
+        ended: bool,
+    ) {
+        let acknowledge = |own: &mut Self| {
+            if let Some(id) = deferred {
+                own.exchanges.acknowledge(now.mono, id);
+            }
+        };
+        let Some(observed) = self.observations.get(token).cloned() else {
+            return acknowledge(self);
+        };
+        let Some(registration) = &self.registration else {
+            return acknowledge(self);
+        };
+        let session = Arc::clone(&registration.session);
+        if ended {
+            self.observations.remove(token);
+            let reason = message
+                .diagnostic()
+                .map_or_else(|| text::code(message.code()), str::to_owned);
+            self.log(
+                now,
+                &session,
+                &text::notification_failed(&observed.path, &reason),
+            );
+            return acknowledge(self);
+        }
+        if !fresh {
+            self.stats.stale_notifications += 1;
+            return acknowledge(self);
+        }
+        let Ok(decoded) = operation::decode(message, &observed.path, &self.context(registration))
+        else {
+            self.stats.undecodable += 1;
+            return acknowledge(self);
+        };
+        self.stats.undecodable += decoded.rejected.len() as u64;
+        match self.report(now, &observed.path, decoded.node, deferred) {
+            0 => {
+                self.stats.unmapped_notifications += 1;
+                acknowledge(self);
+            }
+            _ => self.stats.notifications += 1,
+        }
+        self.uplink_seen(&session);
+    }
+
+    /// Remembers values and hands those that the profile maps to the platform. Returns the number of uplinks; each
+    /// carries an id when `deferred` names the message that waits for them.
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        path: &Path,
+        node: Node,
+        deferred: Option<IncomingId>,
+    ) -> usize {
+        let partial = matches!(node, Node::ResourceInstance(_));
+        let mut updated = telemetry::resources(path, node);
+        for (path, resource) in &mut updated {
+            if partial {
+                self.resources.complete(path, resource);
+            }
+            self.resources.store(*path, resource.clone(), now.wall);
+        }
+        let Some(registration) = &self.registration else {
+            return 0;
+        };
+        let session = Arc::clone(&registration.session);
+        let updated: Vec<_> = updated
+            .iter()
+            .map(|(path, resource)| (*path, resource))
+            .collect();
+        let posts = telemetry::publish(
+            &updated,
+            &self.context(registration),
+            self.settings.time_form,
+        );
+        let uplinks =
+            usize::from(!posts.attributes.is_empty()) + usize::from(!posts.telemetry.is_empty());
+        if uplinks == 0 {
+            return 0;
+        }
+        let id = deferred.map(|message| self.deliveries.wait(now.mono, message, uplinks));
+        if !posts.attributes.is_empty() {
+            let session = Arc::clone(&session);
+            let uplink = Uplink::Attributes {
+                id,
+                session,
+                values: posts.attributes,
+                ts: now.wall,
+            };
+            self.outputs.push_back(Output::Uplink(uplink));
+        }
+        if !posts.telemetry.is_empty() {
+            let readings = vec![Readings {
+                ts: now.wall,
+                values: posts.telemetry,
+            }];
+            self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
+                id,
+                session,
+                readings,
+            }));
+        }
+        uplinks
+    }
+
+    pub(super) fn handle_done(&mut self, now: Now, id: UplinkId, outcome: Outcome) {
+        let give_up = self.settings.coap.max_transmit_wait();
+        match self.deliveries.done(now.mono, id, outcome, give_up) {
+            Some(Verdict::Acknowledge {
+                message,
+                waited,
+                observe_again,
+            }) => {
+                self.exchanges.acknowledge(now.mono, message);
+                self.outputs.push_back(Output::Delivered { waited });
+                if observe_again {
+                    self.observe_again(now);
+                }
+            }
+            Some(Verdict::Ignore { message }) => {
+                self.stats.unacknowledged += 1;
+                self.exchanges.ignore(message);
+            }
+            None => {}
+        }
+    }
+
+    /// The device is there: what was put off until then is asked for.
+    pub(super) fn uplink_seen(&mut self, session: &Arc<SessionInfo>) {
+        if std::mem::take(&mut self.wants_pending_rpc) {
+            let session = Arc::clone(session);
+            self.outputs
+                .push_back(Output::Uplink(Uplink::PendingRpcWanted { session }));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Counters of an endpoint, and its description for people.
+
+use serde::Serialize;
+
+use crate::{coap::CoapStats, lwm2m::node::ResourceContent};
+
+use super::{
+    EndpointName, observation::Observations, registration::Registration, resources::Resources,
+    rpc::render,
+};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// What an endpoint has counted since it was made.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct EndpointStats {
+            /// The message layer's counters.
+            pub coap: CoapStats,
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl EndpointStats {
+            /// What was counted since `earlier`.
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { coap: self.coap.since(&earlier.coap), $($name: self.$name - earlier.$name,)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Registers accepted.
+    registered,
+    /// Registers refused by the platform, or because it does not answer.
+    refused,
+    /// Registrations that a new Register replaced.
+    replaced,
+    /// Registers dropped because another one of the same name is being decided.
+    dropped_registers,
+    /// Updates accepted.
+    updated,
+    /// De-registers accepted.
+    deregistered,
+    /// Lifetimes that ended.
+    expired,
+    /// Notifications whose values went to the platform.
+    notifications,
+    /// Notifications older than one already seen.
+    stale_notifications,
+    /// Notifications that map to no key.
+    unmapped_notifications,
+    /// Payloads or values that could not be decoded.
+    undecodable,
+    /// Notifications that were not acknowledged because the platform could not store them.
+    unacknowledged,
+    /// RPC received.
+    rpc,
+    /// RPC received twice.
+    duplicate_rpc,
+    /// RPC refused because too many wait.
+    overflowed_rpc,
+    /// RPC dropped because their time had passed.
+    expired_rpc,
+    /// RPC to which the device did not answer.
+    timed_out_rpc,
+}
+
+/// An endpoint as a person sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EndpointSummary {
+    /// Endpoint client name.
+    pub endpoint: String,
+    /// Device name at the platform.
+    pub device: String,
+    /// Registration id.
+    pub registration: String,
+    /// Address of the device.
+    pub address: String,
+    /// Enabler version.
+    pub version: String,
+    /// Binding, as registered.
+    pub binding: String,
+    /// Lifetime in seconds; `None` for ever.
+    pub lifetime_s: Option<u64>,
+    /// Last Register or Update, ms since 1970.
+    pub last_update: i64,
+    /// Object links, as registered.
+    pub objects: Vec<String>,
+    /// Paths observed.
+    pub observed: Vec<String>,
+    /// Last values, by path.
+    pub values: Vec<ValueSummary>,
+}
+
+/// A value as a person sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ValueSummary {
+    /// Its path.
+    pub path: String,
+    /// The value, as text.
+    pub value: String,
+    /// When it was read, ms since 1970.
+    pub ts: i64,
+}
+
+impl EndpointSummary {
+    pub(super) fn of(
+        name: &EndpointName,
+        registration: &Registration,
+        observations: &Observations,
+        resources: &Resources,
+    ) -> Self {
+        let data = &registration.data;
+        Self {
+            endpoint: name.to_string(),
+            device: registration.session.device.name.clone(),
+            registration: registration.id.to_string(),
+            address: registration.peer.id.to_string(),
+            version: data.version.to_string(),
+            binding: data.binding.to_string(),
+            lifetime_s: data.lifetime.duration().map(|lifetime| lifetime.as_secs()),
+            last_update: registration.last_update.0,
+            objects: data
+                .objects
+                .links()
+                .iter()
+                .map(|link| link.uri.clone())
+                .collect(),
+            observed: observations
+                .iter()
+                .map(|observed| observed.path.to_string())
+                .collect(),
+            values: resources
+                .values()
+                .map(|(path, resource, ts)| ValueSummary {
+                    path: path.to_string(),
+                    value: value_text(&resource.content),
+                    ts: ts.0,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn value_text(content: &ResourceContent) -> String {
+    match content {
+        ResourceContent::Single(value) => render::Text(value).to_string(),
+        ResourceContent::Multiple { instances, .. } => {
+            let all: Vec<_> = instances
+                .iter()
+                .map(|instance| format!("{}: {}", instance.id, render::Text(&instance.value)))
+                .collect();
+            format!("{{{}}}", all.join(", "))
+        }
+    }
+}

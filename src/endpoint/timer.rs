@@ -1,0 +1,39 @@
+//! The deadlines of one endpoint, in one table.
+
+use std::time::Instant;
+
+/// What an endpoint waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The registration's lifetime ends (OMA LwM2M Core, "Register").
+    Lifetime,
+    /// A registration has ended, but its last answer may be asked for again (RFC 7252 section 4.5).
+    Linger,
+}
+
+/// One deadline per [`Timer`]; the message layer keeps its own.
+#[derive(Debug, Default)]
+pub(super) struct Timers([Option<Instant>; 2]);
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {
+        self.0[timer as usize] = Some(deadline);
+    }
+
+    pub(super) fn stop(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    /// Stops and reports `timer` if its deadline has come.
+    pub(super) fn expired(&mut self, timer: Timer, now: Instant) -> bool {
+        let due = self.0[timer as usize].is_some_and(|deadline| deadline <= now);
+        if due {
+            self.stop(timer);
+        }
+        due
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+}

@@ -1,0 +1,269 @@
+//! Who is where: endpoint name, registration id, session and peer to the actor that owns them.
+//!
+//! One directory serves the process. The hot path does not come here: each shard keeps the peers of its own actors
+//! (`shard.rs`) and asks only on a miss. Names are inserted or found atomically, so two Registers of one name that
+//! arrive on two shards at once meet in one actor.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use actix::{Addr, prelude::SendError};
+use tokio::sync::mpsc;
+
+use crate::{
+    endpoint::{
+        EndpointName, Key, RegistrationId,
+        actor::{EndpointActor, PlatformMessage},
+    },
+    platform::{
+        Downlink, DownlinkSink, SessionId, SessionInfo, Undeliverable, downlink::Scope,
+        peer::PeerId,
+    },
+};
+
+/// Where an endpoint lives: its actor, and the shard that runs it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EndpointAddr {
+    pub(crate) actor: Addr<EndpointActor>,
+    pub(crate) shard: usize,
+}
+
+/// A control message under way to an endpoint of one shard.
+pub(crate) type Control = (Addr<EndpointActor>, Downlink);
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Directory {
+    tables: RwLock<Tables>,
+    /// Per shard: closes, profile and attribute updates wait here for room in a mailbox, so that a slow endpoint
+    /// delays only its shard.
+    control: Vec<mpsc::Sender<Control>>,
+}
+
+/// How many endpoints there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Endpoint names with an actor.
+    pub names: usize,
+    /// Registrations in force.
+    pub registered: usize,
+}
+
+impl Counts {
+    /// Endpoints whose registration is not in force (yet).
+    pub const fn registering(&self) -> usize {
+        self.names.saturating_sub(self.registered)
+    }
+}
+
+#[derive(Default)]
+struct Tables {
+    names: BTreeMap<EndpointName, EndpointAddr>,
+    peers: HashMap<PeerId, EndpointAddr>,
+    registrations: HashMap<RegistrationId, EndpointAddr>,
+    sessions: HashMap<SessionId, (EndpointAddr, Arc<SessionInfo>)>,
+}
+
+impl Directory {
+    /// An empty directory; `control` has one queue per shard, which that shard empties.
+    pub(crate) fn new(control: Vec<mpsc::Sender<Control>>) -> Self {
+        Self {
+            tables: RwLock::default(),
+            control,
+        }
+    }
+
+    /// The actor of `name`; when there is none, the one that `spawn` makes. `None` when `spawn` declines.
+    pub(crate) fn find_or_insert(
+        &self,
+        name: &EndpointName,
+        spawn: impl FnOnce() -> Option<EndpointAddr>,
+    ) -> Option<EndpointAddr> {
+        let mut tables = self.write();
+        match tables.names.get(name) {
+            Some(addr) if addr.actor.connected() => Some(addr.clone()),
+            Some(_) | None => {
+                let addr = spawn()?;
+                tables.names.insert(name.clone(), addr.clone());
+                Some(addr)
+            }
+        }
+    }
+
+    /// Makes `key` lead to `addr`.
+    pub(crate) fn bind(&self, key: &Key, addr: &EndpointAddr) {
+        let mut tables = self.write();
+        match key {
+            Key::Peer(peer) => {
+                tables.peers.insert(*peer, addr.clone());
+            }
+            Key::Registration(id) => {
+                tables.registrations.insert(*id, addr.clone());
+            }
+            Key::Session(session) => {
+                tables
+                    .sessions
+                    .insert(session.id, (addr.clone(), Arc::clone(session)));
+            }
+        }
+    }
+
+    /// Removes `key`, if it leads to `addr`.
+    pub(crate) fn unbind(&self, key: &Key, addr: &EndpointAddr) {
+        let mut tables = self.write();
+        match key {
+            Key::Peer(peer) => {
+                if tables.peers.get(peer) == Some(addr) {
+                    tables.peers.remove(peer);
+                }
+            }
+            Key::Registration(id) => {
+                if tables.registrations.get(id) == Some(addr) {
+                    tables.registrations.remove(id);
+                }
+            }
+            Key::Session(session) => {
+                if tables
+                    .sessions
+                    .get(&session.id)
+                    .is_some_and(|(owner, _)| owner == addr)
+                {
+                    tables.sessions.remove(&session.id);
+                }
+            }
+        }
+    }
+
+    /// Removes `name`, if it leads to `addr`.
+    pub(crate) fn remove(&self, name: &EndpointName, addr: &EndpointAddr) {
+        let mut tables = self.write();
+        if tables.names.get(name) == Some(addr) {
+            tables.names.remove(name);
+        }
+    }
+
+    /// The actor bound to a peer.
+    pub(crate) fn by_peer(&self, peer: &PeerId) -> Option<EndpointAddr> {
+        self.read()
+            .peers
+            .get(peer)
+            .filter(|addr| addr.actor.connected())
+            .cloned()
+    }
+
+    /// The actor that gave out a registration id.
+    pub(crate) fn by_registration(&self, id: &RegistrationId) -> Option<EndpointAddr> {
+        self.read()
+            .registrations
+            .get(id)
+            .filter(|addr| addr.actor.connected())
+            .cloned()
+    }
+
+    /// The actor of an endpoint name.
+    pub(crate) fn by_name(&self, name: &str) -> Option<EndpointAddr> {
+        self.read()
+            .names
+            .get(name)
+            .filter(|addr| addr.actor.connected())
+            .cloned()
+    }
+
+    /// Every actor, in the order of names.
+    pub(crate) fn all(&self) -> Vec<EndpointAddr> {
+        self.read()
+            .names
+            .values()
+            .filter(|addr| addr.actor.connected())
+            .cloned()
+            .collect()
+    }
+
+    /// How many endpoints there are.
+    pub fn counts(&self) -> Counts {
+        let tables = self.read();
+        Counts {
+            names: tables.names.len(),
+            registered: tables.registrations.len(),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DownlinkSink for Directory {
+    fn deliver(&self, session: SessionId, downlink: Downlink) -> Result<(), Undeliverable> {
+        let addr = self
+            .read()
+            .sessions
+            .get(&session)
+            .map(|(addr, _)| addr.clone());
+        let Some(addr) = addr else {
+            return Err(Undeliverable::UnknownSession(Box::new(downlink)));
+        };
+        if matches!(downlink, Downlink::Rpc(_)) {
+            return addr
+                .actor
+                .try_send(PlatformMessage(downlink))
+                .map_err(|error| match error {
+                    SendError::Full(message) => Undeliverable::Full(Box::new(message.0)),
+                    SendError::Closed(message) => {
+                        Undeliverable::UnknownSession(Box::new(message.0))
+                    }
+                });
+        }
+        let Some(queue) = self.control.get(addr.shard) else {
+            return Err(Undeliverable::UnknownSession(Box::new(downlink)));
+        };
+        queue
+            .try_send((addr.actor, downlink))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full((_, downlink)) => {
+                    Undeliverable::Full(Box::new(downlink))
+                }
+                mpsc::error::TrySendError::Closed((_, downlink)) => {
+                    Undeliverable::UnknownSession(Box::new(downlink))
+                }
+            })
+    }
+
+    fn broadcast(&self, scope: Scope, downlink: &Downlink) {
+        let targets: Vec<_> = self
+            .read()
+            .sessions
+            .values()
+            .filter(|(_, session)| match scope {
+                Scope::Device(id) => session.device.device == id,
+                Scope::Profile(id) => session.device.profile == id,
+                Scope::Tenant(id) => session.device.tenant == id,
+                Scope::All => true,
+            })
+            .map(|(addr, _)| addr.clone())
+            .collect();
+        for addr in targets {
+            let Some(queue) = self.control.get(addr.shard) else {
+                continue;
+            };
+            if queue.blocking_send((addr.actor, downlink.clone())).is_err() {
+                return; // The shard has stopped, and its endpoints with it.
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables")
+            .field("names", &self.names.len())
+            .field("sessions", &self.sessions.len())
+            .finish()
+    }
+}

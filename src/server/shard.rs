@@ -1,0 +1,396 @@
+//! One shard: an Arbiter with its own socket, its endpoints' actors, and the way from a datagram to its actor.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, Addr, prelude::SendError};
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    coap::{Code, Message, Random, RateLimit, Response, stranger::Reason},
+    endpoint::{
+        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
+        actor::{Datagram, EndpointActor, PlatformMessage, Shell},
+    },
+    platform::{
+        Platform, ReplyTo,
+        peer::{Inbound, Outbound, Peer, PeerId, PeerIdentity, ServerRole},
+        time::Clock,
+        uplink::UplinkKind,
+    },
+};
+
+use super::{
+    Phase, deliver,
+    directory::{Control, Directory, EndpointAddr},
+    http::Heartbeat,
+    ingress::{Decision, Ingress},
+    metrics::{self, Metrics},
+    settings::LimitSettings,
+    socket::{self, ReceiveBuffers, UdpTransport},
+};
+
+/// What a shard is made of; see the module's description.
+pub(super) struct Shard {
+    parts: ShardParts,
+    transport: Arc<UdpTransport>,
+    random: RefCell<Random>,
+    ingress: RefCell<Ingress>,
+    registers: RefCell<RateLimit>,
+    /// Peers of this shard's own endpoints: the hot path asks nobody else.
+    peers: RefCell<HashMap<PeerId, Addr<EndpointActor>>>,
+}
+
+/// What a shard is given.
+pub(super) struct ShardParts {
+    pub(super) index: usize,
+    pub(super) shards: usize,
+    pub(super) directory: Arc<Directory>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) limits: LimitSettings,
+    pub(super) endpoint_settings: Arc<EndpointSettings>,
+}
+
+impl Shard {
+    /// A shard on the current Arbiter. `random` seeds everything its endpoints choose at random.
+    pub(super) fn new(parts: ShardParts, transport: UdpTransport, random: Random) -> Rc<Self> {
+        let share = parts
+            .limits
+            .registrations_per_s
+            .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
+        Rc::new(Self {
+            ingress: RefCell::new(Ingress::new(&parts.endpoint_settings.coap)),
+            registers: RefCell::new(RateLimit::new(share)),
+            transport: Arc::new(transport),
+            random: RefCell::new(random),
+            peers: RefCell::default(),
+            parts,
+        })
+    }
+
+    /// Receives datagrams until the server stops reading.
+    pub(super) async fn receive(self: Rc<Self>) {
+        let mut buffers = ReceiveBuffers::new();
+        let mut phase = self.parts.phase.clone();
+        loop {
+            let received = tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase >= Phase::NotReading) => return,
+                received = self.transport.receive(&mut buffers, |datagram| self.dispatch(&datagram)) => received,
+            };
+            if let Err(error) = received {
+                // ICMP errors of single peers arrive here too; the socket stays usable.
+                tracing::debug!(%error, shard = self.parts.index, "receiving failed");
+                tokio::time::sleep(RECEIVE_ERROR_PAUSE).await;
+            }
+            // Lets the actors of this batch run before their mailboxes take the next one.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Hands control messages to endpoints of this shard, waiting for room in their mailboxes.
+    pub(super) async fn control(mut queue: mpsc::Receiver<Control>) {
+        while let Some((actor, downlink)) = queue.recv().await {
+            if let Err(error) = actor.send(PlatformMessage(downlink)).await {
+                tracing::debug!(%error, "an endpoint ended before a message for it arrived");
+            }
+        }
+    }
+
+    /// Tells `/livez` that this shard's thread still turns.
+    pub(super) async fn beat(self: Rc<Self>) {
+        loop {
+            self.parts.heartbeat.beat((self.parts.clock)().mono);
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    }
+
+    fn dispatch(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
+        let metrics = &self.parts.metrics;
+        metrics.udp_datagrams.of(metrics::Direction::In).inc();
+        metrics
+            .udp_bytes
+            .of(metrics::Direction::In)
+            .inc_by(datagram.payload.len() as u64);
+        let PeerId::Udp { local, .. } = datagram.peer;
+        if local.is_some_and(is_group) {
+            metrics.udp_dropped.of(metrics::DropReason::Multicast).inc();
+            return;
+        }
+        let payload = Bytes::copy_from_slice(datagram.payload);
+        let own = self.peers.borrow().get(&datagram.peer).cloned();
+        let actor = own.or_else(|| {
+            self.parts
+                .directory
+                .by_peer(&datagram.peer)
+                .map(|addr| addr.actor)
+        });
+        match actor {
+            Some(actor) => self.forward(&actor, datagram.peer, payload),
+            None => self.admit(datagram.peer, payload),
+        }
+    }
+
+    fn forward(self: &Rc<Self>, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) {
+        let peer = Peer {
+            id,
+            role: ServerRole::Lwm2m,
+            identity: PeerIdentity::Unsecured,
+        };
+        match actor.try_send(Datagram(Inbound { peer, payload })) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => {
+                self.parts
+                    .metrics
+                    .mailbox_full
+                    .of(metrics::Actor::Endpoint)
+                    .inc();
+            }
+            Err(SendError::Closed(Datagram(inbound))) => {
+                self.peers.borrow_mut().remove(&id);
+                self.admit(id, inbound.payload);
+            }
+        }
+    }
+
+    /// A datagram from a peer that no endpoint owns.
+    fn admit(self: &Rc<Self>, peer: PeerId, payload: Bytes) {
+        let now = (self.parts.clock)();
+        let decision = self
+            .ingress
+            .borrow_mut()
+            .decide(now.mono, peer, payload.clone());
+        match decision {
+            Decision::Answer(answer) => self.answer(peer, answer),
+            Decision::Drop(reason) => self.count(reason),
+            Decision::Registered(id, message) => match self.parts.directory.by_registration(&id) {
+                Some(addr) => self.forward(&addr.actor, peer, payload),
+                None => self.refuse(peer, &message, &Response::new(Code::NOT_FOUND)),
+            },
+            Decision::Register(name, message) => {
+                self.admit_register(&name, peer, payload, &message, now.mono)
+            }
+        }
+    }
+
+    fn admit_register(
+        self: &Rc<Self>,
+        name: &EndpointName,
+        peer: PeerId,
+        payload: Bytes,
+        message: &Message,
+        now: Instant,
+    ) {
+        if *self.parts.phase.borrow() >= Phase::Refusing {
+            // Silence: the device's retransmission reaches whoever is next.
+            return;
+        }
+        let limits = &self.parts.limits;
+        let registered = self.parts.directory.counts();
+        let full = if limits.max_endpoints > 0 && registered.names >= limits.max_endpoints {
+            Some(metrics::Limit::Endpoints)
+        } else if registered.registering() >= MAX_REGISTERING {
+            Some(metrics::Limit::Registering)
+        } else if !self.registers.borrow_mut().admit(now) {
+            Some(metrics::Limit::Registrations)
+        } else {
+            None
+        };
+        let addr = self.parts.directory.find_or_insert(name, || {
+            full.is_none().then(|| EndpointAddr {
+                actor: self.spawn(name.clone()),
+                shard: self.parts.index,
+            })
+        });
+        match (addr, full) {
+            (Some(addr), _) => self.forward(&addr.actor, peer, payload),
+            (None, limit) => {
+                if let Some(limit) = limit {
+                    self.parts.metrics.limit_rejections.of(limit).inc();
+                }
+                let pause = self.random.borrow_mut().uniform(RETRY_AFTER_S);
+                let max_age = Some(u32::try_from(pause).unwrap_or(u32::MAX));
+                self.refuse(
+                    peer,
+                    message,
+                    &Response {
+                        max_age,
+                        ..Response::new(Code::SERVICE_UNAVAILABLE)
+                    },
+                );
+            }
+        }
+    }
+
+    fn spawn(self: &Rc<Self>, name: EndpointName) -> Addr<EndpointActor> {
+        let mut seed = [0; 32];
+        self.random.borrow_mut().fill(&mut seed);
+        let parts = &self.parts;
+        let machine = Endpoint::new(name, Arc::clone(&parts.endpoint_settings), seed);
+        let outbound: Arc<dyn Outbound> = Arc::clone(&self.transport) as Arc<dyn Outbound>;
+        let shell: Rc<dyn Shell> = Rc::<Self>::clone(self);
+        EndpointActor::new(
+            machine,
+            Arc::clone(&parts.platform),
+            outbound,
+            parts.clock,
+            shell,
+        )
+        .start()
+    }
+
+    fn refuse(&self, peer: PeerId, message: &Message, response: &Response) {
+        let now = (self.parts.clock)().mono;
+        let answer = self
+            .ingress
+            .borrow_mut()
+            .answer(now, peer, message, response);
+        self.answer(peer, answer);
+    }
+
+    fn answer(&self, peer: PeerId, answer: Bytes) {
+        let metrics = &self.parts.metrics;
+        if self.transport.send(peer, answer).is_ok() {
+            metrics.udp_datagrams.of(metrics::Direction::Out).inc();
+        } else {
+            metrics.udp_dropped.of(metrics::DropReason::Send).inc();
+        }
+    }
+
+    fn count(&self, reason: Option<Reason>) {
+        let metrics = &self.parts.metrics;
+        match reason {
+            Some(Reason::BadOption) => metrics.coap_malformed.of(metrics::Malformed::Option).inc(),
+            Some(Reason::FormatError) => {
+                metrics.coap_malformed.of(metrics::Malformed::Format).inc()
+            }
+            Some(Reason::Ping) => metrics.coap_pings.inc(),
+            Some(Reason::Unmatched) => metrics.coap_unmatched.inc(),
+            Some(Reason::UnknownToken) => metrics
+                .notifications
+                .of(metrics::NotificationResult::UnknownToken)
+                .inc(),
+            None => 0,
+        };
+    }
+}
+
+impl Shell for Shard {
+    fn reply_to(&self, actor: &Addr<EndpointActor>) -> ReplyTo {
+        deliver::reply_to(actor.clone())
+    }
+
+    fn bind(&self, key: &Key, actor: &Addr<EndpointActor>) {
+        if let Key::Peer(peer) = key {
+            self.peers.borrow_mut().insert(*peer, actor.clone());
+        }
+        self.parts.directory.bind(
+            key,
+            &EndpointAddr {
+                actor: actor.clone(),
+                shard: self.parts.index,
+            },
+        );
+    }
+
+    fn unbind(&self, key: &Key, actor: &Addr<EndpointActor>) {
+        if let Key::Peer(peer) = key {
+            let mut peers = self.peers.borrow_mut();
+            if peers.get(peer) == Some(actor) {
+                peers.remove(peer);
+            }
+        }
+        self.parts.directory.unbind(
+            key,
+            &EndpointAddr {
+                actor: actor.clone(),
+                shard: self.parts.index,
+            },
+        );
+    }
+
+    fn closed(
+        &self,
+        endpoint: &Endpoint,
+        actor: &Addr<EndpointActor>,
+        reason: Option<CloseReason>,
+    ) {
+        self.parts.directory.remove(
+            endpoint.name(),
+            &EndpointAddr {
+                actor: actor.clone(),
+                shard: self.parts.index,
+            },
+        );
+        match reason {
+            Some(reason) => tracing::info!(endpoint = %endpoint.name(), ?reason, "endpoint ended"),
+            None => {
+                self.parts.metrics.actor_panics.inc();
+                tracing::error!(endpoint = %endpoint.name(), "an endpoint's actor panicked; the endpoint must register again");
+            }
+        }
+    }
+
+    fn publish(&self, before: &EndpointStats, after: &EndpointStats) {
+        self.parts.metrics.add_endpoint(before, after);
+    }
+
+    fn submitted(&self, kind: UplinkKind, accepted: bool) {
+        self.parts.metrics.add_uplink(kind, accepted);
+    }
+
+    fn transmitted(&self, bytes: usize, sent: bool) {
+        let metrics = &self.parts.metrics;
+        if sent {
+            metrics.udp_datagrams.of(metrics::Direction::Out).inc();
+            metrics
+                .udp_bytes
+                .of(metrics::Direction::Out)
+                .inc_by(bytes as u64);
+        } else {
+            metrics.udp_dropped.of(metrics::DropReason::Send).inc();
+        }
+    }
+
+    fn delivered(&self, waited: Duration) {
+        self.parts
+            .metrics
+            .durable_duration
+            .observe(waited.as_secs_f64());
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("index", &self.parts.index)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an address of ours stands for a group: what was sent there is not answered (A3).
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+/// Endpoints that may wait for their first registration to be decided.
+const MAX_REGISTERING: usize = 10_000;
+/// When a refused device may try again, seconds, spread so that a fleet does not return at once.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
+const RECEIVE_ERROR_PAUSE: Duration = Duration::from_millis(10);
+const HEARTBEAT: Duration = Duration::from_secs(1);

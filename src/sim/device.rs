@@ -1,0 +1,546 @@
+//! The simulated device: registers, keeps its registration alive, answers, notifies.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    coap::{
+        Code, ContentFormat, Event, Exchanges, Message, Request, Response, Token,
+        TransmissionParameters,
+    },
+    lwm2m::{format, model::Models, node::Node, path::Path, value::Value},
+};
+
+use super::objects::{Refusal, SimObjects, parse_value};
+
+/// How a simulated device behaves.
+#[derive(Clone, Debug)]
+pub struct SimSettings {
+    /// Endpoint client name.
+    pub endpoint: String,
+    /// Registration lifetime.
+    pub lifetime: Duration,
+    /// Whether notifications are confirmable.
+    pub confirmable: bool,
+    /// RFC 7252 section 4.8.
+    pub coap: Arc<TransmissionParameters>,
+}
+
+/// What happened to a simulated device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SimEvent {
+    /// The server accepted the Register.
+    Registered {
+        /// Registration id.
+        id: String,
+    },
+    /// The server refused it; the device tries again later.
+    Refused {
+        /// Its answer, with its diagnostic text.
+        code: Code,
+        /// Diagnostic text, possibly empty.
+        text: String,
+    },
+    /// The server does not answer; the device tries again later.
+    Unanswered,
+    /// The server accepted an Update.
+    Updated,
+    /// The server accepted the De-register.
+    Deregistered,
+    /// The server observes a path.
+    Observed(Path),
+    /// The server read a path.
+    Read(Path),
+    /// The server wrote a value.
+    Written(Path, Value),
+    /// The server executed a resource.
+    Executed(Path, String),
+    /// A confirmable notification was acknowledged.
+    Acknowledged(Path),
+    /// A confirmable notification was not acknowledged, and the observation is given up (RFC 7641 section 4.5).
+    Unacknowledged(Path),
+}
+
+/// See the module's description. `P` is the transport's address type.
+#[derive(Debug)]
+pub struct SimDevice<P> {
+    settings: SimSettings,
+    server: P,
+    objects: SimObjects,
+    exchanges: Exchanges<P>,
+    state: State,
+    observers: BTreeMap<Path, Observer>,
+    /// Confirmable notifications under way, by the token of their observation.
+    notified: Vec<(Token, Path)>,
+    events: VecDeque<SimEvent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Registering(Token),
+    Registered {
+        id: String,
+        update_at: Instant,
+        under_way: Option<Token>,
+    },
+    Deregistering(Token),
+    Waiting {
+        until: Instant,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Observer {
+    token: Token,
+    sequence: u32,
+    accept: Option<ContentFormat>,
+}
+
+impl<P: Copy + Eq + Debug> SimDevice<P> {
+    /// A device that has not registered yet; everything random follows from `seed`.
+    pub fn new(settings: SimSettings, objects: SimObjects, server: P, seed: [u8; 32]) -> Self {
+        let exchanges = Exchanges::new(Arc::clone(&settings.coap), seed, [0; 2]);
+        Self {
+            settings,
+            server,
+            objects,
+            exchanges,
+            state: State::Idle,
+            observers: BTreeMap::new(),
+            notified: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Registers.
+    pub fn register(&mut self, now: Instant) {
+        self.observers.clear();
+        let query = vec![
+            format!("ep={}", self.settings.endpoint),
+            format!("lt={}", self.settings.lifetime.as_secs()),
+            "lwm2m=1.1".to_owned(),
+            "b=U".to_owned(),
+        ];
+        let request = Request {
+            method: Code::POST,
+            path: vec!["rd".to_owned()],
+            query,
+            content_format: Some(ContentFormat::LINK),
+            payload: Bytes::from(self.objects.links(CONTENT_FORMATS)),
+            ..Request::default()
+        };
+        self.state =
+            State::Registering(
+                self.exchanges
+                    .request(now, self.server, &request, REQUEST_TIMEOUT),
+            );
+    }
+
+    /// Sends an Update, if registered.
+    pub fn update(&mut self, now: Instant) {
+        let State::Registered { id, update_at, .. } = &self.state else {
+            return;
+        };
+        let (id, update_at) = (id.clone(), *update_at);
+        let request = Request {
+            method: Code::POST,
+            path: vec!["rd".to_owned(), id.clone()],
+            ..Request::default()
+        };
+        let token = self
+            .exchanges
+            .request(now, self.server, &request, REQUEST_TIMEOUT);
+        self.state = State::Registered {
+            id,
+            update_at,
+            under_way: Some(token),
+        };
+    }
+
+    /// De-registers, if registered.
+    pub fn deregister(&mut self, now: Instant) {
+        let State::Registered { id, .. } = &self.state else {
+            return;
+        };
+        let path = vec!["rd".to_owned(), id.clone()];
+        let request = Request {
+            method: Code::DELETE,
+            path,
+            ..Request::default()
+        };
+        self.state = State::Deregistering(self.exchanges.request(
+            now,
+            self.server,
+            &request,
+            REQUEST_TIMEOUT,
+        ));
+    }
+
+    /// Sets a value and notifies whoever observes it.
+    pub fn set(&mut self, now: Instant, path: Path, value: Value) {
+        if self.objects.set(path, value) {
+            self.notify(now, &path);
+        }
+    }
+
+    /// Sets a value from the text a person types; `false` when it is none for that resource.
+    pub fn set_text(&mut self, now: Instant, path: Path, text: &str) -> bool {
+        let model = self
+            .objects
+            .models()
+            .find(|model| Some(model.id) == path.object_id());
+        let kind = model
+            .and_then(|model| model.resources.get(&path.resource_id()?))
+            .map(|resource| resource.kind);
+        let Some(value) = kind.and_then(|kind| parse_value(kind, text)) else {
+            return false;
+        };
+        self.set(now, path, value);
+        true
+    }
+
+    /// Takes a datagram from the server.
+    pub fn handle_datagram(&mut self, now: Instant, peer: P, datagram: Bytes) {
+        self.exchanges.handle_datagram(now, peer, datagram);
+        self.handle_events(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.exchanges.handle_timeout(now);
+        self.handle_events(now);
+        match &self.state {
+            State::Waiting { until } if *until <= now => self.register(now),
+            State::Registered {
+                update_at,
+                under_way: None,
+                ..
+            } if *update_at <= now => self.update(now),
+            State::Idle
+            | State::Registering(_)
+            | State::Registered { .. }
+            | State::Deregistering(_)
+            | State::Waiting { .. } => {}
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<(P, Bytes)> {
+        self.exchanges.poll_transmit()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<SimEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Waiting { until } => Some(*until),
+            State::Registered {
+                update_at,
+                under_way: None,
+                ..
+            } => Some(*update_at),
+            State::Idle
+            | State::Registering(_)
+            | State::Registered { .. }
+            | State::Deregistering(_) => None,
+        };
+        own.into_iter().chain(self.exchanges.poll_timeout()).min()
+    }
+
+    /// The device's objects.
+    pub fn objects(&self) -> &SimObjects {
+        &self.objects
+    }
+
+    /// Whether the server knows the device.
+    pub fn is_registered(&self) -> bool {
+        matches!(self.state, State::Registered { .. })
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.exchanges.poll_event() {
+            match event {
+                Event::Request { id, message, .. } => {
+                    let response = self.answer(now, &message);
+                    self.exchanges.respond(now, id, &response);
+                }
+                Event::Response { token, message, .. } => {
+                    self.handle_response(now, token, &message)
+                }
+                Event::Failed { token, .. } => self.handle_failure(now, token),
+                Event::NotificationAcknowledged { token } => {
+                    if let Some(path) = self.forget_notification(token) {
+                        self.events.push_back(SimEvent::Acknowledged(path));
+                    }
+                }
+                Event::NotificationFailed { token } => {
+                    self.observers.retain(|_, observer| observer.token != token);
+                    if let Some(path) = self.forget_notification(token) {
+                        self.events.push_back(SimEvent::Unacknowledged(path));
+                    }
+                }
+                Event::Notification { deferred, .. } => {
+                    if let Some(id) = deferred {
+                        self.exchanges.acknowledge(now, id);
+                    }
+                }
+                Event::Acknowledged { .. } => {}
+            }
+        }
+    }
+
+    fn handle_response(&mut self, now: Instant, token: Token, message: &Message) {
+        match &self.state {
+            State::Registering(own) if *own == token => {
+                if message.code() == Code::CREATED {
+                    let id = message
+                        .location_path()
+                        .nth(1)
+                        .unwrap_or_default()
+                        .to_owned();
+                    self.events
+                        .push_back(SimEvent::Registered { id: id.clone() });
+                    let update_at = now + self.settings.lifetime.mul_f64(UPDATE_AT);
+                    self.state = State::Registered {
+                        id,
+                        update_at,
+                        under_way: None,
+                    };
+                } else {
+                    let text = message.diagnostic().unwrap_or_default().to_owned();
+                    self.events.push_back(SimEvent::Refused {
+                        code: message.code(),
+                        text,
+                    });
+                    let pause = message
+                        .max_age()
+                        .map_or(RETRY_AFTER, |age| Duration::from_secs(age.into()));
+                    self.state = State::Waiting { until: now + pause };
+                }
+            }
+            State::Registered {
+                id,
+                under_way: Some(own),
+                ..
+            } if *own == token => {
+                if message.code() == Code::CHANGED {
+                    let update_at = now + self.settings.lifetime.mul_f64(UPDATE_AT);
+                    self.state = State::Registered {
+                        id: id.clone(),
+                        update_at,
+                        under_way: None,
+                    };
+                    self.events.push_back(SimEvent::Updated);
+                } else {
+                    // 4.04: the server has forgotten the registration (OMA LwM2M Core, "Update").
+                    self.register(now);
+                }
+            }
+            State::Deregistering(own) if *own == token => {
+                self.state = State::Idle;
+                self.events.push_back(SimEvent::Deregistered);
+            }
+            State::Idle
+            | State::Registering(_)
+            | State::Registered { .. }
+            | State::Deregistering(_)
+            | State::Waiting { .. } => {}
+        }
+    }
+
+    fn handle_failure(&mut self, now: Instant, token: Token) {
+        let open = match &self.state {
+            State::Registering(own) | State::Deregistering(own) => Some(*own),
+            State::Registered { under_way, .. } => *under_way,
+            State::Idle | State::Waiting { .. } => None,
+        };
+        if open != Some(token) {
+            return;
+        }
+        self.events.push_back(SimEvent::Unanswered);
+        self.state = match self.state {
+            State::Deregistering(_) => State::Idle,
+            State::Idle
+            | State::Registering(_)
+            | State::Registered { .. }
+            | State::Waiting { .. } => State::Waiting {
+                until: now + RETRY_AFTER,
+            },
+        };
+    }
+
+    fn answer(&mut self, now: Instant, message: &Message) -> Response {
+        let Ok(path) = path_of(message) else {
+            return Response::new(Code::NOT_FOUND);
+        };
+        let result = match message.code() {
+            Code::GET if message.accept() == Some(ContentFormat::LINK) => {
+                self.objects.discover(&path).map(|links| Response {
+                    content_format: Some(ContentFormat::LINK),
+                    payload: links.into(),
+                    ..Response::new(Code::CONTENT)
+                })
+            }
+            Code::GET => self.answer_read(message, &path),
+            Code::PUT if message.payload().is_empty() && message.uri_query().next().is_some() => {
+                // Write-Attributes: accepted; this device notifies on every change.
+                self.objects
+                    .read(&path)
+                    .map(|_| Response::new(Code::CHANGED))
+            }
+            Code::PUT => self.answer_write(now, message, &path, true),
+            Code::POST if path.depth() == 3 && self.objects.execute(&path).is_ok() => {
+                let arguments = String::from_utf8_lossy(&message.payload()).into_owned();
+                self.events.push_back(SimEvent::Executed(path, arguments));
+                Ok(Response::new(Code::CHANGED))
+            }
+            Code::POST if message.content_format().is_some() => {
+                self.answer_write(now, message, &path, false)
+            }
+            Code::POST => self
+                .objects
+                .execute(&path)
+                .map(|()| Response::new(Code::CHANGED)),
+            _ => Err(Refusal::NotAllowed),
+        };
+        result.unwrap_or_else(|refusal| {
+            Response::new(match refusal {
+                Refusal::NotFound => Code::NOT_FOUND,
+                Refusal::NotAllowed => Code::METHOD_NOT_ALLOWED,
+                Refusal::BadValue => Code::BAD_REQUEST,
+            })
+        })
+    }
+
+    fn answer_read(&mut self, message: &Message, path: &Path) -> Result<Response, Refusal> {
+        let node = self.objects.read(path)?;
+        let mut response = content(&node, path, message.accept());
+        match message.observe() {
+            Some(0) if response.code == Code::CONTENT => {
+                let observer = Observer {
+                    token: message.token(),
+                    sequence: 0,
+                    accept: message.accept(),
+                };
+                self.observers.insert(*path, observer);
+                response.observe = Some(0);
+                self.events.push_back(SimEvent::Observed(*path));
+            }
+            Some(1) => {
+                self.observers.remove(path);
+            }
+            _ => self.events.push_back(SimEvent::Read(*path)),
+        }
+        Ok(response)
+    }
+
+    fn answer_write(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        path: &Path,
+        replace: bool,
+    ) -> Result<Response, Refusal> {
+        let models: Models = self.objects.models().cloned().collect();
+        let format = message.content_format().ok_or(Refusal::BadValue)?;
+        let decoded = format::decode(format, path, &message.payload(), &models)
+            .map_err(|_| Refusal::BadValue)?;
+        if !decoded.rejected.is_empty() {
+            return Err(Refusal::BadValue);
+        }
+        for written in self.objects.write(path, &decoded.node, replace)? {
+            if let Some(value) = self.objects.value(&written).cloned() {
+                self.events.push_back(SimEvent::Written(written, value));
+            }
+            self.notify(now, &written);
+        }
+        Ok(Response::new(Code::CHANGED))
+    }
+
+    /// Sends the present state of everything observed at, above or below `changed`.
+    fn notify(&mut self, now: Instant, changed: &Path) {
+        let observed: Vec<_> = self
+            .observers
+            .keys()
+            .filter(|path| path.contains(changed) || changed.contains(path))
+            .copied()
+            .collect();
+        for path in observed {
+            let Ok(node) = self.objects.read(&path) else {
+                continue;
+            };
+            let Some(observer) = self.observers.get_mut(&path) else {
+                continue;
+            };
+            observer.sequence = (observer.sequence + 1) & 0xff_ffff;
+            let response = Response {
+                observe: Some(observer.sequence),
+                ..content(&node, &path, observer.accept)
+            };
+            self.exchanges.notify(
+                now,
+                self.server,
+                observer.token,
+                &response,
+                self.settings.confirmable,
+            );
+            if self.settings.confirmable {
+                self.notified.push((observer.token, path));
+            }
+        }
+    }
+
+    fn forget_notification(&mut self, token: Token) -> Option<Path> {
+        let index = self.notified.iter().position(|(own, _)| *own == token)?;
+        Some(self.notified.remove(index).1)
+    }
+}
+
+fn path_of(message: &Message) -> Result<Path, crate::lwm2m::path::PathError> {
+    let segments: Vec<_> = message.uri_path().collect();
+    segments.join("/").parse()
+}
+
+/// 2.05 with a node in the format asked for, else in text for one value and in TLV for more.
+fn content(node: &Node, path: &Path, accept: Option<ContentFormat>) -> Response {
+    let default = match node {
+        Node::Resource(resource)
+            if matches!(
+                resource.content,
+                crate::lwm2m::node::ResourceContent::Single(_)
+            ) =>
+        {
+            ContentFormat::TEXT
+        }
+        Node::ResourceInstance(_) => ContentFormat::TEXT,
+        Node::Resource(_) | Node::Object(_) | Node::ObjectInstance(_) => ContentFormat::TLV,
+    };
+    let format = accept.unwrap_or(default);
+    match format::encode(format, path, node) {
+        Ok(payload) => Response {
+            content_format: Some(format),
+            payload,
+            ..Response::new(Code::CONTENT)
+        },
+        Err(_) => Response::new(Code::NOT_ACCEPTABLE),
+    }
+}
+
+/// What the device reads and writes beside text and opaque, which every client must.
+const CONTENT_FORMATS: &str = "60 11542";
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Share of the lifetime after which the registration is updated.
+const UPDATE_AT: f64 = 0.8;
+/// Pause after a refusal without Max-Age, or after no answer.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
