@@ -5,7 +5,6 @@ use crate::{
     lwm2m::{
         path::{ObjectId, ObjectVersion},
         registration::{RegistrationError, UpdateParameters},
-        version::Lwm2mVersion,
     },
 };
 
@@ -116,14 +115,7 @@ impl Endpoint {
         };
         self.exchanges
             .respond(now.mono, candidate.request, &response);
-        let line = text::registered(
-            self.name.as_str(),
-            id.as_str(),
-            registration.data.version,
-            versions(&registration.data, |_| true),
-            registered_queue_mode(&registration.data),
-            &registration.data.binding,
-        );
+        let line = text::registered(id.as_str(), &registration.data);
         self.log(now, &session, &line);
         self.outputs
             .push_back(Output::Uplink(Uplink::SessionOpened { session }));
@@ -274,14 +266,6 @@ fn versions(
         .filter(|(id, _)| wanted(id))
         .map(|(id, object)| (*id, object.version))
         .collect()
-}
-
-/// Queue mode as log lines show it: LwM2M 1.0 says it in the binding.
-fn registered_queue_mode(data: &RegistrationData) -> Option<bool> {
-    match data.version {
-        Lwm2mVersion::V1_0 => None,
-        Lwm2mVersion::V1_1 | Lwm2mVersion::V1_2 => Some(data.queue_mode),
-    }
 }
 
 /// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
