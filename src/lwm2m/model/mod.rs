@@ -1,5 +1,12 @@
 //! Object models: what an object's resources are called, what they hold, what may be done with them.
 
+pub mod core;
+pub mod ddf;
+
+mod catalog;
+
+pub use catalog::ModelCatalog;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
