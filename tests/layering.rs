@@ -88,6 +88,7 @@ const LAYERS: &[Layer] = &[
         may_use: &[
             "coap",
             "dtls",
+            "lwm2m::version",
             "endpoint",
             "endpoint::actor",
             "bootstrap",
