@@ -8,6 +8,8 @@ mod cbor;
 mod date_time;
 mod link;
 mod opaque;
+#[cfg(test)]
+mod properties;
 mod text;
 mod tlv;
 
