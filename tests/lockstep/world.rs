@@ -10,7 +10,8 @@ use bytes::Bytes;
 use lightship::{
     coap::{Random, TransmissionParameters},
     endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, Output, rpc::RpcSettings, telemetry::TimeForm,
+        CloseReason, Endpoint, EndpointName, EndpointSettings, Output, rpc::RpcSettings,
+        telemetry::TimeForm,
     },
     lwm2m::{
         model::{Models, ObjectModel, core},
@@ -18,8 +19,8 @@ use lightship::{
         value::Value,
     },
     platform::{
-        Answer, DeviceInfo, Downlink, Outcome, PlatformId, Question, QuestionError, Reply, RpcRequest, Uplink,
-        UplinkId,
+        Answer, DeviceInfo, Downlink, Outcome, PlatformId, Question, QuestionError, Reply,
+        RpcRequest, Uplink, UplinkId,
         credentials::{Admission, ClientCredentials},
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         profile::{DeviceProfile, PowerSettings},
@@ -31,21 +32,20 @@ use lightship::{
 use uuid::Uuid;
 
 /// One device, its endpoint, and what lies between them.
-pub struct World {
-    pub start: Instant,
-    pub now: Now,
-    pub endpoint: Endpoint,
-    pub device: SimDevice<()>,
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) device: SimDevice<()>,
     /// Where the device is; changing it is a NAT rebinding.
-    pub peer: PeerId,
-    pub network: Network,
-    pub platform: ScriptedPlatform,
-    pub events: Vec<SimEvent>,
-    pub closed: Option<CloseReason>,
+    pub(crate) peer: PeerId,
+    pub(crate) network: Network,
+    pub(crate) platform: ScriptedPlatform,
+    pub(crate) events: Vec<SimEvent>,
+    pub(crate) closed: Option<CloseReason>,
     /// Every datagram that left the device, with its time.
-    pub sent_by_device: Vec<(Instant, Bytes)>,
+    pub(crate) sent_by_device: Vec<(Instant, Bytes)>,
     /// Every datagram that left the server.
-    pub sent_by_server: Vec<(Instant, Bytes)>,
+    pub(crate) sent_by_server: Vec<(Instant, Bytes)>,
     in_flight: VecDeque<(Instant, Towards, PeerId, Bytes)>,
 }
 
@@ -56,38 +56,48 @@ enum Towards {
 }
 
 /// What a datagram may meet with.
-pub struct Network {
-    pub delay: Duration,
-    pub jitter: Duration,
+pub(crate) struct Network {
+    pub(crate) delay: Duration,
+    pub(crate) jitter: Duration,
     /// Percent.
-    pub loss: u64,
+    pub(crate) loss: u64,
     /// Percent.
-    pub duplication: u64,
+    pub(crate) duplication: u64,
     /// Nothing gets through either way.
-    pub cut: bool,
+    pub(crate) cut: bool,
     random: Random,
 }
 
 /// Answers as told, and remembers everything.
-pub struct ScriptedPlatform {
-    pub admission: Result<Arc<Admission>, QuestionError>,
-    pub models: Vec<Arc<ObjectModel>>,
+pub(crate) struct ScriptedPlatform {
+    pub(crate) admission: Result<Arc<Admission>, QuestionError>,
+    pub(crate) models: Vec<Arc<ObjectModel>>,
     /// How uplinks with an id end, and after how long.
-    pub outcome: Outcome,
-    pub delay: Duration,
-    pub uplinks: Vec<Uplink>,
+    pub(crate) outcome: Outcome,
+    pub(crate) delay: Duration,
+    pub(crate) uplinks: Vec<Uplink>,
     due: VecDeque<(Instant, Reply)>,
 }
 
 impl World {
-    pub fn new(profile: &str, seed: u8) -> Self {
+    pub(crate) fn new(profile: &str, seed: u8) -> Self {
         Self::with_parameters(profile, seed, TransmissionParameters::default())
     }
 
-    pub fn with_parameters(profile: &str, seed: u8, parameters: TransmissionParameters) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do as the base of virtual time")]
+    pub(crate) fn with_parameters(
+        profile: &str,
+        seed: u8,
+        parameters: TransmissionParameters,
+    ) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "any instant will do as the base of virtual time"
+        )]
         let start = Instant::now();
-        let now = Now { mono: start, wall: UnixMillis(1_700_000_000_000) };
+        let now = Now {
+            mono: start,
+            wall: UnixMillis(1_700_000_000_000),
+        };
         let parameters = Arc::new(parameters);
         let settings = EndpointSettings {
             ordinal: 0,
@@ -107,7 +117,6 @@ impl World {
             coap: parameters,
         };
         Self {
-            start,
             now,
             endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::new(settings), [seed; 32]),
             device: SimDevice::new(sim, objects(), (), [seed.wrapping_add(100); 32]),
@@ -130,7 +139,7 @@ impl World {
     }
 
     /// A world whose device has registered and whose profile work is done.
-    pub fn registered(profile: &str, seed: u8) -> Self {
+    pub(crate) fn registered(profile: &str, seed: u8) -> Self {
         let mut world = Self::new(profile, seed);
         world.device.register(world.now.mono);
         world.run(Duration::from_secs(5));
@@ -139,31 +148,34 @@ impl World {
     }
 
     /// Lets time pass.
-    pub fn run(&mut self, duration: Duration) {
+    pub(crate) fn run(&mut self, duration: Duration) {
         let end = self.now.mono + duration;
         loop {
             self.drain();
-            let Some(next) = self.next_moment().filter(|next| *next <= end) else { break };
+            let Some(next) = self.next_moment().filter(|next| *next <= end) else {
+                break;
+            };
             self.advance_to(next.max(self.now.mono));
             self.step();
         }
         self.advance_to(end);
     }
 
-    pub fn set(&mut self, path: &str, value: Value) {
+    pub(crate) fn set(&mut self, path: &str, value: Value) {
         self.device.set(self.now.mono, path.parse().unwrap(), value);
     }
 
-    pub fn rpc(&mut self, number: u128, method: &str, params: &str) {
+    pub(crate) fn rpc(&mut self, number: u128, method: &str, params: &str) {
         self.rpc_with(rpc_request(number, method, params));
     }
 
-    pub fn rpc_with(&mut self, request: RpcRequest) {
-        self.endpoint.handle_downlink(self.now, Downlink::Rpc(request));
+    pub(crate) fn rpc_with(&mut self, request: RpcRequest) {
+        self.endpoint
+            .handle_downlink(self.now, Downlink::Rpc(request));
     }
 
     /// What became of an RPC: statuses and reply, in order.
-    pub fn rpc_history(&self, number: u128) -> Vec<String> {
+    pub(crate) fn rpc_history(&self, number: u128) -> Vec<String> {
         let is_it = |rpc: &RpcId| rpc.uuid == Uuid::from_u128(number);
         self.platform
             .uplinks
@@ -174,59 +186,96 @@ impl World {
                     RpcStatus::Delivered => "DELIVERED".to_owned(),
                     RpcStatus::Timeout => "TIMEOUT".to_owned(),
                 }),
-                Uplink::RpcReply { rpc, body: RpcBody::Payload(text) | RpcBody::Error(text), .. } if is_it(rpc) => {
-                    Some(text.clone())
-                }
+                Uplink::RpcReply {
+                    rpc,
+                    body: RpcBody::Payload(text) | RpcBody::Error(text),
+                    ..
+                } if is_it(rpc) => Some(text.clone()),
                 _ => None,
             })
             .collect()
     }
 
     /// Values posted under a key, attributes and telemetry alike.
-    pub fn posted(&self, key: &str) -> Vec<KeyValue> {
+    pub(crate) fn posted(&self, key: &str) -> Vec<KeyValue> {
         let mut found = Vec::new();
         for uplink in &self.platform.uplinks {
             let values: Vec<_> = match uplink {
-                Uplink::Telemetry { readings, .. } => readings.iter().flat_map(|own| own.values.clone()).collect(),
+                Uplink::Telemetry { readings, .. } => {
+                    readings.iter().flat_map(|own| own.values.clone()).collect()
+                }
                 Uplink::Attributes { values, .. } => values.clone(),
                 _ => Vec::new(),
             };
-            found.extend(values.into_iter().filter(|(own, _)| own == key).map(|(_, value)| value));
+            found.extend(
+                values
+                    .into_iter()
+                    .filter(|(own, _)| own == key)
+                    .map(|(_, value)| value),
+            );
         }
         found
     }
 
-    pub fn count(&self, is_it: impl Fn(&Uplink) -> bool) -> usize {
-        self.platform.uplinks.iter().filter(|uplink| is_it(uplink)).count()
+    pub(crate) fn count(&self, is_it: impl Fn(&Uplink) -> bool) -> usize {
+        self.platform
+            .uplinks
+            .iter()
+            .filter(|uplink| is_it(uplink))
+            .count()
     }
 
     /// A datagram of the device's, sent once more by the network.
-    pub fn inject(&mut self, from: PeerId, datagram: Bytes) {
-        self.endpoint.handle_datagram(self.now, &as_peer(from), datagram);
+    pub(crate) fn inject(&mut self, from: PeerId, datagram: Bytes) {
+        self.endpoint
+            .handle_datagram(self.now, &as_peer(from), datagram);
     }
 
     fn step(&mut self) {
-        while self.in_flight.front().is_some_and(|(at, ..)| *at <= self.now.mono) {
-            let Some((_, towards, peer, datagram)) = self.in_flight.pop_front() else { break };
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|(at, ..)| *at <= self.now.mono)
+        {
+            let Some((_, towards, peer, datagram)) = self.in_flight.pop_front() else {
+                break;
+            };
             match towards {
                 Towards::Server if self.closed.is_none() => {
-                    self.endpoint.handle_datagram(self.now, &as_peer(peer), datagram);
+                    self.endpoint
+                        .handle_datagram(self.now, &as_peer(peer), datagram);
                 }
-                Towards::Device if peer == self.peer => self.device.handle_datagram(self.now.mono, (), datagram),
+                Towards::Device if peer == self.peer => {
+                    self.device.handle_datagram(self.now.mono, (), datagram)
+                }
                 Towards::Server | Towards::Device => {}
             }
             self.drain();
         }
-        while let Some((_, reply)) =
-            self.platform.due.front().is_some_and(|(at, _)| *at <= self.now.mono).then(|| self.platform.due.pop_front()).flatten()
+        while let Some((_, reply)) = self
+            .platform
+            .due
+            .front()
+            .is_some_and(|(at, _)| *at <= self.now.mono)
+            .then(|| self.platform.due.pop_front())
+            .flatten()
         {
             self.endpoint.handle_reply(self.now, reply);
             self.drain();
         }
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= self.now.mono) && self.closed.is_none() {
+        if self
+            .endpoint
+            .poll_timeout()
+            .is_some_and(|at| at <= self.now.mono)
+            && self.closed.is_none()
+        {
             self.endpoint.handle_timeout(self.now);
         }
-        if self.device.poll_timeout().is_some_and(|at| at <= self.now.mono) {
+        if self
+            .device
+            .poll_timeout()
+            .is_some_and(|at| at <= self.now.mono)
+        {
             self.device.handle_timeout(self.now.mono);
         }
         self.drain();
@@ -258,20 +307,31 @@ impl World {
         if network.cut {
             return;
         }
-        let copies = if network.percent(network.duplication) { 2 } else { 1 };
+        let copies = if network.percent(network.duplication) {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             if network.percent(network.loss) {
                 continue;
             }
-            let jitter = network.random.uniform(0..=network.jitter.as_millis() as u64);
+            let jitter = network
+                .random
+                .uniform(0..=network.jitter.as_millis() as u64);
             let at = self.now.mono + network.delay + Duration::from_millis(jitter);
             let index = self.in_flight.partition_point(|(other, ..)| *other <= at);
-            self.in_flight.insert(index, (at, towards, peer, payload.clone()));
+            self.in_flight
+                .insert(index, (at, towards, peer, payload.clone()));
         }
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let endpoint = self.closed.is_none().then(|| self.endpoint.poll_timeout()).flatten();
+        let endpoint = self
+            .closed
+            .is_none()
+            .then(|| self.endpoint.poll_timeout())
+            .flatten();
         [
             self.in_flight.front().map(|(at, ..)| *at),
             self.platform.due.front().map(|(at, _)| *at),
@@ -309,15 +369,31 @@ impl ScriptedPlatform {
 
     fn take(&mut self, now: Instant, uplink: Uplink) {
         let reply = match &uplink {
-            Uplink::Question { id, question: Question::Credentials { .. } } => {
-                Some(Reply::Answer { id: *id, result: self.admission.clone().map(Answer::Credentials) })
-            }
-            Uplink::Question { id, question: Question::Models { keys, .. } } => {
-                let known = self.models.iter().filter(|model| keys.contains(&(model.id, model.version)));
-                Some(Reply::Answer { id: *id, result: Ok(Answer::Models(known.cloned().collect())) })
+            Uplink::Question {
+                id,
+                question: Question::Credentials { .. },
+            } => Some(Reply::Answer {
+                id: *id,
+                result: self.admission.clone().map(Answer::Credentials),
+            }),
+            Uplink::Question {
+                id,
+                question: Question::Models { keys, .. },
+            } => {
+                let known = self
+                    .models
+                    .iter()
+                    .filter(|model| keys.contains(&(model.id, model.version)));
+                Some(Reply::Answer {
+                    id: *id,
+                    result: Ok(Answer::Models(known.cloned().collect())),
+                })
             }
             Uplink::Telemetry { id: Some(id), .. } | Uplink::Attributes { id: Some(id), .. } => {
-                Some(Reply::Done { id: *id, outcome: self.outcome })
+                Some(Reply::Done {
+                    id: *id,
+                    outcome: self.outcome,
+                })
             }
             _ => None,
         };
@@ -328,9 +404,12 @@ impl ScriptedPlatform {
     }
 }
 
-pub fn rpc_request(number: u128, method: &str, params: &str) -> RpcRequest {
+pub(crate) fn rpc_request(number: u128, method: &str, params: &str) -> RpcRequest {
     RpcRequest {
-        id: RpcId { request: i32::try_from(number).unwrap(), uuid: Uuid::from_u128(number) },
+        id: RpcId {
+            request: i32::try_from(number).unwrap(),
+            uuid: Uuid::from_u128(number),
+        },
         method: method.to_owned(),
         params: params.to_owned(),
         expires: UnixMillis(i64::MAX),
@@ -339,15 +418,22 @@ pub fn rpc_request(number: u128, method: &str, params: &str) -> RpcRequest {
     }
 }
 
-pub fn peer(port: u16) -> PeerId {
-    PeerId::Udp { remote: ([192, 0, 2, 1], port).into(), local: None }
+pub(crate) fn peer(port: u16) -> PeerId {
+    PeerId::Udp {
+        remote: ([192, 0, 2, 1], port).into(),
+        local: None,
+    }
 }
 
-pub fn as_peer(id: PeerId) -> Peer {
-    Peer { id, role: ServerRole::Lwm2m, identity: PeerIdentity::Unsecured }
+pub(crate) fn as_peer(id: PeerId) -> Peer {
+    Peer {
+        id,
+        role: ServerRole::Lwm2m,
+        identity: PeerIdentity::Unsecured,
+    }
 }
 
-pub fn admission(endpoint: &str, profile: &str) -> Admission {
+pub(crate) fn admission(endpoint: &str, profile: &str) -> Admission {
     Admission {
         device: Arc::new(DeviceInfo {
             tenant: PlatformId(Uuid::from_u128(1)),
@@ -357,7 +443,9 @@ pub fn admission(endpoint: &str, profile: &str) -> Admission {
             name: "Device 1".to_owned(),
             kind: "profile".to_owned(),
         }),
-        client: ClientCredentials::NoSec { endpoint: endpoint.to_owned() },
+        client: ClientCredentials::NoSec {
+            endpoint: endpoint.to_owned(),
+        },
         profile: Arc::new(DeviceProfile {
             id: PlatformId(Uuid::from_u128(3)),
             name: "profile".to_owned(),
@@ -368,10 +456,13 @@ pub fn admission(endpoint: &str, profile: &str) -> Admission {
 }
 
 /// Object 3 in version 1.2 and object 3303 in version 1.1, with values.
-pub fn objects() -> SimObjects {
+pub(crate) fn objects() -> SimObjects {
     let catalog = core::catalog();
     let mut objects = SimObjects::default();
-    for (object, version) in [(3, ObjectVersion::new(1, 2)), (3303, ObjectVersion::new(1, 1))] {
+    for (object, version) in [
+        (3, ObjectVersion::new(1, 2)),
+        (3303, ObjectVersion::new(1, 1)),
+    ] {
         objects.add_object(Arc::clone(catalog.exact(object, version).unwrap()));
     }
     let values: BTreeMap<&str, Value> = [
@@ -390,7 +481,7 @@ pub fn objects() -> SimObjects {
 }
 
 /// Whether an uplink is telemetry of this kind that a device waits for.
-pub fn waits(uplink: &Uplink) -> Option<UplinkId> {
+pub(crate) fn waits(uplink: &Uplink) -> Option<UplinkId> {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => *id,
         _ => None,
