@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::random::Random;
 
@@ -10,7 +10,7 @@ use super::random::Random;
 ///
 /// The lifetimes are settings of their own and not derived from `max_retransmit`: the platform's value of 10
 /// retransmissions would make EXCHANGE_LIFETIME almost an hour.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransmissionParameters {
     /// ACK_TIMEOUT: the shortest wait for the first acknowledgement, in milliseconds. Default 2000.

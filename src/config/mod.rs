@@ -1,1 +1,429 @@
-//! (under construction)
+//! Settings: composed here from the structs of the components, read from layers, checked as a whole.
+//!
+//! Layers, lowest first: defaults; files; the platform's environment names ([`compat`]); `LIGHTSHIP__SECTION__KEY`
+//! variables; `--set` flags. Unknown keys are refused. `docs/configuration.md` is generated from the structs by a test.
+
+pub mod compat;
+mod layers;
+#[cfg(all(test, feature = "kafka"))]
+mod reference;
+mod settings;
+mod values;
+
+use std::{fmt, path::PathBuf};
+
+use crate::server::http::ApiAccess;
+
+use layers::Layers;
+
+#[cfg(feature = "kafka")]
+pub use settings::CompatSettings;
+pub use settings::{LogFormat, LogSettings, Mode, Settings, StateBackend, StateSettings};
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Files named on the command line, later ones win; none = `LIGHTSHIP_CONFIG`, else the usual places if they exist.
+    pub files: Vec<PathBuf>,
+    /// `key=value` flags, later ones win.
+    pub set: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Files and flags of the command line with the environment of this process.
+    pub fn new(files: Vec<PathBuf>, set: Vec<String>) -> Self {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        Self {
+            files,
+            set,
+            environment: std::env::vars_os()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+        }
+    }
+}
+
+/// Settings that passed all checks.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings. `mode`, `service.id`, `service.node_id` and `http.api` are set.
+    pub settings: Settings,
+    /// Every value with the layer it comes from, by key; secrets masked.
+    pub values: Vec<EffectiveValue>,
+    /// What is worth a WARN line: names that contradict each other, names without effect.
+    pub warnings: Vec<String>,
+}
+
+/// One effective value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EffectiveValue {
+    /// Key, dots between sections.
+    pub key: String,
+    /// Value; secrets masked.
+    pub value: serde_json::Value,
+    /// File, variable or flag that set it, or `default`.
+    pub origin: String,
+}
+
+impl fmt::Display for EffectiveValue {
+    /// A line of TOML with the origin as comment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}  # {}", self.key, self.value, self.origin)
+    }
+}
+
+/// Reads all layers and checks the result.
+///
+/// # Errors
+/// Everything that is wrong, each naming key and layer.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut layers = Layers::read(sources);
+    let mut settings = layers.settings()?;
+    resolve(&mut settings, &host_name());
+    let problems: Vec<_> = settings
+        .problems()
+        .into_iter()
+        .map(|(key, message)| format!("{key}: {message} (from {})", layers.origin(key)))
+        .collect();
+    if !problems.is_empty() {
+        return Err(ConfigErrors(problems));
+    }
+    Ok(Loaded {
+        values: layers.effective(&settings),
+        warnings: layers.take_warnings(),
+        settings,
+    })
+}
+
+/// Fills in what depends on other settings or on the machine.
+fn resolve(settings: &mut Settings, host_name: &str) {
+    let access = match settings.mode {
+        Mode::Embedded => ApiAccess::Loopback,
+        Mode::Kafka => ApiAccess::Off,
+    };
+    settings.http.api.get_or_insert(access);
+    settings.service.node_id = Some(settings.service.node_id(host_name));
+    settings.service.id = Some(settings.service.id(host_name).to_owned());
+}
+
+/// The machine's name; in a pod that of the pod.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "lightship".to_owned())
+}
+
+/// What is wrong with the settings, one line each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::platform::embedded::OutputTarget;
+
+    use super::*;
+
+    fn load_with(environment: &[(&str, &str)], set: &[&str]) -> Result<Loaded, ConfigErrors> {
+        load(&Sources {
+            files: vec![PathBuf::from("/dev/null")],
+            set: set.iter().map(|flag| (*flag).to_owned()).collect(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        })
+    }
+
+    fn errors(environment: &[(&str, &str)], set: &[&str]) -> Vec<String> {
+        load_with(environment, set).unwrap_err().0
+    }
+
+    fn origin<'a>(loaded: &'a Loaded, key: &str) -> &'a str {
+        let value = loaded.values.iter().find(|value| value.key == key);
+        &value.unwrap().origin
+    }
+
+    #[test]
+    fn nothing_given_starts_embedded_mode_with_upstream_ports() {
+        let loaded = load_with(&[], &[]).unwrap();
+        let Loaded { settings, .. } = &loaded;
+        assert_eq!(settings.mode, Mode::Embedded);
+        assert_eq!(settings.lwm2m.server.address().to_string(), "0.0.0.0:5685");
+        assert_eq!(settings.http.bind.to_string(), "0.0.0.0:8083");
+        assert_eq!(settings.http.api, Some(ApiAccess::Loopback));
+        assert_eq!(settings.coap.max_retransmit, 4);
+        assert!(settings.service.id.is_some() && settings.service.node_id.is_some());
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+        assert_eq!(origin(&loaded, "lwm2m.timeout_ms"), "default");
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+        fs::write(&first, "[lwm2m]\ntimeout_ms = 1\n[lwm2m.server]\nport = 1\nid = 7\n[limits]\nmax_endpoints = 5\n").unwrap();
+        fs::write(
+            &second,
+            "lwm2m.server.port = 2\nlwm2m.server.id = 8\n[http]\nmetrics = false\n",
+        )
+        .unwrap();
+        let sources = Sources {
+            files: vec![first, second.clone()],
+            set: vec!["lwm2m.server.port=5".to_owned()],
+            environment: [
+                ("LWM2M_BIND_PORT", "3"),
+                ("LWM2M_TIMEOUT", "10000"),
+                ("LIGHTSHIP__LWM2M__SERVER__PORT", "4"),
+                ("LIGHTSHIP__LWM2M__SERVER__BIND", "127.0.0.1"),
+                ("LIGHTSHIP_PORT_5685_UDP", "udp://10.0.0.1:5685"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        };
+        let loaded = load(&sources).unwrap();
+        let lwm2m = &loaded.settings.lwm2m;
+        assert_eq!((lwm2m.server.port, lwm2m.timeout_ms), (5, 10_000));
+        assert_eq!(lwm2m.server.address().to_string(), "127.0.0.1:5");
+        assert_eq!(
+            (lwm2m.server.id, loaded.settings.limits.max_endpoints),
+            (8, 5)
+        );
+        assert!(!loaded.settings.http.metrics);
+        assert_eq!(
+            origin(&loaded, "lwm2m.server.port"),
+            "--set lwm2m.server.port"
+        );
+        assert_eq!(
+            origin(&loaded, "lwm2m.timeout_ms"),
+            "environment variable LWM2M_TIMEOUT"
+        );
+        assert_eq!(
+            origin(&loaded, "lwm2m.server.bind"),
+            "environment variable LIGHTSHIP__LWM2M__SERVER__BIND"
+        );
+        assert_eq!(
+            origin(&loaded, "http.metrics"),
+            second.display().to_string()
+        );
+        assert!(loaded.warnings.contains(
+            &"lwm2m.server.port: LIGHTSHIP__LWM2M__SERVER__PORT wins over environment variable LWM2M_BIND_PORT"
+                .to_owned()
+        ));
+    }
+
+    #[test]
+    fn the_files_of_the_variable_are_read_when_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        fs::write(&file, "[lwm2m.server]\nport = 9\n").unwrap();
+        let list = format!("/dev/null:{}", file.display());
+        let mut sources = Sources {
+            environment: vec![("LIGHTSHIP_CONFIG".to_owned(), list)],
+            ..Sources::default()
+        };
+        assert_eq!(load(&sources).unwrap().settings.lwm2m.server.port, 9);
+        sources.environment[0].1.push_str(":/nonexistent.toml");
+        assert!(load(&sources).unwrap_err().0[0].contains("/nonexistent.toml"));
+    }
+
+    #[test]
+    fn every_error_names_key_and_layer_and_all_come_at_once() {
+        let errors = errors(
+            &[
+                ("LIGHTSHIP__LWM2M__SERVER__PORT", "70000"),
+                ("LIGHTSHIP__HTTP__BINDD", "x"),
+                ("TB_TRANSPORT_LOG_ENABLED", "maybe"),
+            ],
+            &[
+                "embedded.output=paper",
+                "state.backend=redis",
+                "oops",
+                "http=1",
+            ],
+        );
+        for expected in [
+            "lwm2m.server.port: 64-bit unsigned integer `70000` where an unsigned 16 bit integer is expected (from environment variable LIGHTSHIP__LWM2M__SERVER__PORT)",
+            "http.bindd: no such setting (from environment variable LIGHTSHIP__HTTP__BINDD)",
+            "transport.log_enabled: string \"maybe\" where a boolean is expected (from environment variable TB_TRANSPORT_LOG_ENABLED)",
+            "embedded.output: expected `log`, `jsonl:<path>` or `none` (from --set embedded.output)",
+            "state.backend: this release keeps its state in `memory` only (from --set state.backend)",
+            "--set oops: key=value is needed",
+            "http: no such setting (from --set http)",
+        ] {
+            assert!(
+                errors.iter().any(|error| error == expected),
+                "{expected}\n{errors:#?}"
+            );
+        }
+        assert_eq!(errors.len(), 7, "{errors:#?}");
+    }
+
+    #[test]
+    fn checks_across_settings_come_all_at_once() {
+        let errors = errors(
+            &[],
+            &[
+                "service.id=a b",
+                "http.api=all",
+                "log.level=[x=y",
+                "coap.ack_random_factor=0.5",
+                "coap.separate_response_after_ms=2000",
+            ],
+        );
+        let keys: Vec<_> = errors
+            .iter()
+            .map(|error| error.split_once(':').unwrap().0)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "service.id",
+                "http.api",
+                "log.level",
+                "coap.ack_random_factor",
+                "coap.separate_response_after_ms"
+            ]
+        );
+        assert!(errors[0].ends_with("(from --set service.id)"));
+    }
+
+    #[test]
+    fn text_values_keep_leading_zeros() {
+        let loaded = load_with(&[("LIGHTSHIP__HTTP__API_TOKEN", "0123456")], &[]).unwrap();
+        assert_eq!(loaded.settings.http.api_token.expose(), "0123456");
+    }
+
+    #[test]
+    fn a58_secrets_are_masked_and_may_come_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        fs::write(&file, "s3cr3t\n").unwrap();
+        let file = file.to_str().unwrap();
+        let by_file = format!("http.api_token_file={file}");
+        let loaded = load_with(&[], &[&by_file]).unwrap();
+        assert_eq!(loaded.settings.http.api_token.expose(), "s3cr3t");
+        let shown: Vec<_> = loaded.values.iter().map(ToString::to_string).collect();
+        assert!(shown.contains(&format!("http.api_token = \"***\"  # file {file}")));
+        assert!(!format!("{loaded:?}").contains("s3cr3t"));
+        assert_eq!(
+            errors(&[], &[&by_file, "http.api_token=x"]),
+            ["http.api_token_file: http.api_token is set as well (from --set http.api_token_file)"]
+        );
+    }
+
+    #[test]
+    fn host_and_port_of_http_come_from_two_names() {
+        let bind = |environment| load_with(environment, &[]).unwrap().settings.http.bind;
+        assert_eq!(
+            bind(&[("HTTP_BIND_PORT", "8081")]).to_string(),
+            "0.0.0.0:8081"
+        );
+        assert_eq!(
+            bind(&[("HTTP_BIND_ADDRESS", "::1"), ("HTTP_BIND_PORT", "8081")]).to_string(),
+            "[::1]:8081"
+        );
+        assert_eq!(
+            bind(&[("HTTP_BIND_ADDRESS", "")]).to_string(),
+            "0.0.0.0:8083"
+        );
+    }
+
+    #[test]
+    fn the_preset_gives_a_default_only() {
+        let retransmit = |flags: &[&str]| {
+            let loaded = load_with(&[], flags).unwrap();
+            loaded.settings.coap.max_retransmit
+        };
+        assert_eq!(retransmit(&["coap.preset=thingsboard"]), 10);
+        assert_eq!(retransmit(&["coap.preset=rfc7252"]), 4);
+        assert_eq!(
+            retransmit(&["coap.max_retransmit=6", "coap.preset=thingsboard"]),
+            6
+        );
+        assert_eq!(errors(&[], &["coap.preset=fast"]).len(), 1);
+    }
+
+    #[test]
+    fn names_without_effect_are_told_once_per_reason() {
+        let loaded = load_with(
+            &[
+                ("LWM2M_UPLINK_POOL_SIZE", "10"),
+                ("LWM2M_OTA_POOL_SIZE", "10"),
+                ("LWM2M_SECURITY_BIND_PORT", "5686"),
+                ("SOMETHING_ELSE", "1"),
+            ],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+        assert!(
+            loaded.warnings[0]
+                .starts_with("without effect: LWM2M_UPLINK_POOL_SIZE, LWM2M_OTA_POOL_SIZE: ")
+        );
+        assert!(loaded.warnings[1].starts_with(
+            "without effect: lwm2m.server.secure_port (from environment variable LWM2M_SECURITY_BIND_PORT): "
+        ));
+    }
+
+    #[test]
+    #[cfg(feature = "kafka")]
+    fn a_platform_environment_chooses_kafka_mode() {
+        let mode = |environment, set| load_with(environment, set).unwrap().settings.mode;
+        assert_eq!(mode(&[("TB_QUEUE_TYPE", "kafka")], &[]), Mode::Kafka);
+        assert_eq!(mode(&[("TB_KAFKA_SERVERS", "k:9092")], &[]), Mode::Kafka);
+        assert_eq!(
+            mode(&[("TB_KAFKA_SERVERS", "k:9092")], &["mode=embedded"]),
+            Mode::Embedded
+        );
+        let loaded = load_with(
+            &[("TB_KAFKA_SERVERS", "k:9092"), ("TB_KAFKA_ACKS", "1")],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(loaded.settings.kafka.bootstrap_servers, "k:9092");
+        assert_eq!(loaded.settings.http.api, Some(ApiAccess::Off));
+        assert_eq!(
+            errors(&[("TB_QUEUE_TYPE", "rabbitmq")], &[]),
+            ["mode: expected `embedded` or `kafka` (from environment variable TB_QUEUE_TYPE)"]
+        );
+        assert_eq!(
+            errors(&[("TB_KAFKA_COMPRESSION_TYPE", "zip")], &[]),
+            [
+                "kafka.compression: `zip` is none of its values (from environment variable TB_KAFKA_COMPRESSION_TYPE)"
+            ]
+        );
+    }
+
+    #[test]
+    #[cfg(not(feature = "kafka"))]
+    fn a_program_without_kafka_says_so() {
+        assert_eq!(
+            errors(&[("TB_QUEUE_TYPE", "kafka")], &[]),
+            [
+                "mode: this program was built without the feature `kafka` (from environment variable TB_QUEUE_TYPE)"
+            ]
+        );
+    }
+
+    #[test]
+    fn outputs_are_read_from_text() {
+        let loaded = load_with(&[], &["embedded.output=jsonl:/tmp/x"]).unwrap();
+        assert_eq!(
+            loaded.settings.embedded.output,
+            OutputTarget::JsonLines("/tmp/x".into())
+        );
+    }
+}

@@ -49,12 +49,14 @@ impl EndpointSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct TransportSettings {
     /// After how many milliseconds without a report the platform closes a session; ours repeat well before.
+    /// Default 600000. Upstream: `TB_TRANSPORT_SESSIONS_INACTIVITY_TIMEOUT`.
     pub session_inactivity_ms: u64,
-    /// Activity reports of one session come at most this often, in milliseconds.
+    /// Activity reports of one session come at most this often, in milliseconds. Default 3000.
+    /// Upstream: `TB_TRANSPORT_SESSIONS_REPORT_TIMEOUT`.
     pub activity_report_ms: u64,
-    /// Whether to publish the `transportLog` time series.
+    /// Whether to publish the `transportLog` time series. Default true. Upstream: `TB_TRANSPORT_LOG_ENABLED`.
     pub log_enabled: bool,
-    /// Longest value that a `transportLog` line quotes, in characters.
+    /// Longest `transportLog` line, in characters. Default 1024. Upstream: `TB_TRANSPORT_LOG_MAX_LENGTH`.
     pub log_max_length: usize,
 }
 

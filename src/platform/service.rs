@@ -1,9 +1,9 @@
 //! What this instance is called.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `service`: the identity of this instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceSettings {
     /// Unique name of this instance, part of its topic names: letters, digits, `.`, `_`, `-`. Default: the host name.

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSettings {
     /// Threads that serve devices, each with its own socket per port; 0 = as many as the CPUs this process may use.
+    /// Default 0.
     pub workers: usize,
-    /// Receive buffer asked of the kernel for each device socket.
+    /// Receive buffer asked of the kernel for each device socket, bytes. Default 4194304.
     pub udp_recv_buffer_bytes: usize,
 }
 
@@ -46,7 +47,7 @@ pub struct Lwm2mSettings {
     pub server: ServerSettings,
     /// The bootstrap server.
     pub bootstrap: BootstrapSettings,
-    /// How long a request to a device may take, and how long an internal wait, in milliseconds.
+    /// How long a request to a device may take, milliseconds. Default 120000. Upstream: `LWM2M_TIMEOUT`.
     pub timeout_ms: u64,
 }
 
@@ -71,15 +72,16 @@ impl Default for Lwm2mSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Short server id.
+    /// Short server id. Without effect in this release. Default 123. Upstream: `LWM2M_SERVER_ID`.
     pub id: u16,
-    /// Address of the plain CoAP port.
+    /// Address of the plain CoAP port. Default `0.0.0.0`. Upstream: `LWM2M_BIND_ADDRESS`.
     pub bind: IpAddr,
-    /// Plain CoAP port; 0 = any free one.
+    /// Plain CoAP port; 0 = any free one. Default 5685. Upstream: `LWM2M_BIND_PORT`.
     pub port: u16,
-    /// Address of the DTLS port. Not served in this release.
+    /// Address of the DTLS port. Not served in this release. Default `0.0.0.0`.
+    /// Upstream: `LWM2M_SECURITY_BIND_ADDRESS`.
     pub secure_bind: IpAddr,
-    /// DTLS port. Not served in this release.
+    /// DTLS port. Not served in this release. Default 5686. Upstream: `LWM2M_SECURITY_BIND_PORT`.
     pub secure_port: u16,
 }
 
@@ -106,17 +108,19 @@ impl Default for ServerSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BootstrapSettings {
-    /// Whether to run the bootstrap server. Without effect in this release.
+    /// Whether to run the bootstrap server. Without effect in this release. Default true. Upstream: `LWM2M_ENABLED_BS`.
     pub enabled: bool,
-    /// Short server id of the bootstrap account. Without effect in this release.
+    /// Short server id of the bootstrap account. Without effect in this release. Default 111.
+    /// Upstream: `LWM2M_SERVER_ID_BS`.
     pub id: u16,
-    /// Address of the plain CoAP port. Not served in this release.
+    /// Address of the plain CoAP port. Not served in this release. Default `0.0.0.0`. Upstream: `LWM2M_BS_BIND_ADDRESS`.
     pub bind: IpAddr,
-    /// Plain CoAP port. Not served in this release.
+    /// Plain CoAP port. Not served in this release. Default 5687. Upstream: `LWM2M_BS_BIND_PORT`.
     pub port: u16,
-    /// Address of the DTLS port. Not served in this release.
+    /// Address of the DTLS port. Not served in this release. Default `0.0.0.0`.
+    /// Upstream: `LWM2M_BS_SECURITY_BIND_ADDRESS`.
     pub secure_bind: IpAddr,
-    /// DTLS port. Not served in this release.
+    /// DTLS port. Not served in this release. Default 5688. Upstream: `LWM2M_BS_SECURITY_BIND_PORT`.
     pub secure_port: u16,
 }
 
@@ -137,11 +141,11 @@ impl Default for BootstrapSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Registered endpoints; 0 = no limit.
+    /// Registered endpoints; 0 = no limit. Default 0.
     pub max_endpoints: usize,
-    /// Registers a second; what exceeds it is answered 5.03 with Max-Age.
+    /// Registers a second; what exceeds it is answered 5.03 with Max-Age. Default 2000.
     pub registrations_per_s: u32,
-    /// Datagrams a second from one address; 0 = no limit.
+    /// Datagrams a second from one address; 0 = no limit. Default 0.
     pub datagrams_per_s_per_ip: u32,
 }
 
@@ -160,10 +164,11 @@ impl Default for LimitSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownSettings {
     /// Seconds between "not ready" and the first refusal, for load balancers to notice; embedded mode does not wait.
+    /// Default 5.
     pub drain_delay_s: u64,
-    /// Seconds for open exchanges with devices to finish.
+    /// Seconds for open exchanges with devices to finish. Default 10.
     pub inflight_timeout_s: u64,
-    /// Seconds for the platform side to take what is pending.
+    /// Seconds for the platform side to take what is pending. Default 15.
     pub flush_timeout_s: u64,
 }
 

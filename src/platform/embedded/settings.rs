@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedSettings {
     /// Folder with `devices/*.json`, `profiles/*.json` and `models/*.xml`; changes are picked up while running.
+    /// Default `./registry`.
     pub registry_dir: PathBuf,
     /// Where telemetry and attributes go: `log`, `jsonl:<path>` (one JSON object a line, appended) or `none`.
+    /// Default `log`.
     pub output: OutputTarget,
     /// Whether an endpoint that the registry does not name is admitted without security; else it is answered 4.03.
+    /// Default false.
     pub accept_unknown: bool,
-    /// Profile (file name without `.json`) of endpoints that `accept_unknown` admits.
+    /// Profile (file name without `.json`) of endpoints that `accept_unknown` admits. Default `default`.
     pub default_profile: String,
 }
 

@@ -1,6 +1,6 @@
 //! Settings of the Kafka side. Defaults equal the platform's unless a field says otherwise.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub struct ThingsBoardSettings {
 }
 
 /// `kafka`: the client and its topics.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaSettings {
     /// Brokers, `host:port`, comma-separated. Default `localhost:9092`. Upstream: `TB_KAFKA_SERVERS`.
@@ -89,7 +89,7 @@ impl Default for KafkaSettings {
 
 /// `kafka.topics`: names without prefix and suffix, and the properties with which missing topics are created, in the
 /// platform's form `name:value;..` where `partitions` is the partition count.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicSettings {
     /// Questions. Default `tb_transport.api.requests`. Upstream: `TB_QUEUE_TRANSPORT_API_REQUEST_TOPIC`.
@@ -132,7 +132,7 @@ impl Default for TopicSettings {
 }
 
 /// Which replicas confirm a record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acks {
     /// None: a lost record is not noticed.
     #[serde(rename = "0")]
@@ -147,7 +147,7 @@ pub enum Acks {
 }
 
 /// Compression of batches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Off.
@@ -162,7 +162,7 @@ pub enum Compression {
 }
 
 /// Where a group without a committed offset begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AutoOffsetReset {
     /// At the oldest record.
@@ -173,7 +173,7 @@ pub enum AutoOffsetReset {
 }
 
 /// `core`: how the core shards its work; equal on all services of an installation.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CoreSettings {
     /// Partition topics of the core, at least 1. Default 10. Upstream: `TB_QUEUE_CORE_PARTITIONS`.
@@ -192,7 +192,7 @@ impl Default for CoreSettings {
 }
 
 /// The hash that chooses a partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashFunction {
     /// murmur3, 128 bits, x64 variant, seed 0.
     #[default]
@@ -207,7 +207,7 @@ pub enum HashFunction {
 }
 
 /// `compat.core_version`: which core is on the other side; decides the form of rule-engine messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoreVersion {
     /// Guessed from what the core says; in doubt both forms are sent.
     #[default]

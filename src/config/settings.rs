@@ -1,0 +1,236 @@
+//! All settings, and the checks that concern more than one.
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+#[cfg(feature = "kafka")]
+use crate::platform::thingsboard::settings::{CoreSettings, CoreVersion, KafkaSettings};
+use crate::{
+    coap::TransmissionParameters,
+    endpoint::{rpc::RpcSettings, settings::TransportSettings},
+    platform::{embedded::EmbeddedSettings, service::ServiceSettings},
+    server::{
+        http::HttpSettings,
+        settings::{LimitSettings, Lwm2mSettings, RuntimeSettings, ShutdownSettings},
+    },
+};
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The platform side: `embedded` (a folder of files) or `kafka` (a platform core). Default `embedded`; `kafka` if
+    /// `TB_KAFKA_SERVERS` is set. Upstream: `TB_QUEUE_TYPE`.
+    pub mode: Mode,
+    /// Identity of this instance.
+    pub service: ServiceSettings,
+    /// Threads and sockets.
+    pub runtime: RuntimeSettings,
+    /// HTTP.
+    pub http: HttpSettings,
+    /// Logging.
+    pub log: LogSettings,
+    /// Stopping.
+    pub shutdown: ShutdownSettings,
+    /// The LwM2M servers.
+    pub lwm2m: Lwm2mSettings,
+    /// CoAP transmission.
+    pub coap: TransmissionParameters,
+    /// Sessions and their log.
+    pub transport: TransportSettings,
+    /// Limits.
+    pub limits: LimitSettings,
+    /// Commands.
+    pub rpc: RpcSettings,
+    /// The Kafka client.
+    #[cfg(feature = "kafka")]
+    pub kafka: KafkaSettings,
+    /// The platform core.
+    #[cfg(feature = "kafka")]
+    pub core: CoreSettings,
+    /// Differences between releases of the platform.
+    #[cfg(feature = "kafka")]
+    pub compat: CompatSettings,
+    /// What is kept across restarts.
+    pub state: StateSettings,
+    /// Embedded mode.
+    pub embedded: EmbeddedSettings,
+}
+
+/// The platform side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum Mode {
+    /// A folder of files.
+    #[default]
+    Embedded,
+    /// A platform core over Kafka.
+    Kafka,
+}
+
+impl TryFrom<String> for Mode {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "embedded" => Ok(Self::Embedded),
+            "kafka" if cfg!(feature = "kafka") => Ok(Self::Kafka),
+            "kafka" => Err("this program was built without the feature `kafka`"),
+            _ => Err("expected `embedded` or `kafka`"),
+        }
+    }
+}
+
+/// `log`: the log, on standard output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// `text` or `json` (one object a line). Default: `text` on a terminal, else `json`.
+    pub format: Option<LogFormat>,
+    /// Level, or a list of directives such as `info,lightship::coap=trace`. Default `info`. Upstream: `RUST_LOG`.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            format: None,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected `text` or `json`"),
+        }
+    }
+}
+
+/// `compat`: differences between releases of the platform.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompatSettings {
+    /// Release of the core: `auto`, `3.7`, `4.0` or `4.1`. Default `auto`.
+    pub core_version: CoreVersion,
+}
+
+/// `state`: what is kept across restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateSettings {
+    /// Where registrations are kept. Default `memory`, the only one in this release: devices register again after a
+    /// restart.
+    pub backend: StateBackend,
+}
+
+/// Where registrations are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum StateBackend {
+    /// Nowhere else.
+    #[default]
+    Memory,
+}
+
+impl TryFrom<String> for StateBackend {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "memory" => Ok(Self::Memory),
+            _ => Err("this release keeps its state in `memory` only"),
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong although every value for itself can be read: key and message.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, key: &'static str, message: &str| {
+            if !holds {
+                problems.push((key, message.to_owned()));
+            }
+        };
+        let id = self.service.id.as_deref().unwrap_or_default();
+        require(
+            !id.is_empty() && id.bytes().all(is_topic_byte) && id.len() <= 200,
+            "service.id",
+            "1 to 200 letters, digits, `.`, `_` or `-` are needed, because it is part of topic names",
+        );
+        require(
+            !self.http.is_unprotected(),
+            "http.api",
+            "`all` on an address that is not loopback needs http.api_token",
+        );
+        require(
+            EnvFilter::try_new(&self.log.level).is_ok(),
+            "log.level",
+            "not a level or a list of directives such as `info,lightship::coap=trace`",
+        );
+        require(
+            self.lwm2m.timeout_ms > 0,
+            "lwm2m.timeout_ms",
+            "must be above 0",
+        );
+        let coap = &self.coap;
+        require(
+            coap.ack_timeout_ms > 0,
+            "coap.ack_timeout_ms",
+            "must be above 0",
+        );
+        require(
+            coap.ack_random_factor >= 1.0 && coap.ack_random_factor.is_finite(),
+            "coap.ack_random_factor",
+            "must be at least 1",
+        );
+        require(coap.nstart > 0, "coap.nstart", "must be above 0");
+        require(coap.dedup_ring > 0, "coap.dedup_ring", "must be above 0");
+        require(
+            coap.separate_response_after_ms < coap.ack_timeout_ms,
+            "coap.separate_response_after_ms",
+            "must be below coap.ack_timeout_ms, or devices retransmit before they are answered",
+        );
+        require(
+            self.limits.registrations_per_s > 0,
+            "limits.registrations_per_s",
+            "must be above 0",
+        );
+        #[cfg(feature = "kafka")]
+        {
+            require(
+                !self.kafka.bootstrap_servers.trim().is_empty(),
+                "kafka.bootstrap_servers",
+                "at least one host:port is needed",
+            );
+            require(
+                self.core.partitions > 0,
+                "core.partitions",
+                "must be above 0",
+            );
+        }
+        problems
+    }
+}
+
+/// What Kafka allows in the name of a topic.
+const fn is_topic_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
