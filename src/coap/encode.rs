@@ -254,3 +254,143 @@ impl AsRef<[u8]> for Short {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coap::{
+        message::Message,
+        test_support::{request_of, response_of, to_hex},
+    };
+    use proptest::{collection::vec, option::of, prelude::*};
+
+    #[test]
+    fn c20_integers_are_written_in_their_shortest_form() {
+        let written = |max_age| {
+            let response_to = Response {
+                max_age: Some(max_age),
+                ..Response::new(Code::SERVICE_UNAVAILABLE)
+            };
+            let datagram = response(
+                &response_to,
+                MessageType::Acknowledgement,
+                MessageId(1),
+                Token::default(),
+            );
+            to_hex(&datagram)
+        };
+        assert_eq!(written(0), "60 a3 00 01 d0 01");
+        assert_eq!(written(60), "60 a3 00 01 d1 01 3c");
+        assert_eq!(written(0x0100), "60 a3 00 01 d2 01 01 00");
+        assert_eq!(written(u32::MAX), "60 a3 00 01 d4 01 ff ff ff ff");
+    }
+
+    #[test]
+    fn a_bare_answer_reads_like_one_that_coap_lite_built() {
+        for token in [&b""[..], b"\xa1", b"\0\x01\x02\x03\x04\x05\x06\x07"] {
+            let token = Token::new(token).unwrap();
+            let built = packet(
+                MessageType::Acknowledgement,
+                Code::CHANGED,
+                MessageId(0xfffe),
+                token,
+            );
+            let bare = response(
+                &Response::new(Code::CHANGED),
+                MessageType::Acknowledgement,
+                MessageId(0xfffe),
+                token,
+            );
+            assert_eq!(bare, finish(built, &Bytes::new()));
+        }
+    }
+
+    fn message_type() -> impl Strategy<Value = MessageType> {
+        (0_u8..4).prop_map(MessageType::from_bits)
+    }
+
+    fn token() -> impl Strategy<Value = Token> {
+        vec(any::<u8>(), 0..=8).prop_map(|bytes| Token::new(&bytes).unwrap())
+    }
+
+    fn format() -> impl Strategy<Value = Option<ContentFormat>> {
+        of(any::<u16>().prop_map(ContentFormat))
+    }
+
+    fn block() -> impl Strategy<Value = Option<Block>> {
+        of((0_u32..1 << 24).prop_map(Block::from_uint))
+    }
+
+    fn payload() -> impl Strategy<Value = Bytes> {
+        vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+    }
+
+    fn strings() -> impl Strategy<Value = Vec<String>> {
+        // Lengths around those where the option header changes: 12 to 13.
+        vec("[a-z/\u{e4}=&]{0,14}", 0..4)
+    }
+
+    prop_compose! {
+        fn any_request()(
+            method in 1_u8..8,
+            path in strings(),
+            query in strings(),
+            observe in of(0_u32..1 << 24),
+            content_format in format(),
+            accept in format(),
+            block1 in block(),
+            block2 in block(),
+            size1 in of(any::<u32>()),
+            payload in payload(),
+        ) -> Request {
+            Request {
+                method: Code(method), path, query, observe, content_format, accept, block1, block2, size1, payload,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn any_response()(
+            code in prop::sample::select(vec![Code::CREATED, Code::CONTENT, Code::NOT_FOUND, Code::GATEWAY_TIMEOUT]),
+            observe in of(0_u32..1 << 24),
+            content_format in format(),
+            location_path in strings(),
+            max_age in of(any::<u32>()),
+            block1 in block(),
+            block2 in block(),
+            (size1, size2) in (of(any::<u32>()), of(any::<u32>())),
+            etag in of(vec(any::<u8>(), 1..=8).prop_map(Bytes::from)),
+            payload in payload(),
+        ) -> Response {
+            Response {
+                code, observe, content_format, location_path, max_age, block1, block2, size1, size2, etag, payload,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_reads_as_it_was_written(
+            written in any_request(), message_type in message_type(), id in any::<u16>(), token in token(),
+        ) {
+            let datagram = request(&written, message_type, MessageId(id), token);
+            let message = Message::parse(datagram).unwrap();
+            prop_assert_eq!(request_of(&message), written);
+            prop_assert_eq!(message.refusal(), None);
+            prop_assert_eq!(message.message_type(), message_type);
+            prop_assert_eq!((message.message_id(), message.token()), (MessageId(id), token));
+        }
+
+        #[test]
+        fn a_response_reads_as_it_was_written(
+            written in any_response(), message_type in message_type(), id in any::<u16>(), token in token(),
+        ) {
+            let datagram = response(&written, message_type, MessageId(id), token);
+            let message = Message::parse(datagram).unwrap();
+            prop_assert_eq!(response_of(&message), written);
+            prop_assert_eq!(message.refusal(), None);
+            prop_assert_eq!(message.message_type(), message_type);
+            prop_assert_eq!((message.message_id(), message.token()), (MessageId(id), token));
+        }
+    }
+}

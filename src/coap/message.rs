@@ -501,3 +501,105 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const HEADER_LENGTH: usize = 4;
 /// The byte before a payload.
 const PAYLOAD_MARKER: u8 = 0xFF;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coap_lite::Packet;
+    use proptest::prelude::*;
+
+    fn parse(datagram: &[u8]) -> Result<Message, ParseError> {
+        Message::parse(Bytes::copy_from_slice(datagram))
+    }
+
+    #[test]
+    fn an_error_says_where_and_names_the_message_to_reject() {
+        // Uri-Path "rd", then an option whose extended delta is missing
+        let error = parse(b"\x41\x02\x12\x34\xa1\xb2rd\xd0").unwrap_err();
+        assert_eq!(
+            error,
+            ParseError {
+                kind: ParseErrorKind::OptionTruncated,
+                message_type: Some(MessageType::Confirmable),
+                message_id: Some(MessageId(0x1234)),
+                offset: 8,
+            }
+        );
+        assert_eq!(error.to_string(), "truncated option at byte 8");
+        assert_eq!(error.reset().unwrap(), &b"\x70\0\x12\x34"[..]);
+    }
+
+    #[test]
+    fn another_version_names_nothing_to_reject() {
+        let error = parse(b"\x80\x02\x12\x34").unwrap_err();
+        assert_eq!((error.message_type, error.message_id), (None, None));
+        assert_eq!(error.reset(), None);
+    }
+
+    #[test]
+    fn option_values_are_found_among_their_neighbours() {
+        // Uri-Path "3", "0", Content-Format 0, Accept 60, Size1 of 300 bytes (too long)
+        let mut datagram = b"\x40\x03\0\x01\xb13\x010\x10\x51\x3c\xde\x1e\0\x1f".to_vec();
+        datagram.extend([0; 300]);
+        let message = parse(&datagram).unwrap();
+        assert!(message.uri_path().eq(["3", "0"]));
+        assert_eq!(message.uri_query().count(), 0);
+        assert_eq!(message.content_format(), Some(ContentFormat::TEXT));
+        assert_eq!(message.accept(), Some(ContentFormat::CBOR));
+        assert_eq!(message.size1(), None);
+        let numbers: Vec<u16> = message.options().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [11, 11, 12, 17, 60]);
+    }
+
+    #[test]
+    fn the_payload_is_a_slice_of_the_datagram() {
+        let datagram = Bytes::from_static(b"\x40\x02\0\x01\xff1");
+        let message = Message::parse(datagram.clone()).unwrap();
+        assert_eq!(message.payload().as_ptr(), datagram.slice(5..).as_ptr());
+    }
+
+    /// Fewer rules than ours hold in `coap-lite`, so what is a message here must be one there, and the same.
+    fn assert_agrees_with_coap_lite(message: &Message, datagram: &[u8]) {
+        let packet = Packet::from_bytes(datagram).unwrap();
+        assert_eq!(message.code().0, u8::from(packet.header.code));
+        assert_eq!(message.message_id().0, packet.header.message_id);
+        assert_eq!(message.token().as_bytes(), packet.get_token());
+        assert_eq!(message.payload(), packet.payload);
+        let theirs = packet.options().flat_map(|(&number, values)| {
+            values.iter().map(move |value| (number, value.as_slice()))
+        });
+        assert!(message.options().eq(theirs));
+    }
+
+    /// Options, well-formed most of the time: a header byte, then whatever.
+    fn options() -> impl Strategy<Value = Vec<u8>> {
+        let option =
+            (0_u8..15, prop::collection::vec(any::<u8>(), 0..15)).prop_map(|(delta, value)| {
+                let length = value.len() as u8;
+                [vec![(delta << 4) | length], value].concat()
+            });
+        prop::collection::vec(option, 0..6).prop_map(|options| options.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a17_any_bytes_are_a_message_or_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            first in 0x40_u8..0x80,
+            options in options(),
+        ) {
+            let header = [first, 0x02, 0, 1];
+            let likely = [&header[..], &bytes[..bytes.len().min(8)], &options, &bytes].concat();
+            for datagram in [bytes, [&header[..], &options].concat(), likely] {
+                match parse(&datagram) {
+                    Ok(message) => {
+                        assert_agrees_with_coap_lite(&message, &datagram);
+                        message.refusal();
+                        message.diagnostic();
+                    }
+                    Err(error) => prop_assert!(error.offset <= datagram.len()),
+                }
+            }
+        }
+    }
+}

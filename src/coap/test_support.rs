@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use super::{
-    Event, Exchanges, IncomingId, Message, MessageId, Request, Token, TransmissionParameters,
+    Event, Exchanges, IncomingId, Message, MessageId, Request, Response, Token,
+    TransmissionParameters,
 };
 
 /// A base to which tests add.
@@ -153,5 +156,38 @@ pub(super) fn read(path: &str) -> Request {
     Request {
         path: path.split('/').skip(1).map(str::to_owned).collect(),
         ..Request::default()
+    }
+}
+
+/// The request that a message is, read by its getters.
+pub(super) fn request_of(message: &Message) -> Request {
+    Request {
+        method: message.code(),
+        path: message.uri_path().map(str::to_owned).collect(),
+        query: message.uri_query().map(str::to_owned).collect(),
+        observe: message.observe(),
+        content_format: message.content_format(),
+        accept: message.accept(),
+        block1: message.block1(),
+        block2: message.block2(),
+        size1: message.size1(),
+        payload: message.payload(),
+    }
+}
+
+/// The response that a message is, read by its getters.
+pub(super) fn response_of(message: &Message) -> Response {
+    Response {
+        code: message.code(),
+        observe: message.observe(),
+        content_format: message.content_format(),
+        location_path: message.location_path().map(str::to_owned).collect(),
+        max_age: message.max_age(),
+        block1: message.block1(),
+        block2: message.block2(),
+        size1: message.size1(),
+        size2: message.size2(),
+        etag: message.etag().map(Bytes::copy_from_slice),
+        payload: message.payload(),
     }
 }
