@@ -337,11 +337,21 @@ fn check(file: &Path, source: &str) -> Vec<Violation> {
         layer,
         children: children.collect(),
         module,
-        in_test: false,
+        in_test: is_test(&syntax.attrs),
         violations: Vec::new(),
     };
     checker.visit_file(&syntax);
     checker.violations
+}
+
+/// Whether the attributes of a file or module say `cfg(test)`.
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Path>()
+                .is_ok_and(|condition| condition.is_ident("test"))
+    })
 }
 
 /// Walks a file and judges every path in it.
@@ -435,14 +445,8 @@ impl Checker<'_> {
 
 impl<'ast> Visit<'ast> for Checker<'_> {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        let is_test = item.attrs.iter().any(|attribute| {
-            attribute.path().is_ident("cfg")
-                && attribute
-                    .parse_args::<syn::Path>()
-                    .is_ok_and(|condition| condition.is_ident("test"))
-        });
         let outside = self.in_test;
-        self.in_test |= is_test;
+        self.in_test |= is_test(&item.attrs);
         self.module.push(item.ident.to_string());
         syn::visit::visit_item_mod(self, item);
         self.module.pop();

@@ -234,7 +234,10 @@ impl Device {
         let path: Path = request.path.join("/").parse().unwrap();
         match request.method {
             Code::GET if request.accept == Some(ContentFormat::LINK) => self.discover(&path),
-            Code::GET => self.get(&path, request.accept.unwrap()),
+            Code::GET => coap::Response {
+                observe: request.observe,
+                ..self.get(&path, request.accept.unwrap())
+            },
             Code::PUT if !request.query.is_empty() => {
                 self.attributes.insert(path, request.query.clone());
                 coap::Response::new(Code::CHANGED)

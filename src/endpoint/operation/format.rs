@@ -89,3 +89,94 @@ const COMPLEX: &[ContentFormat] = &[
     ContentFormat::SENML_JSON,
     ContentFormat::SENML_CBOR,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::fixture::Fixture;
+
+    /// Every format of the table, built or not.
+    const ALL: &[ContentFormat] = &[
+        ContentFormat::TEXT,
+        ContentFormat::LINK,
+        ContentFormat::OPAQUE,
+        ContentFormat::CBOR,
+        ContentFormat::SENML_JSON,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::TLV,
+        ContentFormat::JSON,
+    ];
+    /// Single INTEGER, single OPAQUE, multiple, instance of a multiple, object instance, unknown resource.
+    const PATHS: [&str; 6] = ["/3/0/9", "/6/0/4", "/3/0/7", "/3/0/7/0", "/3/0", "/3/0/99"];
+
+    /// What is chosen for each of [`PATHS`] by a device of `version` with this root link, when `built` is.
+    fn chosen(
+        version: &str,
+        root: &str,
+        built: &[ContentFormat],
+    ) -> [Result<ContentFormat, NoUsableFormat>; 6] {
+        let links = format!("{root}</3>;ver=1.2,</3/0>,</6/0>");
+        let fixture = Fixture::new(&format!("lwm2m={version}"), &links, "{}");
+        PATHS.map(|path| choose(&path.parse().unwrap(), &fixture.context(), built))
+    }
+
+    fn all(format: ContentFormat) -> [Result<ContentFormat, NoUsableFormat>; 6] {
+        [Ok(format); 6]
+    }
+
+    #[test]
+    fn all_formats_announced() {
+        let root = "</>;ct=\"0 40 42 60 110 112 11542 11543\",";
+        let [single, opaque, complex @ ..] = chosen("1.1", root, ALL);
+        assert_eq!(single, Ok(ContentFormat::CBOR));
+        assert_eq!(opaque, Ok(ContentFormat::OPAQUE));
+        assert_eq!(complex, [Ok(ContentFormat::TLV); 4]);
+        let [single, opaque, complex @ ..] = chosen("1.0", root, ALL);
+        assert_eq!(single, Ok(ContentFormat::CBOR));
+        assert_eq!(opaque, Ok(ContentFormat::OPAQUE));
+        assert_eq!(complex, [Ok(ContentFormat::TLV); 4]);
+    }
+
+    #[test]
+    fn no_format_announced() {
+        assert_eq!(chosen("1.0", "", ALL), all(ContentFormat::TLV));
+        let [single, opaque, complex @ ..] = chosen("1.1", "", ALL);
+        assert_eq!(
+            (single, opaque),
+            (Ok(ContentFormat::TEXT), Ok(ContentFormat::TEXT))
+        );
+        assert_eq!(complex, [Ok(ContentFormat::TLV); 4]);
+    }
+
+    #[test]
+    fn senml_alone_serves_everything() {
+        let root = "</>;ct=\"112 110\",";
+        assert_eq!(chosen("1.1", root, ALL), all(ContentFormat::SENML_JSON));
+        assert_eq!(chosen("1.2", root, ALL), all(ContentFormat::SENML_JSON));
+    }
+
+    #[test]
+    fn a_format_that_is_not_built_is_passed_over() {
+        let root = "</>;ct=\"60 110 112 11542\",";
+        let without_cbor = [
+            ContentFormat::TEXT,
+            ContentFormat::SENML_CBOR,
+            ContentFormat::TLV,
+        ];
+        let [single, _, multiple, ..] = chosen("1.1", root, &without_cbor);
+        assert_eq!(
+            (single, multiple),
+            (Ok(ContentFormat::SENML_CBOR), Ok(ContentFormat::TLV))
+        );
+    }
+
+    #[test]
+    fn several_values_need_a_format_for_them() {
+        let [single, opaque, complex @ ..] = chosen("1.1", "</>;ct=0,", ALL);
+        assert_eq!(
+            (single, opaque),
+            (Ok(ContentFormat::TEXT), Ok(ContentFormat::TEXT))
+        );
+        assert_eq!(complex, [Err(NoUsableFormat); 4]);
+    }
+}

@@ -251,3 +251,89 @@ impl fmt::Display for Operation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        endpoint::fixture::Fixture,
+        lwm2m::{attributes::Attribute, node::Resource, value::Value},
+    };
+
+    const BATTERY: Path = Path::resource(3, 0, 9);
+
+    #[test]
+    fn requests_lie_below_the_root_of_the_device() {
+        let request = Operation::read("/3_1.2/0/9", BATTERY, ContentFormat::CBOR)
+            .request(&["lwm2m".to_owned()]);
+        assert_eq!(request.method, Code::GET);
+        assert_eq!(request.path, ["lwm2m", "3", "0", "9"]);
+        assert_eq!(request.accept, Some(ContentFormat::CBOR));
+        assert_eq!(request.observe, None);
+    }
+
+    #[test]
+    fn discover_asks_for_links_and_observe_registers() {
+        let discover = Operation::discover("/3_1.2", Path::object(3)).request(&[]);
+        assert_eq!(discover.accept, Some(ContentFormat::LINK));
+        let observe = Operation::observe("/3_1.2/0/9", BATTERY, ContentFormat::TEXT).request(&[]);
+        assert_eq!((observe.method, observe.observe), (Code::GET, Some(0)));
+        assert_eq!(observe.accept, Some(ContentFormat::TEXT));
+    }
+
+    #[test]
+    fn writes_carry_a_payload_or_a_query() {
+        let node = Node::Resource(Resource::single(14, Value::String("+02".to_owned())));
+        let path = Path::resource(3, 0, 14);
+        let write = Operation::write_replace("/3_1.2/0/14", path, ContentFormat::TEXT, node);
+        let write = write.unwrap().request(&[]);
+        assert_eq!(
+            (write.method, write.content_format),
+            (Code::PUT, Some(ContentFormat::TEXT))
+        );
+        assert_eq!(write.payload, "+02");
+        let attributes = NotificationAttributes {
+            pmin: Some(Attribute::Set(10)),
+            ..NotificationAttributes::default()
+        };
+        let write = Operation::write_attributes("/3_1.2/0/9", BATTERY, attributes).request(&[]);
+        assert_eq!((write.method, write.content_format), (Code::PUT, None));
+        assert_eq!(write.query, ["pmin=10"]);
+    }
+
+    #[test]
+    fn execute_states_a_format_only_with_arguments() {
+        let path = Path::resource(3, 0, 4);
+        let bare = Operation::execute("/3_1.2/0/4", path, "").request(&[]);
+        assert_eq!((bare.method, bare.content_format), (Code::POST, None));
+        assert!(bare.payload.is_empty());
+        let full = Operation::execute("/3_1.2/0/4", path, "0='a'").request(&[]);
+        assert_eq!(full.content_format, Some(ContentFormat::TEXT));
+        assert_eq!(full.payload, "0='a'");
+    }
+
+    #[test]
+    fn log_lines_name_the_request() {
+        let fixture = Fixture::f();
+        let operation = Operation::read("/3_1.2/0/9", BATTERY, ContentFormat::CBOR);
+        assert_eq!(
+            operation.sending(&fixture.context()),
+            "[NV9l4mMNAf][/127.0.0.1:35960] Sending request: ReadRequest to /3/0/9"
+        );
+        assert_eq!(
+            operation.to_string(),
+            "ReadRequest [path=/3/0/9 format=CBOR(60)]"
+        );
+        let node = Node::Resource(Resource::single(9, Value::Integer(11)));
+        let write = Operation::write_replace("/3_1.2/0/9", BATTERY, ContentFormat::CBOR, node);
+        assert_eq!(
+            write.unwrap().to_string(),
+            "WriteRequest [mode=REPLACE, path=/3/0/9, format=CBOR(60), node=LwM2mSingleResource [id=9, value=11, \
+             type=INTEGER]]"
+        );
+        assert_eq!(
+            Operation::discover("/3", Path::object(3)).to_string(),
+            "DiscoverRequest [/3]"
+        );
+    }
+}

@@ -6,6 +6,8 @@
 mod arguments;
 mod commands;
 mod convert;
+#[cfg(test)]
+mod golden;
 pub mod java;
 mod json;
 mod params;
