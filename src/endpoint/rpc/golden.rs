@@ -3,6 +3,8 @@
 //! The records lie outside the project (`../shared/data/golden`); without them these tests pass and say so. Values of
 //! the device follow its description and the commands, in order.
 
+#![cfg(test)]
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::{Map, Value as Json};

@@ -6,7 +6,6 @@
 mod arguments;
 mod commands;
 mod convert;
-#[cfg(test)]
 mod golden;
 pub mod java;
 mod json;
