@@ -80,13 +80,13 @@ pub fn publish(
         let mut found: Vec<_> = listed
             .iter()
             .filter_map(|path| {
+                let (_, resource) = updated.iter().find(|(updated, _)| *updated == path.path)?;
                 let version = device
                     .registration
                     .supported_version(path.path.object_id()?)?;
                 if version != path.version {
                     return None;
                 }
-                let (_, resource) = updated.iter().find(|(updated, _)| *updated == path.path)?;
                 device.resource_model(&path.path)?;
                 let value = key_value(&path.path, resource, time)?;
                 Some((path, mapping.key(path)?, value))

@@ -300,14 +300,34 @@ pub fn processing_failed(request: &str, exception: &str) -> String {
     format!("[error]: Request [{request}] processing failed. Reason: {exception}")
 }
 
-/// An observation was cancelled by command.
+/// Observations of one path were cancelled by command.
 pub fn observation_cancelled(id: &str, count: usize) -> String {
     format!("[info]: Cancel Observe for [{id}] successful. Result: [{count}]")
+}
+
+/// Composite observations were cancelled by command; `ids` is the list in brackets.
+pub fn composite_observation_cancelled(ids: &str, count: usize) -> String {
+    format!("[info]: Cancel Composite Observe for [{ids}] successful. Result: [{count}]")
+}
+
+/// All observations were cancelled by command.
+pub fn observations_cancelled(count: usize) -> String {
+    format!("[info]: Cancel of all observations was successful. Result: [{count}]")
 }
 
 /// A notification that ended its observation.
 pub fn notification_failed(path: &Path, message: &str) -> String {
     format!("error: Single Observation Cancel: {path}: {message}")
+}
+
+/// A notification that ended its composite observation; `paths` is the list in brackets.
+pub fn composite_notification_failed(paths: &str, message: &str) -> String {
+    format!("error: Composite Observation Cancel: {paths}: {message}")
+}
+
+/// A path that the answer to a composite request leaves out.
+pub fn composite_value_missing(path: &Path) -> String {
+    format!("error: {path}: value in composite response is null")
 }
 
 /// Some request of the profile's start-up could not be made; `what` is `read`, `observe` or `write attribute`.

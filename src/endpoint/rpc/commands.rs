@@ -102,16 +102,6 @@ pub(super) fn write_replace(
     write(&id, path, model, params.value(), format)
 }
 
-/// The operation that sets a resource or resource instance to a value, as `WriteReplace` does.
-///
-/// # Errors
-/// [`Rejection`] as of the command.
-pub fn set(id: &str, value: &Json, device: &DeviceContext<'_>) -> Result<Operation, Rejection> {
-    let (path, model) = writable(id, device)?;
-    let format = for_writing(&path, device).map_err(|error| internal(error.to_string()))?;
-    write(id, path, model, value, format)
-}
-
 /// The resource or resource instance that is to be written, and its model.
 fn writable<'a>(
     id: &str,

@@ -166,7 +166,27 @@ fn name(names: &[&'static str], index: usize) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn doubles_read_back_as_they_were(bits: u64) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite());
+            let text = double(number);
+            prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits, "{}", text);
+            prop_assert!(text.contains('.'), "{}", text);
+        }
+
+        #[test]
+        fn dates_are_real(millis: i64) {
+            let civil = Civil::from_millis(millis);
+            prop_assert!((1..=31).contains(&civil.day) && civil.month < 12);
+            prop_assert!(!civil.weekday().is_empty());
+        }
+    }
 
     #[test]
     fn doubles_are_printed_as_java_prints_them() {

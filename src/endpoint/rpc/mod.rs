@@ -17,7 +17,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use commands::set;
 pub use reply::{Rejection, Reply};
 pub use settings::RpcSettings;
 

@@ -1,5 +1,7 @@
 //! The acceptance cases of `rpc.md` 13 for the commands that are built, by their numbers.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     coap::{self, ContentFormat},
@@ -621,4 +623,30 @@ fn settings_refuse_unknown_keys() {
     assert!(!settings.lenient_version);
     assert!(!settings.honour_content_format);
     assert!(serde_json::from_str::<RpcSettings>(r#"{"lenient":false}"#).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_parameters_can_panic(
+        command in 0..CATALOGUE.len(),
+        id in "/?[0-9]{1,5}(_[0-9.]{0,4})?(/[0-9x]{0,5}){0,5}/?",
+        value in prop_oneof![
+            Just("null".to_owned()),
+            "-?[1-9][0-9]{0,25}(\\.[0-9]{1,3})?(e[0-9]{1,2})?",
+            "\"[0-9a-zA-Z=+/,' \u{e4}]{0,12}\"",
+            "\\{\"[0-9]{1,6}\":\"?[0-9]{1,20}\"?\\}",
+        ],
+    ) {
+        let (method, _) = CATALOGUE[command];
+        let params = format!(r#"{{"id":"{id}","value":{value}}}"#);
+        match Fixture::f().parse(method, &params) {
+            Ok(operation) => prop_assert_eq!(operation.id(), id),
+            Err(rejection) => prop_assert!(rejection.reply.error.is_some()),
+        }
+    }
+
+    #[test]
+    fn no_text_can_panic(params in ".{0,40}") {
+        prop_assert!(Fixture::f().parse("Read", &params).is_err());
+    }
 }
