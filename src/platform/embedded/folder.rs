@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{lwm2m::model::ObjectModel, platform::profile::TransportConfiguration};
+use crate::{
+    lwm2m::model::{ObjectModel, ddf},
+    platform::profile::TransportConfiguration,
+};
 
 use super::device::DeviceEntry;
 
@@ -227,7 +230,7 @@ impl Kind {
                 entries: vec![json(path, &text)?],
                 listed: false,
             }),
-            Self::Models => Ok(Content::Models(Vec::new())),
+            Self::Models => models(path, &text),
             Self::Profile => profile(path, &text),
         }
     }
@@ -245,6 +248,18 @@ impl Kind {
             Err(Problem::of_file(path, format!("larger than {max} bytes")))
         }
     }
+}
+
+fn models(path: &Path, text: &str) -> Result<Content, Problem> {
+    let models = ddf::parse(text.as_bytes()).map_err(|error| Problem {
+        file: path.to_owned(),
+        place: Place::Position {
+            line: error.line as usize,
+            column: error.column as usize,
+        },
+        message: error.rule.to_string(),
+    })?;
+    Ok(Content::Models(models.into_iter().map(Arc::new).collect()))
 }
 
 /// Reads a platform profile as exported, or its bare `transportConfiguration`.
@@ -351,5 +366,148 @@ impl fmt::Display for Problem {
             Place::Position { line, column } => write!(f, "{file}:{line}:{column}: {message}"),
             Place::Pointer(pointer) => write!(f, "{file}: {pointer}: {message}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::embedded::test_support::{PROFILE, RegistryFolder, device, model};
+
+    use super::*;
+
+    fn problems(folder: &mut Folder) -> Vec<String> {
+        let mut problems = Vec::new();
+        folder.refresh(&mut problems);
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn errors_of_syntax_and_type_name_line_and_column() {
+        let files = RegistryFolder::new();
+        files.write("devices/a.json", "{\n  \"deviceName\": 5\n}");
+        files.write("devices/b.json", "[\n {,");
+        files.write(
+            "devices/c.json",
+            &device("C", "p", "ep").replace("profile", "profil"),
+        );
+        files.write(
+            "profiles/p.json",
+            &PROFILE.replace("\"/3_1.2/0/9\"", "\"/3_1.2/x\""),
+        );
+        files.write("models/m.xml", "<LWM2M>\n  <Object/>\n</LWM2M>");
+        files.write("models/ignored.txt", "nothing");
+        let mut folder = Folder::new(files.path().to_owned());
+        let root = files.path().display();
+        let problems = problems(&mut folder);
+        for expected in [
+            "devices/a.json:2:17: invalid type: integer `5`, expected a string",
+            "devices/b.json:2:3: key must be a string",
+            "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`",
+            "models/m.xml:2:3: ",
+            "profiles/p.json:",
+        ] {
+            let expected = format!("{root}/{expected}");
+            assert!(
+                problems
+                    .iter()
+                    .any(|problem| problem.starts_with(&expected)),
+                "{expected}\n{problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), 5);
+    }
+
+    #[test]
+    fn profiles_are_read_as_exported_or_bare() {
+        let files = RegistryFolder::new();
+        files.write("profiles/bare.json", PROFILE);
+        files.write(
+            "profiles/exported.json",
+            &format!(
+                r#"{{"name":"X","type":"DEFAULT","transportType":"LWM2M","profileData":{{"transportConfiguration":{PROFILE},"alarms":null}}}}"#
+            ),
+        );
+        files.write("profiles/mqtt.json", r#"{"type":"MQTT"}"#);
+        files.write(
+            "profiles/other.json",
+            r#"{"profileData":{"transportConfiguration":{"type":"DEFAULT"}}}"#,
+        );
+        let mut folder = Folder::new(files.path().to_owned());
+        let root = files.path().display();
+        assert_eq!(
+            problems(&mut folder),
+            [
+                format!("{root}/profiles/mqtt.json: /type: the type is not \"LWM2M\""),
+                format!(
+                    "{root}/profiles/other.json: /profileData/transportConfiguration/type: the type is not \"LWM2M\""
+                ),
+            ]
+        );
+        let profiles: Vec<_> = folder
+            .contents()
+            .filter_map(|(_, content)| match content {
+                Content::Profile(profile) => Some(profile),
+                Content::Devices { .. } | Content::Models(_) => None,
+            })
+            .collect();
+        assert_eq!(profiles.len(), 2);
+        assert_eq!(profiles[0], profiles[1]);
+        assert_eq!(profiles[0].observe_attr.observe.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_breaks_keeps_its_former_content() {
+        let files = RegistryFolder::new();
+        files.write("devices/a.json", &device("A", "p", "ep"));
+        let mut folder = Folder::new(files.path().to_owned());
+        assert_eq!(problems(&mut folder), Vec::<String>::new());
+        files.write("devices/a.json", "{ broken");
+        assert_eq!(problems(&mut folder).len(), 1);
+        assert_eq!(folder.devices().count(), 1);
+        // Told once.
+        assert_eq!(problems(&mut folder), Vec::<String>::new());
+        files.remove("devices/a.json");
+        assert!(folder.refresh(&mut Vec::new()));
+        assert_eq!(folder.devices().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_vanishes_keeps_everything() {
+        let files = RegistryFolder::new();
+        files.write("devices/a.json", &device("A", "p", "ep"));
+        let mut folder = Folder::new(files.path().to_owned());
+        folder.refresh(&mut Vec::new());
+        fs::remove_dir_all(files.path()).unwrap();
+        assert_eq!(problems(&mut folder).len(), 1);
+        assert_eq!(problems(&mut folder), Vec::<String>::new());
+        assert_eq!(folder.devices().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_never_was_is_empty() {
+        let mut folder = Folder::new("/nonexistent/registry".into());
+        assert_eq!(problems(&mut folder), Vec::<String>::new());
+        assert_eq!(folder.contents().count(), 0);
+    }
+
+    #[test]
+    fn a44_object_definitions_are_bounded_and_read_without_entities() {
+        let files = RegistryFolder::new();
+        files.write(
+            "models/xxe.xml",
+            "<?xml version=\"1.0\"?>\n<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>\n<LWM2M>&e;</LWM2M>",
+        );
+        files.write("models/large.xml", &" ".repeat((1 << 20) + 1));
+        files.write("models/good.xml", &model(10_300, "1.0", "Good"));
+        let mut folder = Folder::new(files.path().to_owned());
+        let root = files.path().display();
+        assert_eq!(
+            problems(&mut folder),
+            [
+                format!("{root}/models/large.xml: larger than 1048576 bytes"),
+                format!("{root}/models/xxe.xml:2:1: a document type declaration is not allowed"),
+            ]
+        );
+        assert_eq!(folder.contents().count(), 1);
     }
 }

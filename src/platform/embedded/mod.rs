@@ -17,6 +17,8 @@ mod output;
 mod registry;
 mod settings;
 mod strangers;
+#[cfg(test)]
+mod test_support;
 mod worker;
 
 use std::{
@@ -207,3 +209,81 @@ pub enum RpcError {
 
 /// Messages that may wait for the thread.
 const QUEUE: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::{Question, QuestionError, Reply, RequestId};
+
+    use super::{
+        test_support::{Endpoints, PROFILE, RegistryFolder, Replies, clock, device},
+        *,
+    };
+
+    fn start(folder: &RegistryFolder) -> Result<Embedded, StartError> {
+        let settings = EmbeddedSettings {
+            registry_dir: folder.path().to_owned(),
+            output: OutputTarget::None,
+            ..EmbeddedSettings::default()
+        };
+        Embedded::start(settings, Arc::new(Endpoints::default()), clock)
+    }
+
+    #[test]
+    fn answers_what_it_accepted_before_it_stops() {
+        let folder = RegistryFolder::new();
+        let embedded = start(&folder).unwrap();
+        let replies = Replies::new();
+        let question = || Uplink::Question {
+            id: RequestId(1),
+            question: Question::Credentials {
+                id: "stranger".to_owned(),
+            },
+        };
+        for _ in 0..100 {
+            embedded.submit(question(), &replies.reply_to()).unwrap();
+        }
+        embedded.stop();
+        let answer = Reply::Answer {
+            id: RequestId(1),
+            result: Err(QuestionError::NotFound),
+        };
+        assert_eq!(replies.take(), vec![answer; 100]);
+        assert_eq!(
+            embedded.submit(question(), &replies.reply_to()),
+            Err(SubmitError::Stopped)
+        );
+        embedded.stop();
+    }
+
+    #[tokio::test]
+    async fn commands_end_when_it_stops() {
+        let folder = RegistryFolder::new();
+        let embedded = start(&folder).unwrap();
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            embedded.rpc("ep", "Read", "null", second).await,
+            Err(RpcError::UnknownEndpoint)
+        );
+        embedded.stop();
+        assert_eq!(
+            embedded.rpc("ep", "Read", "null", second).await,
+            Err(RpcError::Stopped)
+        );
+    }
+
+    #[test]
+    fn an_invalid_registry_is_refused_with_all_problems() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("devices/a.json", "{");
+        folder.write("devices/b.json", &device("B", "q", "ep"));
+        let Err(error) = start(&folder) else {
+            panic!("started");
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("a.json:1:1:") && text.contains("b.json: /profile:"),
+            "{text}"
+        );
+    }
+}

@@ -8,10 +8,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    lwm2m::{
-        model::ObjectModel,
-        path::{ObjectId, ObjectVersion},
-    },
+    lwm2m::model::{ModelCatalog, core},
     platform::{
         Downlink,
         credentials::{Admission, ClientCredentials},
@@ -33,7 +30,8 @@ pub(super) struct Registry {
     by_credentials: BTreeMap<String, Arc<Admission>>,
     by_device: HashMap<PlatformId, Arc<Admission>>,
     profiles: BTreeMap<String, Arc<DeviceProfile>>,
-    models: BTreeMap<(ObjectId, ObjectVersion), Arc<ObjectModel>>,
+    /// The built-in models, overridden by those of files.
+    models: ModelCatalog,
     /// Profile of unknown endpoints, if these are admitted.
     unknown: Option<Arc<DeviceProfile>>,
 }
@@ -94,9 +92,9 @@ impl Registry {
             .map_or(&device.name, |admission| admission.client.endpoint())
     }
 
-    /// The model of exactly this object and version, if a file defines it.
-    pub(super) fn model(&self, key: (ObjectId, ObjectVersion)) -> Option<&Arc<ObjectModel>> {
-        self.models.get(&key)
+    /// The object models.
+    pub(super) const fn models(&self) -> &ModelCatalog {
+        &self.models
     }
 
     /// The name of any profile, `preferred` if that exists.
@@ -112,7 +110,11 @@ impl Registry {
 
     /// How many devices, profiles and models there are.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
-        (self.by_device.len(), self.profiles.len(), self.models.len())
+        (
+            self.by_device.len(),
+            self.profiles.len(),
+            self.models.iter().count(),
+        )
     }
 
     /// What endpoints have to be told when this registry follows `old`.
@@ -141,10 +143,11 @@ impl Registry {
                 Some(_) => {}
             }
         }
-        let keys: BTreeSet<_> = old.models.keys().chain(self.models.keys()).collect();
-        for &(object, version) in keys {
-            let model = self.model((object, version));
-            if model != old.model((object, version)) {
+        let models = old.models.iter().chain(self.models.iter());
+        let keys: BTreeSet<_> = models.map(|model| (model.id, model.version)).collect();
+        for (object, version) in keys {
+            let model = self.models.exact(object, version);
+            if model != old.models.exact(object, version) {
                 let change = Downlink::ModelChanged {
                     object,
                     version,
@@ -175,14 +178,14 @@ impl Registry {
     }
 
     fn add_models(&mut self, folder: &Folder, problems: &mut Vec<Problem>) {
+        self.models = core::catalog();
         let mut files = HashMap::new();
         for (file, content) in folder.contents() {
             let Content::Models(models) = content else {
                 continue;
             };
             for model in models {
-                let key = (model.id, model.version);
-                if let Some(first) = files.insert(key, file) {
+                if let Some(first) = files.insert((model.id, model.version), file) {
                     problems.push(Problem::of_file(
                         file,
                         format!(
@@ -193,7 +196,7 @@ impl Registry {
                         ),
                     ));
                 }
-                self.models.insert(key, model.clone());
+                self.models.insert(model.clone());
             }
         }
     }
@@ -204,11 +207,8 @@ impl Registry {
         let mut ids = HashMap::new();
         for (file, pointer, entry) in folder.devices() {
             let mut wrong = entry.problems();
-            let place = format!(
-                "device `{}` ({} {pointer})",
-                entry.device_name,
-                file.display()
-            );
+            let place = format!("{} {pointer}", file.display());
+            let place = format!("device `{}` ({})", entry.device_name, place.trim_end());
             let (name, endpoint, id) = (
                 entry.device_name.clone(),
                 entry.client().endpoint().to_owned(),
@@ -296,4 +296,198 @@ fn entity_id(kind: &str, name: &str) -> PlatformId {
         .with_version(uuid::Version::Custom)
         .into_uuid();
     PlatformId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        lwm2m::path::ObjectVersion,
+        platform::embedded::test_support::{PROFILE, RegistryFolder, device, model},
+    };
+
+    use super::*;
+
+    fn build(
+        folder: &RegistryFolder,
+        settings: &EmbeddedSettings,
+    ) -> Result<Registry, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut files = Folder::new(folder.path().to_owned());
+        files.refresh(&mut problems);
+        assert_eq!(problems, []);
+        Registry::build(&files, settings)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn sound(folder: &RegistryFolder) -> Registry {
+        build(folder, &EmbeddedSettings::default()).unwrap()
+    }
+
+    #[test]
+    fn every_problem_across_files_is_told_at_once_with_its_place() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("devices/a.json", &device("A", "p", "ep-1"));
+        let list = format!(
+            "[{}, {}, {}]",
+            device("B", "p", "ep-1"),
+            device("A", "q", "ep-2"),
+            device("C", "p", " ")
+        );
+        folder.write("devices/b.json", &list);
+        let settings = EmbeddedSettings {
+            accept_unknown: true,
+            ..EmbeddedSettings::default()
+        };
+        let root = folder.path().display();
+        assert_eq!(
+            build(&folder, &settings).unwrap_err(),
+            [
+                format!(
+                    "{root}/devices/b.json: /0/credentials/client/endpoint: the endpoint of `B` is taken by device `A` ({root}/devices/a.json)"
+                ),
+                format!(
+                    "{root}/devices/b.json: /1/deviceName: the name is taken by device `A` ({root}/devices/a.json)"
+                ),
+                format!("{root}/devices/b.json: /1/profile: there is no profile `q`, but `p`"),
+                format!(
+                    "{root}/devices/b.json: /2/credentials/client/endpoint: the endpoint is blank"
+                ),
+                format!(
+                    "{root}: embedded.accept_unknown needs the profile that embedded.default_profile names: there is no profile `default`, but `p`"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_psk_identity_that_equals_an_endpoint_is_a_duplicate_of_both_devices() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("devices/a.json", &device("A", "p", "same"));
+        folder.write(
+            "devices/b.json",
+            r#"{"deviceName":"B","profile":"p","credentials":{"client":{"securityConfigClientMode":"PSK",
+                "endpoint":"ep-b","identity":"same","key":"73656372657450534b73656372657450"}}}"#,
+        );
+        let problems = build(&folder, &EmbeddedSettings::default()).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert!(
+            problems[0].contains("the credentials id `same` of `B` is taken by device `A`"),
+            "{}",
+            problems[0]
+        );
+    }
+
+    #[test]
+    fn models_of_two_files_may_not_be_the_same() {
+        let folder = RegistryFolder::new();
+        folder.write("models/a.xml", &model(10_300, "1.0", "A"));
+        folder.write("models/b.xml", &model(10_300, "1.0", "B"));
+        folder.write("models/c.xml", &model(10_300, "1.1", "C"));
+        let problems = build(&folder, &EmbeddedSettings::default()).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("b.xml: object 10300 in version 1.0 is also defined in"));
+    }
+
+    #[test]
+    fn models_of_files_come_before_the_built_in_ones() {
+        let folder = RegistryFolder::new();
+        let name = |registry: &Registry| {
+            let model = registry.models().exact(3, ObjectVersion::V1_0);
+            model.unwrap().name.clone()
+        };
+        assert_eq!(name(&sound(&folder)), "Device");
+        folder.write("models/3.xml", &model(3, "1.0", "Ours"));
+        assert_eq!(name(&sound(&folder)), "Ours");
+    }
+
+    #[test]
+    fn devices_keep_their_ids() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("devices/a.json", &device("A", "p", "ep-1"));
+        let admission = sound(&folder).admission("ep-1").unwrap();
+        let id = admission.device.device.0;
+        // The first 16 bytes of SHA-256 of "device", a zero byte and "A", with version 8 and variant 10 set.
+        assert_eq!(id.get_version_num(), 8);
+        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(
+            sound(&folder).admission("ep-1").unwrap().device.device.0,
+            id
+        );
+        assert_ne!(entity_id("device", "B").0, id);
+        assert_eq!(admission.device.kind, "p");
+        assert_eq!(admission.device.tenant, PlatformId::NULL);
+        assert_eq!(sound(&folder).endpoint(&admission.device), "ep-1");
+        assert_eq!(sound(&folder).admission("ep-2"), None);
+    }
+
+    #[test]
+    fn unknown_endpoints_get_the_default_profile_when_accepted() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/default.json", PROFILE);
+        let settings = EmbeddedSettings {
+            accept_unknown: true,
+            ..EmbeddedSettings::default()
+        };
+        let registry = build(&folder, &settings).unwrap();
+        let admission = registry.admission("stranger").unwrap();
+        assert_eq!(admission.client.mode(), "NO_SEC");
+        assert_eq!(admission.profile.name, "default");
+        assert_eq!(registry.endpoint(&admission.device), "stranger");
+        assert_eq!(registry.admission("stranger"), Some(admission));
+    }
+
+    #[test]
+    fn changes_name_the_endpoints_concerned() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("profiles/q.json", PROFILE);
+        for name in ["same", "gone", "moved", "rekeyed"] {
+            folder.write(&format!("devices/{name}.json"), &device(name, "p", name));
+        }
+        folder.write("models/x.xml", &model(10_300, "1.0", "X"));
+        let old = sound(&folder);
+        assert_eq!(sound(&folder).changes_since(&old), []);
+
+        folder.remove("devices/gone.json");
+        folder.write("devices/moved.json", &device("moved", "q", "moved"));
+        folder.write("devices/rekeyed.json", &device("rekeyed", "p", "other"));
+        folder.write(
+            "profiles/p.json",
+            &PROFILE.replace("batteryLevel", "charge"),
+        );
+        folder.remove("models/x.xml");
+        let new = sound(&folder);
+        let by_name = |name| Scope::Device(entity_id("device", name));
+        let changes = new.changes_since(&old);
+        let scopes: Vec<_> = changes.iter().map(|(scope, _)| *scope).collect();
+        assert_eq!(
+            scopes,
+            [
+                Scope::Profile(entity_id("profile", "p")),
+                by_name("gone"),
+                by_name("moved"),
+                by_name("moved"),
+                by_name("rekeyed"),
+                Scope::All,
+            ]
+        );
+        assert!(matches!(&changes[0].1, Downlink::ProfileChanged(profile) if profile.name == "p"));
+        assert_eq!(changes[1].1, Downlink::DeviceDeleted);
+        assert!(
+            matches!(&changes[2].1, Downlink::DeviceChanged { device, .. } if device.kind == "q")
+        );
+        assert!(matches!(&changes[3].1, Downlink::ProfileChanged(profile) if profile.name == "q"));
+        assert_eq!(changes[4].1, Downlink::CredentialsChanged);
+        assert_eq!(
+            changes[5].1,
+            Downlink::ModelChanged {
+                object: 10_300,
+                version: ObjectVersion::V1_0,
+                model: None
+            }
+        );
+    }
 }

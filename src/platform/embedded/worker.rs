@@ -241,7 +241,7 @@ impl Worker {
             },
             Question::Models { keys, .. } => Ok(Answer::Models(
                 keys.iter()
-                    .filter_map(|&key| self.registry.model(key))
+                    .filter_map(|&(id, version)| self.registry.models().exact(id, version))
                     .cloned()
                     .collect(),
             )),
@@ -399,3 +399,307 @@ const BATCH: usize = 256;
 const MAX_OPEN_RPC: usize = 10_000;
 /// Events that a slow receiver may lag behind.
 const EVENTS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::{
+        RequestId,
+        downlink::Scope,
+        embedded::test_support::{Endpoints, PROFILE, RegistryFolder, Replies, clock, device},
+        time::UnixMillis,
+        uplink::{KeyValue, Readings},
+    };
+
+    use super::*;
+
+    struct Fixture {
+        folder: RegistryFolder,
+        endpoints: Arc<Endpoints>,
+        replies: Arc<Replies>,
+        worker: Worker,
+    }
+
+    fn fixture() -> Fixture {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        folder.write("devices/a.json", &device("Meter", "p", "ep-1"));
+        let settings = EmbeddedSettings {
+            registry_dir: folder.path().to_owned(),
+            output: super::super::OutputTarget::JsonLines(folder.path().join("out.jsonl")),
+            ..EmbeddedSettings::default()
+        };
+        let endpoints = Arc::new(Endpoints::default());
+        let output = Output::open(&settings.output).unwrap();
+        let sink = Arc::<Endpoints>::clone(&endpoints);
+        let worker = Worker::new(settings, output, sink, clock).unwrap();
+        Fixture {
+            folder,
+            endpoints,
+            replies: Replies::new(),
+            worker,
+        }
+    }
+
+    impl Fixture {
+        fn submit(&mut self, uplink: Uplink) {
+            let reply_to = self.replies.reply_to();
+            self.worker
+                .handle(clock(), Message::Uplink(uplink, reply_to));
+        }
+
+        fn ask(&mut self, question: Question) -> Result<Answer, QuestionError> {
+            let id = RequestId(7);
+            self.submit(Uplink::Question { id, question });
+            match self.replies.take().pop() {
+                Some(Reply::Answer {
+                    id: RequestId(7),
+                    result,
+                }) => result,
+                other => panic!("no answer: {other:?}"),
+            }
+        }
+
+        fn register(&mut self) -> Arc<SessionInfo> {
+            let id = "ep-1".to_owned();
+            let Ok(Answer::Credentials(admission)) = self.ask(Question::Credentials { id }) else {
+                panic!("not admitted");
+            };
+            let session = Arc::new(SessionInfo {
+                id: SessionId(Uuid::from_u128(1)),
+                device: admission.device.clone(),
+            });
+            *self.endpoints.session.lock().unwrap() = Some(session.id);
+            self.submit(Uplink::SessionOpened {
+                session: session.clone(),
+            });
+            session
+        }
+
+        fn telemetry(&mut self, session: &Arc<SessionInfo>, id: Option<UplinkId>) {
+            let readings = [1, 2].map(|ts| Readings {
+                ts: UnixMillis(ts),
+                values: vec![("batteryLevel".to_owned(), KeyValue::Long(ts))],
+            });
+            self.submit(Uplink::Telemetry {
+                id,
+                session: session.clone(),
+                readings: readings.to_vec(),
+            });
+        }
+
+        fn call(&mut self, endpoint: &str) -> oneshot::Receiver<Result<RpcBody, RpcError>> {
+            let (done, ended) = oneshot::channel();
+            let call = RpcCall {
+                endpoint: endpoint.to_owned(),
+                method: "Read".to_owned(),
+                params: r#"{"id":"/3/0/9"}"#.to_owned(),
+                timeout: Duration::from_secs(5),
+                done,
+            };
+            self.worker.handle(clock(), Message::Rpc(call));
+            ended
+        }
+
+        fn sent_rpc(&self) -> RpcRequest {
+            match self.endpoints.delivered.lock().unwrap().pop() {
+                Some(Downlink::Rpc(request)) => request,
+                other => panic!("no RPC: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn answers_who_may_come_in_and_which_models_there_are() {
+        let mut fixture = fixture();
+        fixture.register();
+        let unknown = Question::Credentials {
+            id: "stranger".to_owned(),
+        };
+        assert_eq!(fixture.ask(unknown), Err(QuestionError::NotFound));
+        let models = Question::Models {
+            tenant: PlatformId::NULL,
+            keys: vec![(3, "1.2".parse().unwrap()), (3, "9.9".parse().unwrap())],
+        };
+        let Ok(Answer::Models(models)) = fixture.ask(models) else {
+            panic!("no models");
+        };
+        let found: Vec<_> = models.iter().map(|model| model.id).collect();
+        assert_eq!(found, [3]);
+    }
+
+    #[test]
+    fn readings_are_durable_once_they_are_written() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        fixture.telemetry(&session, Some(UplinkId(3)));
+        assert_eq!(fixture.replies.take(), []);
+        fixture.worker.flush();
+        let done = Reply::Done {
+            id: UplinkId(3),
+            outcome: Outcome::Durable,
+        };
+        assert_eq!(fixture.replies.take(), [done]);
+        let written = std::fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
+        assert_eq!(
+            written,
+            concat!(
+                r#"{"ts":1,"endpoint":"ep-1","device":"Meter","kind":"telemetry","values":{"batteryLevel":1}}"#,
+                "\n",
+                r#"{"ts":2,"endpoint":"ep-1","device":"Meter","kind":"telemetry","values":{"batteryLevel":2}}"#,
+                "\n",
+            )
+        );
+    }
+
+    #[test]
+    fn readings_that_cannot_be_written_stay_unacknowledged() {
+        let mut fixture = fixture();
+        let Ok(full) = Output::open(&super::super::OutputTarget::JsonLines("/dev/full".into()))
+        else {
+            return;
+        };
+        fixture.worker.output = full;
+        let session = fixture.register();
+        fixture.telemetry(&session, Some(UplinkId(3)));
+        fixture.telemetry(&session, None);
+        fixture.worker.flush();
+        let done = Reply::Done {
+            id: UplinkId(3),
+            outcome: Outcome::Unavailable,
+        };
+        assert_eq!(fixture.replies.take(), [done]);
+    }
+
+    #[test]
+    fn a_command_ends_with_the_reply() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        let mut ended = fixture.call("ep-1");
+        let request = fixture.sent_rpc();
+        assert_eq!(
+            (request.method.as_str(), request.params.as_str()),
+            ("Read", r#"{"id":"/3/0/9"}"#)
+        );
+        assert_eq!(request.expires, clock().wall.plus(Duration::from_secs(5)));
+        let body = RpcBody::Payload(r#"{"result":"CONTENT"}"#.to_owned());
+        fixture.submit(Uplink::RpcStatus {
+            session: session.clone(),
+            rpc: request.id,
+            status: RpcStatus::Sent,
+        });
+        assert!(ended.try_recv().is_err());
+        fixture.submit(Uplink::RpcReply {
+            session,
+            rpc: request.id,
+            body: body.clone(),
+        });
+        assert_eq!(ended.try_recv(), Ok(Ok(body)));
+    }
+
+    #[test]
+    fn a_command_ends_with_the_timeout_of_the_device() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        let mut ended = fixture.call("ep-1");
+        fixture.submit(Uplink::RpcStatus {
+            session,
+            rpc: fixture.sent_rpc().id,
+            status: RpcStatus::Timeout,
+        });
+        assert_eq!(ended.try_recv(), Ok(Err(RpcError::Timeout)));
+    }
+
+    #[test]
+    fn a_command_needs_a_registered_endpoint() {
+        let mut fixture = fixture();
+        let mut ended = fixture.call("ep-1");
+        assert_eq!(ended.try_recv(), Ok(Err(RpcError::UnknownEndpoint)));
+        let session = fixture.register();
+        fixture.submit(Uplink::SessionClosed { session });
+        let mut ended = fixture.call("ep-1");
+        assert_eq!(ended.try_recv(), Ok(Err(RpcError::UnknownEndpoint)));
+    }
+
+    #[test]
+    fn a_session_that_was_replaced_closes_nothing() {
+        let mut fixture = fixture();
+        let old = fixture.register();
+        let new = Arc::new(SessionInfo {
+            id: SessionId(Uuid::from_u128(2)),
+            device: old.device.clone(),
+        });
+        *fixture.endpoints.session.lock().unwrap() = Some(new.id);
+        fixture.submit(Uplink::SessionOpened { session: new });
+        fixture.submit(Uplink::SessionClosed { session: old });
+        let mut ended = fixture.call("ep-1");
+        assert!(ended.try_recv().is_err());
+        fixture.sent_rpc();
+    }
+
+    #[test]
+    fn abandoned_commands_are_forgotten() {
+        let mut fixture = fixture();
+        fixture.register();
+        drop(fixture.call("ep-1"));
+        assert_eq!(fixture.worker.rpcs.len(), 1);
+        fixture.worker.poll();
+        assert_eq!(fixture.worker.rpcs.len(), 0);
+    }
+
+    #[test]
+    fn changes_of_the_folder_reach_the_endpoints() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        fixture.worker.poll();
+        assert_eq!(*fixture.endpoints.broadcast.lock().unwrap(), []);
+        fixture.folder.write("devices/a.json", "{ half");
+        fixture.worker.poll();
+        assert_eq!(*fixture.endpoints.broadcast.lock().unwrap(), []);
+        fixture
+            .folder
+            .write("devices/a.json", &device("Other", "p", "ep-2"));
+        fixture.worker.poll();
+        assert_eq!(
+            *fixture.endpoints.broadcast.lock().unwrap(),
+            [(
+                Scope::Device(session.device.device),
+                Downlink::DeviceDeleted
+            )]
+        );
+        fixture
+            .folder
+            .write("devices/a.json", &device("Other", "missing", "ep-2"));
+        fixture.worker.poll();
+        let id = "ep-2".to_owned();
+        assert!(fixture.ask(Question::Credentials { id }).is_ok());
+    }
+
+    #[test]
+    fn wanted_attributes_are_none() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        fixture.submit(Uplink::AttributesWanted {
+            session,
+            keys: Vec::new(),
+        });
+        let none = Downlink::Attributes {
+            updated: Vec::new(),
+            requested: true,
+        };
+        assert_eq!(*fixture.endpoints.delivered.lock().unwrap(), [none]);
+    }
+
+    #[test]
+    fn events_tell_of_every_uplink_of_a_session() {
+        let mut fixture = fixture();
+        let mut events = fixture.worker.events().subscribe();
+        let session = fixture.register();
+        fixture.telemetry(&session, None);
+        fixture.submit(Uplink::SessionClosed { session });
+        let mut seen = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            seen.push(event.name());
+        }
+        assert_eq!(seen, ["opened", "telemetry", "telemetry", "closed"]);
+    }
+}
