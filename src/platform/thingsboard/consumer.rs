@@ -1,0 +1,248 @@
+//! A consumer of one topic that belongs to this instance alone (`operations.md` 10.2): partitions are assigned, not
+//! subscribed to, and offsets are committed after the records were handed over.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::KafkaError,
+    message::BorrowedMessage,
+};
+use tracing::{debug, error, warn};
+
+use super::{client::Logged, clock};
+
+/// Where a consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Where its group committed last.
+    Committed,
+    /// After the last record that is there now.
+    End,
+}
+
+/// What is done with records.
+pub(super) trait Handler: Send {
+    /// A record that was read.
+    type Item;
+
+    /// Reads a record; `None` for one that cannot be read, which is then skipped.
+    fn read(&mut self, message: &BorrowedMessage<'_>) -> Option<Self::Item>;
+
+    /// Whether an item may be handed over only when it is certain that it will not come again.
+    fn at_most_once(&self, item: &Self::Item) -> bool;
+
+    /// Hands an item over.
+    fn handle(&mut self, item: Self::Item);
+
+    /// Gives an item up that could not be committed.
+    fn give_up(&mut self, item: Self::Item);
+}
+
+/// A consumer that is ready to run.
+pub(super) struct Consumer {
+    client: BaseConsumer<Logged>,
+    topic: String,
+    /// Next offset of every assigned partition; `None` until a record was read.
+    positions: BTreeMap<i32, Option<i64>>,
+    uncommitted: bool,
+    next_commit: Instant,
+    next_look: Instant,
+}
+
+impl Consumer {
+    /// Connects and takes the partitions of `topic`.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when the broker does not answer or a property is not usable.
+    pub(super) fn new(
+        config: &ClientConfig,
+        topic: String,
+        begin: Begin,
+    ) -> Result<Self, KafkaError> {
+        let client = BaseConsumer::from_config_and_context(config, Logged)?;
+        let now = clock::now().mono;
+        let mut consumer = Self {
+            client,
+            topic,
+            positions: BTreeMap::new(),
+            uncommitted: false,
+            next_commit: now + COMMIT_INTERVAL,
+            next_look: now + LOOK_INTERVAL,
+        };
+        let mut partitions = consumer.partitions()?;
+        if partitions.is_empty() {
+            // The topic is not there yet; its first partition is read as soon as it is.
+            partitions.push(0);
+        }
+        let mut assignment = TopicPartitionList::new();
+        for partition in partitions {
+            let offset = match begin {
+                Begin::Committed => Offset::Stored,
+                Begin::End => Offset::Offset(consumer.end(partition)?),
+            };
+            assignment.add_partition_offset(&consumer.topic, partition, offset)?;
+            consumer.positions.insert(partition, None);
+        }
+        consumer.client.assign(&assignment)?;
+        Ok(consumer)
+    }
+
+    /// Reads until `stop`, then commits.
+    pub(super) fn run(mut self, stop: &Arc<AtomicBool>, handler: &mut impl Handler) {
+        let mut batch = Vec::new();
+        while !stop.load(Relaxed) {
+            self.fill(&mut batch, handler);
+            let careful = batch.iter().any(|item| handler.at_most_once(item));
+            let committed = !careful || self.commit_surely(stop);
+            for item in batch.drain(..) {
+                if !committed && handler.at_most_once(&item) {
+                    handler.give_up(item);
+                } else {
+                    guarded(|| handler.handle(item));
+                }
+            }
+            let now = clock::now().mono;
+            if now >= self.next_commit {
+                self.next_commit = now + COMMIT_INTERVAL;
+                self.commit(CommitMode::Async);
+            }
+            if now >= self.next_look {
+                self.next_look = now + LOOK_INTERVAL;
+                self.take_new_partitions();
+            }
+        }
+        self.commit(CommitMode::Sync);
+    }
+
+    /// Waits a moment for a record and takes what else is there.
+    fn fill<H: Handler>(&mut self, batch: &mut Vec<H::Item>, handler: &mut H) {
+        let mut wait = POLL_TIMEOUT;
+        for _ in 0..BATCH {
+            match self.client.poll(wait) {
+                None => return,
+                Some(Err(error)) => {
+                    debug!(topic = self.topic, %error, "the consumer reports an error");
+                    return;
+                }
+                Some(Ok(message)) => {
+                    self.positions
+                        .insert(message.partition(), Some(message.offset() + 1));
+                    self.uncommitted = true;
+                    batch.extend(guarded(|| handler.read(&message)).flatten());
+                }
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// Commits what was read and waits for the answer; false when that fails for too long.
+    fn commit_surely(&mut self, stop: &Arc<AtomicBool>) -> bool {
+        for _ in 0..COMMIT_ATTEMPTS {
+            if self.commit(CommitMode::Sync) {
+                return true;
+            }
+            if stop.load(Relaxed) {
+                break;
+            }
+            thread::sleep(COMMIT_RETRY);
+        }
+        false
+    }
+
+    fn commit(&mut self, mode: CommitMode) -> bool {
+        if !self.uncommitted {
+            return true;
+        }
+        let mut offsets = TopicPartitionList::new();
+        let read = self
+            .positions
+            .iter()
+            .filter_map(|(partition, next)| Some((*partition, (*next)?)));
+        let listed = read.map(|(partition, next)| {
+            offsets.add_partition_offset(&self.topic, partition, Offset::Offset(next))
+        });
+        let listed: Result<(), KafkaError> = listed.collect();
+        match listed.and_then(|()| self.client.commit(&offsets, mode)) {
+            Ok(()) => {
+                self.uncommitted = false;
+                true
+            }
+            Err(error) => {
+                warn!(topic = self.topic, %error, "offsets could not be committed; is another process using this service id?");
+                false
+            }
+        }
+    }
+
+    /// Assigns partitions that were added since; they are read from their beginning.
+    fn take_new_partitions(&mut self) {
+        let new = self.partitions().and_then(|mut partitions| {
+            partitions.retain(|partition| !self.positions.contains_key(partition));
+            let mut assignment = TopicPartitionList::new();
+            for partition in &partitions {
+                assignment.add_partition_offset(&self.topic, *partition, Offset::Beginning)?;
+            }
+            if !partitions.is_empty() {
+                self.client.incremental_assign(&assignment)?;
+            }
+            Ok(partitions)
+        });
+        match new {
+            Ok(partitions) => self
+                .positions
+                .extend(partitions.into_iter().map(|partition| (partition, None))),
+            Err(error) => debug!(topic = self.topic, %error, "partitions could not be looked at"),
+        }
+    }
+
+    fn partitions(&self) -> Result<Vec<i32>, KafkaError> {
+        let metadata = self
+            .client
+            .fetch_metadata(Some(&self.topic), METADATA_TIMEOUT)?;
+        Ok(metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.name() == self.topic)
+            .flat_map(|topic| topic.partitions())
+            .map(rdkafka::metadata::MetadataPartition::id)
+            .collect())
+    }
+
+    fn end(&self, partition: i32) -> Result<i64, KafkaError> {
+        let (_, end) = self
+            .client
+            .fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT)?;
+        Ok(end)
+    }
+}
+
+/// Runs `action`; a panic in it costs one record, not the consumer.
+fn guarded<T>(action: impl FnOnce() -> T) -> Option<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(action));
+    if outcome.is_err() {
+        error!("a record of the platform core made its handler panic");
+    }
+    outcome.ok()
+}
+
+/// How long a stop may go unnoticed.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// Records handed over before the next look at stop and commit.
+const BATCH: usize = 500;
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+const COMMIT_ATTEMPTS: u32 = 10;
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);

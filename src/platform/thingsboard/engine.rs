@@ -1,0 +1,439 @@
+//! What all threads of the Kafka side share: uplinks to records, in the order of each device.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::super::{
+    downlink::{DownlinkSink, ReplyTo},
+    session::{PlatformId, SessionInfo},
+    time::Now,
+    uplink::{KeyValue, Outcome, RejectReason, RpcStatus, SubmitError, Uplink, UplinkId},
+};
+use super::{
+    activity::Sessions,
+    caches::{Caches, NoRoute, Route, session_of},
+    clock,
+    convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
+    partition::partition,
+    producer::{Producer, Record, Refusal},
+    question::Asker,
+    receipt::{Deadlines, Receipt, expire_all},
+    request::Requests,
+    settings::ThingsBoardSettings,
+    stats::{FailureReason, RecordKind, Stats},
+    sync::lock,
+    topic_keeper::{TopicKeeper, TopicKind},
+    topics::{Topics, record_key},
+    waiting::Waiting,
+};
+
+/// The shared state. Locks are held for moments and never while a reply goes out.
+pub(super) struct Engine {
+    pub(super) settings: ThingsBoardSettings,
+    pub(super) topics: Topics,
+    pub(super) sink: Arc<dyn DownlinkSink>,
+    pub(super) producer: Producer,
+    pub(super) keeper: TopicKeeper,
+    pub(super) stats: Arc<Stats>,
+    pub(super) caches: Mutex<Caches>,
+    /// Signalled when the routing table changes.
+    pub(super) routing_changed: Condvar,
+    pub(super) requests: Mutex<Requests<Asker>>,
+    pub(super) sessions: Mutex<Sessions>,
+    deadlines: Mutex<Deadlines>,
+    next_attribute_request: AtomicI32,
+    stopped: AtomicBool,
+}
+
+impl Engine {
+    pub(super) fn new(
+        settings: ThingsBoardSettings,
+        topics: Topics,
+        sink: Arc<dyn DownlinkSink>,
+        producer: Producer,
+        keeper: TopicKeeper,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let timeout = Duration::from_millis(settings.kafka.api_timeout_ms.into());
+        Self {
+            topics,
+            sink,
+            producer,
+            keeper,
+            stats,
+            caches: Mutex::new(Caches::new(&settings.kafka, settings.core_version)),
+            routing_changed: Condvar::new(),
+            requests: Mutex::new(Requests::new(timeout, settings.kafka.api_max_pending)),
+            sessions: Mutex::new(Sessions::new(settings.activity)),
+            deadlines: Mutex::default(),
+            next_attribute_request: AtomicI32::new(1),
+            stopped: AtomicBool::new(false),
+            settings,
+        }
+    }
+
+    /// Accepts an uplink, see [`super::super::uplink::Platform::submit`].
+    pub(super) fn submit(&self, uplink: Uplink, reply_to: &ReplyTo) -> Result<(), SubmitError> {
+        if self.stopped.load(Relaxed) {
+            return Err(SubmitError::Stopped);
+        }
+        let now = clock::now();
+        if let Uplink::Question { id, question } = uplink {
+            return self.question(now, id, question, reply_to);
+        }
+        let receipt = uplink_id(&uplink).map(|id| Arc::new(Receipt::new(id, reply_to)));
+        self.submit_in_session(now, uplink, receipt)
+    }
+
+    fn submit_in_session(
+        &self,
+        now: Now,
+        uplink: Uplink,
+        receipt: Option<Arc<Receipt>>,
+    ) -> Result<(), SubmitError> {
+        let Some(session) = session_of(&uplink) else {
+            return Ok(());
+        };
+        let device = session.device.device;
+        let mut caches = lock(&self.caches);
+        let route = caches.route(now.mono, session);
+        let in_line = caches.room.has_line(device);
+        match route {
+            Ok(route) if !in_line => {
+                drop(caches);
+                self.transmit(now, &uplink, &route, receipt.as_ref())?;
+                if let Some(receipt) = receipt {
+                    lock(&self.deadlines).add(now.mono, &receipt);
+                    receipt.end_part(Outcome::Durable);
+                }
+            }
+            Err(NoRoute::Nowhere) if !in_line => {
+                drop(caches);
+                self.lead_nowhere(&uplink, receipt.as_ref());
+            }
+            Ok(_) | Err(_) => {
+                let waiting = Waiting {
+                    uplink,
+                    receipt: receipt.clone(),
+                };
+                let joined = caches.room.join(device, waiting);
+                drop(caches);
+                if let Err(NoRoute::Wait(questions)) = route {
+                    self.ask_all(questions);
+                }
+                joined.map_err(|_| SubmitError::Busy)?;
+                if let Some(receipt) = receipt {
+                    lock(&self.deadlines).add(now.mono, &receipt);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets out the uplinks whose way has become known.
+    pub(super) fn release(&self) {
+        let devices = lock(&self.caches).room.devices();
+        for device in devices {
+            self.release_device(device);
+        }
+    }
+
+    fn release_device(&self, device: PlatformId) {
+        if !lock(&self.caches).room.open(device) {
+            return;
+        }
+        loop {
+            let now = clock::now();
+            let mut caches = lock(&self.caches);
+            let session = caches
+                .room
+                .first(device)
+                .and_then(session_of)
+                .map(Arc::clone);
+            let route = session.map(|session| caches.route(now.mono, &session));
+            let (route, questions) = match route {
+                None => (None, Vec::new()),
+                Some(Ok(route)) => (Some(Some(route)), Vec::new()),
+                Some(Err(NoRoute::Nowhere)) => (Some(None), Vec::new()),
+                Some(Err(NoRoute::Wait(questions))) => (None, questions),
+            };
+            let Some(route) = route else {
+                caches.room.close(device);
+                drop(caches);
+                self.ask_all(questions);
+                return;
+            };
+            let waiting = caches.room.leave(device);
+            drop(caches);
+            let Some(Waiting { uplink, receipt }) = waiting else {
+                continue;
+            };
+            match route {
+                Some(route) => {
+                    let sent = self.transmit(now, &uplink, &route, receipt.as_ref());
+                    if let Some(receipt) = receipt {
+                        receipt.end_part(if sent.is_ok() {
+                            Outcome::Durable
+                        } else {
+                            Outcome::Unavailable
+                        });
+                    }
+                }
+                None => self.lead_nowhere(&uplink, receipt.as_ref()),
+            }
+        }
+    }
+
+    /// An uplink for which there is neither profile nor tenant nor queue.
+    fn lead_nowhere(&self, uplink: &Uplink, receipt: Option<&Arc<Receipt>>) {
+        self.stats
+            .failed(kind_of(uplink), FailureReason::TopicMissing);
+        if let Some(receipt) = receipt {
+            receipt.end_part(Outcome::Unavailable);
+        }
+    }
+
+    /// Writes the records of an uplink. The receipt's own part stays open.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when nothing of the uplink was taken and the producer has no room; the receipt is cancelled.
+    fn transmit(
+        &self,
+        now: Now,
+        uplink: &Uplink,
+        route: &Route,
+        receipt: Option<&Arc<Receipt>>,
+    ) -> Result<(), Refusal> {
+        let kind = kind_of(uplink);
+        let to_core = |session, message| self.to_core(session, kind, message);
+        match uplink {
+            Uplink::SessionOpened { session } => {
+                lock(&self.sessions).opened(now, session);
+                to_core(session, CoreMessage::Opened).inspect_err(|_| {
+                    lock(&self.sessions).closed(session.id);
+                })
+            }
+            Uplink::SessionClosed { session } => {
+                // Under the lock, so that no heartbeat comes after it.
+                let mut sessions = lock(&self.sessions);
+                to_core(session, CoreMessage::Closed)?;
+                sessions.closed(session.id);
+                Ok(())
+            }
+            Uplink::Activity {
+                session,
+                last_activity,
+                heartbeat,
+            } => {
+                lock(&self.sessions).active(now, session, *last_activity);
+                if *heartbeat {
+                    to_core(session, CoreMessage::Heartbeat(*last_activity))?;
+                }
+                Ok(())
+            }
+            Uplink::Telemetry {
+                session, readings, ..
+            } => {
+                lock(&self.sessions).active(now, session, now.wall);
+                let groups = readings
+                    .iter()
+                    .map(|readings| (Some(readings.ts), readings.values.as_slice()));
+                self.to_rule_engine(now, session, kind, route, receipt, groups)
+            }
+            Uplink::Attributes {
+                session, values, ..
+            } => {
+                lock(&self.sessions).active(now, session, now.wall);
+                let group = std::iter::once((None, values.as_slice()));
+                self.to_rule_engine(now, session, kind, route, receipt, group)
+            }
+            Uplink::RpcStatus {
+                session,
+                rpc,
+                status,
+            } => {
+                if *status == RpcStatus::Delivered {
+                    lock(&self.sessions).active(now, session, now.wall);
+                }
+                to_core(
+                    session,
+                    CoreMessage::RpcStatus {
+                        rpc: *rpc,
+                        status: *status,
+                    },
+                )
+            }
+            Uplink::RpcReply { session, rpc, body } => {
+                lock(&self.sessions).active(now, session, now.wall);
+                to_core(session, CoreMessage::RpcReply { rpc: *rpc, body })
+            }
+            Uplink::AttributesWanted { session, keys } => {
+                lock(&self.sessions).active(now, session, now.wall);
+                let request = self.next_attribute_request.fetch_add(1, Relaxed);
+                to_core(session, CoreMessage::AttributesWanted { request, keys })
+            }
+            Uplink::PendingRpcWanted { session } => to_core(session, CoreMessage::PendingRpcWanted),
+            Uplink::Question { .. } => Ok(()),
+        }
+    }
+
+    /// Writes a message for the actor of the session's device.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the producer does not take it.
+    pub(super) fn to_core(
+        &self,
+        session: &SessionInfo,
+        kind: RecordKind,
+        message: CoreMessage<'_>,
+    ) -> Result<(), Refusal> {
+        let device = session.device.device.0;
+        let core = &self.settings.core;
+        let topic = self
+            .topics
+            .core(partition(device, core.partitions, core.hash_function));
+        self.keeper.ensure(&topic, TopicKind::Core);
+        let record = Record {
+            topic,
+            key: record_key(device),
+            value: core_message(session, &self.settings.service_id, message),
+        };
+        self.producer.send(&record, kind, None)
+    }
+
+    /// Writes one message per group of values, in every partition if the queue wants that.
+    fn to_rule_engine<'a>(
+        &self,
+        now: Now,
+        session: &SessionInfo,
+        kind: RecordKind,
+        route: &Route,
+        receipt: Option<&Arc<Receipt>>,
+        groups: impl Iterator<
+            Item = (
+                Option<super::super::time::UnixMillis>,
+                &'a [(String, KeyValue)],
+            ),
+        >,
+    ) -> Result<(), Refusal> {
+        if !route.enabled {
+            self.stats.forbidden.add();
+            if let Some(receipt) = receipt {
+                receipt.add_part();
+                receipt.end_part(Outcome::Rejected(RejectReason::Limit));
+            }
+            return Ok(());
+        }
+        let first = partition(
+            session.device.device.0,
+            route.queue.partitions,
+            self.settings.core.hash_function,
+        );
+        let others = (0..route.queue.partitions).filter(|other| *other != first);
+        let partitions: Vec<u32> = std::iter::once(first)
+            .chain(others.filter(|_| route.queue.duplicate))
+            .collect();
+        let mut taken = false;
+        for (ts, values) in groups {
+            let correlation = Uuid::new_v4();
+            for number in &partitions {
+                let topic = self.topics.queue(&route.queue.topic, route.owner, *number);
+                self.keeper.ensure(&topic, TopicKind::RuleEngine);
+                let message = RuleEngineMessage {
+                    id: Uuid::new_v4(),
+                    session,
+                    telemetry: ts,
+                    values,
+                    rule_chain: route.rule_chain,
+                    created: now.wall,
+                    copy: route.queue.duplicate.then_some((correlation, *number)),
+                };
+                let record = Record {
+                    topic,
+                    key: record_key(message.id),
+                    value: rule_engine_message(&message, route.form),
+                };
+                match self.producer.send(&record, kind, receipt) {
+                    Ok(()) => taken = true,
+                    Err(Refusal::Busy) if !taken => {
+                        if let Some(receipt) = receipt {
+                            receipt.cancel();
+                        }
+                        return Err(Refusal::Busy);
+                    }
+                    // The receipt has the outcome of this record; the others may still go.
+                    Err(Refusal::Busy | Refusal::TooLarge) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the uplinks whose device has waited long enough.
+    pub(super) fn expire_uplinks(&self, now: Instant) {
+        let due = lock(&self.deadlines).due(now);
+        expire_all(due);
+    }
+
+    /// Writes the activity reports and heartbeats that are due.
+    pub(super) fn report_activity(&self, now: Now) {
+        // Under the lock, so that no heartbeat comes after the session was closed.
+        let mut sessions = lock(&self.sessions);
+        for due in sessions.due(now) {
+            let message = if due.heartbeat {
+                CoreMessage::Heartbeat(due.last_activity)
+            } else {
+                CoreMessage::Activity(due.last_activity)
+            };
+            // A report that finds no room is made up for by the next one; the producer counts it.
+            self.to_core(&due.session, RecordKind::Activity, message)
+                .unwrap_or_default();
+        }
+    }
+
+    /// Refuses new uplinks and answers all that wait.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+        let askers = lock(&self.requests).close_all();
+        for asker in askers {
+            self.answered(asker, Err(super::super::uplink::QuestionError::Unavailable));
+        }
+        let receipts = lock(&self.deadlines).all();
+        expire_all(receipts);
+    }
+}
+
+const fn uplink_id(uplink: &Uplink) -> Option<UplinkId> {
+    match uplink {
+        Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => *id,
+        Uplink::SessionOpened { .. }
+        | Uplink::SessionClosed { .. }
+        | Uplink::Activity { .. }
+        | Uplink::RpcStatus { .. }
+        | Uplink::RpcReply { .. }
+        | Uplink::AttributesWanted { .. }
+        | Uplink::PendingRpcWanted { .. }
+        | Uplink::Question { .. } => None,
+    }
+}
+
+const fn kind_of(uplink: &Uplink) -> RecordKind {
+    match uplink {
+        Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. } => RecordKind::Session,
+        Uplink::Activity { .. } => RecordKind::Activity,
+        Uplink::Telemetry { .. } => RecordKind::Telemetry,
+        Uplink::Attributes { .. } => RecordKind::Attributes,
+        Uplink::RpcStatus { .. } | Uplink::RpcReply { .. } | Uplink::PendingRpcWanted { .. } => {
+            RecordKind::Rpc
+        }
+        Uplink::AttributesWanted { .. } => RecordKind::SharedAttributes,
+        Uplink::Question { .. } => RecordKind::Question,
+    }
+}

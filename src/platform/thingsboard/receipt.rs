@@ -1,0 +1,216 @@
+//! Answers to uplinks for which a device waits: one per uplink, whatever became of its records.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::super::{
+    downlink::{Reply, ReplyTo},
+    uplink::{Outcome, UplinkId},
+};
+use super::sync::lock;
+
+/// The receipt of one uplink: collects the outcomes of its records and replies once.
+///
+/// It begins with one part, that of the caller who adds the others: the uplink cannot end before it is complete.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    id: UplinkId,
+    reply_to: ReplyTo,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    open_parts: usize,
+    outcome: Outcome,
+    replied: bool,
+}
+
+impl Receipt {
+    pub(super) fn new(id: UplinkId, reply_to: &ReplyTo) -> Self {
+        Self {
+            id,
+            reply_to: Arc::clone(reply_to),
+            progress: Mutex::new(Progress {
+                open_parts: 1,
+                outcome: Outcome::Durable,
+                replied: false,
+            }),
+        }
+    }
+
+    /// Adds a part whose outcome must be known before the uplink ends.
+    pub(super) fn add_part(&self) {
+        let mut progress = lock(&self.progress);
+        progress.open_parts = progress.open_parts.saturating_add(1);
+    }
+
+    /// One part has ended. The worst outcome counts: a record that may yet be stored when the device repeats it comes
+    /// before one that never will.
+    pub(super) fn end_part(&self, outcome: Outcome) {
+        let mut progress = lock(&self.progress);
+        progress.outcome = match (progress.outcome, outcome) {
+            (Outcome::Unavailable, _) | (_, Outcome::Unavailable) => Outcome::Unavailable,
+            (Outcome::Rejected(reason), _) | (_, Outcome::Rejected(reason)) => {
+                Outcome::Rejected(reason)
+            }
+            (Outcome::Durable, Outcome::Durable) => Outcome::Durable,
+        };
+        progress.open_parts = progress.open_parts.saturating_sub(1);
+        let ended = progress.open_parts == 0 && !std::mem::replace(&mut progress.replied, true);
+        let outcome = progress.outcome;
+        drop(progress);
+        if ended {
+            self.reply(outcome);
+        }
+    }
+
+    /// Replies that the uplink could not be stored, unless a reply went out before.
+    fn expire(&self) {
+        let replied = std::mem::replace(&mut lock(&self.progress).replied, true);
+        if !replied {
+            self.reply(Outcome::Unavailable);
+        }
+    }
+
+    /// Takes the uplink back: no reply will go out.
+    pub(super) fn cancel(&self) {
+        lock(&self.progress).replied = true;
+    }
+
+    fn is_replied(&self) -> bool {
+        lock(&self.progress).replied
+    }
+
+    fn reply(&self, outcome: Outcome) {
+        self.reply_to.reply(Reply::Done {
+            id: self.id,
+            outcome,
+        });
+    }
+}
+
+/// Receipts in the order of their deadlines, which are all equally far away.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(VecDeque<(Instant, Arc<Receipt>)>);
+
+impl Deadlines {
+    pub(super) fn add(&mut self, now: Instant, receipt: &Arc<Receipt>) {
+        self.0.push_back((now + PATIENCE, Arc::clone(receipt)));
+    }
+
+    /// Takes out what is due, and what has been answered and stands before it. The caller ends them by [`expire_all`].
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Arc<Receipt>> {
+        let is_due = |(deadline, receipt): &&(Instant, Arc<Receipt>)| {
+            *deadline <= now || receipt.is_replied()
+        };
+        let count = self.0.iter().take_while(is_due).count();
+        self.0.drain(..count).map(|(_, receipt)| receipt).collect()
+    }
+
+    /// Takes out everything.
+    pub(super) fn all(&mut self) -> Vec<Arc<Receipt>> {
+        self.0.drain(..).map(|(_, receipt)| receipt).collect()
+    }
+}
+
+/// Replies for all that have no reply yet.
+pub(super) fn expire_all(receipts: Vec<Arc<Receipt>>) {
+    receipts.iter().for_each(|receipt| receipt.expire());
+}
+
+/// How long a device waits at most for the fate of its uplink (`hardening.md` A59).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::platform::{downlink::ReplySink, thingsboard::clock, uplink::RejectReason};
+
+    #[derive(Debug)]
+    struct Collector(mpsc::Sender<Reply>);
+
+    impl ReplySink for Collector {
+        fn reply(&self, reply: Reply) {
+            self.0.send(reply).unwrap();
+        }
+    }
+
+    fn receipt() -> (Arc<Receipt>, mpsc::Receiver<Reply>) {
+        let (sender, replies) = mpsc::channel();
+        let reply_to: ReplyTo = Arc::new(Collector(sender));
+        (Arc::new(Receipt::new(UplinkId(4), &reply_to)), replies)
+    }
+
+    fn outcomes(replies: &mpsc::Receiver<Reply>) -> Vec<Outcome> {
+        replies
+            .try_iter()
+            .map(|reply| match reply {
+                Reply::Done { id, outcome } => {
+                    assert_eq!(id, UplinkId(4));
+                    outcome
+                }
+                Reply::Answer { .. } => panic!("not an answer"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn replies_once_with_the_worst_outcome() {
+        let too_large = Outcome::Rejected(RejectReason::TooLarge);
+        for (parts, expected) in [
+            (vec![], Outcome::Durable),
+            (vec![Outcome::Durable, Outcome::Durable], Outcome::Durable),
+            (vec![Outcome::Durable, too_large], too_large),
+            (
+                vec![too_large, Outcome::Unavailable, Outcome::Durable],
+                Outcome::Unavailable,
+            ),
+        ] {
+            let (receipt, replies) = receipt();
+            for part in parts {
+                receipt.add_part();
+                receipt.end_part(part);
+                assert_eq!(outcomes(&replies), []);
+            }
+            receipt.end_part(Outcome::Durable);
+            assert_eq!(outcomes(&replies), [expected]);
+        }
+    }
+
+    #[test]
+    fn a59_a_device_is_answered_after_ten_seconds_and_only_then() {
+        let (receipt, replies) = receipt();
+        let start = clock::now().mono;
+        let mut deadlines = Deadlines::default();
+        deadlines.add(start, &receipt);
+        expire_all(deadlines.due(start + Duration::from_millis(9_999)));
+        assert_eq!(outcomes(&replies), []);
+        expire_all(deadlines.due(start + Duration::from_secs(10)));
+        assert_eq!(outcomes(&replies), [Outcome::Unavailable]);
+        // The record arrives later all the same.
+        receipt.end_part(Outcome::Durable);
+        assert_eq!(outcomes(&replies), []);
+    }
+
+    #[test]
+    fn what_was_answered_or_taken_back_does_not_wait_for_its_deadline() {
+        let start = clock::now().mono;
+        let mut deadlines = Deadlines::default();
+        let (answered, _replies) = receipt();
+        let (cancelled, replies) = receipt();
+        deadlines.add(start, &answered);
+        deadlines.add(start, &cancelled);
+        answered.end_part(Outcome::Durable);
+        cancelled.cancel();
+        assert_eq!(deadlines.due(start).len(), 2);
+        assert_eq!(deadlines.all().len(), 0);
+        cancelled.end_part(Outcome::Durable);
+        assert_eq!(outcomes(&replies), []);
+    }
+}

@@ -1,0 +1,13 @@
+//! What a real platform wrote and read, byte for byte: see `contract/`.
+#![cfg(feature = "kafka")]
+
+#[path = "contract/from_core.rs"]
+mod from_core;
+#[path = "contract/golden.rs"]
+mod golden;
+#[path = "support/murmur2.rs"]
+mod murmur2;
+#[path = "contract/to_core.rs"]
+mod to_core;
+#[path = "support/wire.rs"]
+mod wire;
