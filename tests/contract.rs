@@ -1,5 +1,12 @@
 //! What a real platform wrote and read, byte for byte: see `contract/`.
 #![cfg(feature = "kafka")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says what it compared"
+)]
 
 #[path = "contract/from_core.rs"]
 mod from_core;

@@ -146,6 +146,9 @@ fn same_downlink(decoded: &ToTransportMsg, downlink: &Downlink) {
                     .is_some()
             );
         }
-        other => panic!("not for a session: {other:?}"),
+        Downlink::DeviceDeleted
+        | Downlink::DeviceChanged { .. }
+        | Downlink::ProfileChanged(_)
+        | Downlink::ModelChanged { .. } => panic!("not for a session: {downlink:?}"),
     }
 }

@@ -34,7 +34,7 @@ impl Golden {
 pub(crate) fn records(group: &str) -> Option<Vec<Golden>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/golden/records");
     if !folder.is_dir() {
-        println!("skipped: no captured records in {}", folder.display());
+        eprintln!("skipped: no captured records in {}", folder.display());
         return None;
     }
     let file = folder.join(format!("{group}.jsonl"));
@@ -64,8 +64,9 @@ pub(crate) const GROUPS: [&str; 15] = [
 ];
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+    let digits = |byte: u8| char::from(byte).to_digit(16).unwrap();
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| u8::try_from(digits(pair[0]) << 4 | digits(pair[1])).unwrap())
         .collect()
 }

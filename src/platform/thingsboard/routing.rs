@@ -112,7 +112,7 @@ mod tests {
         isolated: bool,
     ) -> Option<(PlatformId, String)> {
         let (owner, queue) = table.choose(name, TENANT, isolated)?;
-        let (_, name) = queue.topic.rsplit_once('/').unwrap();
+        let (_, name) = queue.topic.rsplit_once('/')?;
         Some((owner, name.to_owned()))
     }
 

@@ -132,10 +132,10 @@ mod tests {
     }
 
     fn order(waiting: Option<Waiting>) -> Option<i64> {
-        match waiting?.uplink {
-            Uplink::Activity { last_activity, .. } => Some(last_activity.0),
-            other => panic!("{other:?}"),
-        }
+        let Uplink::Activity { last_activity, .. } = waiting?.uplink else {
+            panic!("only activity waits here");
+        };
+        Some(last_activity.0)
     }
 
     #[test]
