@@ -1,3 +1,5 @@
 //! Arguments to `cli`; no logic.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    lightship::cli::run()
+}

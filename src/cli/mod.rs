@@ -1,1 +1,45 @@
 //! Commands: one file each.
+
+pub mod demo;
+pub mod device;
+pub mod healthcheck;
+mod logging;
+pub mod serve;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A Lightweight M2M server: devices over CoAP, the platform over Kafka or a folder of files.
+#[derive(Debug, Parser)]
+#[command(name = "lightship", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows everything on one machine: a server, a simulated device, values arriving, a command and its answer.
+    Demo(demo::Demo),
+    /// Runs the service; the default command.
+    Serve(serve::Serve),
+    /// Runs one simulated device against any LwM2M server.
+    Device(device::Device),
+    /// Asks a running server whether it is ready; exit status 0 or 1.
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    match Arguments::parse()
+        .command
+        .unwrap_or_else(|| Command::Serve(serve::Serve::default()))
+    {
+        Command::Demo(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Device(command) => command.run(),
+        Command::Healthcheck(command) => command.run(),
+    }
+}

@@ -208,6 +208,11 @@ impl Server {
         self.phase.send_replace(Phase::NotReading);
     }
 
+    /// Waits until every endpoint has worked off what is in its mailbox.
+    pub async fn settle(&self) {
+        self.unfinished().await;
+    }
+
     /// Ends every endpoint: its session is closed at the platform. Returns when all have done so.
     pub async fn stop_endpoints(&self) {
         let stops: Vec<_> = self

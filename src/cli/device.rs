@@ -1,0 +1,206 @@
+//! `lightship device`: one simulated device against any LwM2M server over plain UDP.
+#![expect(
+    clippy::print_stdout,
+    reason = "what happens is what the command is for"
+)]
+
+use std::{io::BufRead, net::ToSocketAddrs, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+use crate::{
+    coap::TransmissionParameters,
+    lwm2m::{model::core, path::ObjectVersion, value::Value},
+    server::clock,
+    sim::{SimEvent, SimObjects, SimSettings, run::SimCommand},
+};
+
+use super::serve::{Signals, complain};
+
+/// Arguments of `device`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+While it runs it takes commands on standard input:
+  set /3303/0/5700 23.5    sets a value and notifies who observes it
+  update                   sends a registration Update
+  quit                     de-registers and ends")]
+pub struct Device {
+    /// The server, `coap://HOST[:PORT]`; the port is 5685 unless given.
+    #[arg(long, default_value = "coap://127.0.0.1:5685")]
+    server: String,
+    /// Endpoint client name.
+    #[arg(long, default_value = "lightship-device")]
+    endpoint: String,
+    /// Registration lifetime in seconds.
+    #[arg(long, default_value_t = 300)]
+    lifetime: u64,
+    /// Notify non-confirmably.
+    #[arg(long)]
+    non: bool,
+}
+
+impl Device {
+    /// Runs until told to quit.
+    pub fn run(&self) -> ExitCode {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let result = runtime
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(self.serve()));
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format_args!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn serve(&self) -> anyhow::Result<()> {
+        let host = self
+            .server
+            .strip_prefix("coap://")
+            .context("--server must begin with coap://")?;
+        let host = host.trim_end_matches('/');
+        let host = if host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            host.to_owned()
+        } else {
+            format!("{host}:5685")
+        };
+        let server = host
+            .to_socket_addrs()
+            .with_context(|| format!("--server {}", self.server))?
+            .next()
+            .with_context(|| format!("--server {}: no address", self.server))?;
+        let settings = SimSettings {
+            endpoint: self.endpoint.clone(),
+            lifetime: Duration::from_secs(self.lifetime.max(1)),
+            confirmable: !self.non,
+            coap: Arc::new(TransmissionParameters::default()),
+        };
+        println!("{} registers at {server}", self.endpoint);
+        let (commands, told) = mpsc::channel(16);
+        let (events, mut happened) = mpsc::channel(64);
+        let typed = commands.clone();
+        std::thread::spawn(move || read_commands(&typed));
+        let device = crate::sim::run::run(
+            server,
+            settings,
+            objects(),
+            || clock::now().mono,
+            told,
+            events,
+        );
+        let report = async {
+            while let Some(event) = happened.recv().await {
+                println!("{}", describe(&event));
+            }
+        };
+        let mut signals = Signals::new()?;
+        let interrupted = async {
+            signals.next().await;
+            // The device may have ended by itself.
+            commands.send(SimCommand::Deregister).await.ok();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            (result, ()) = async { tokio::join!(device, report) } => Ok(result?),
+            () = interrupted => Ok(()),
+        }
+    }
+}
+
+/// A Device object and a Temperature object, with values.
+pub(crate) fn objects() -> SimObjects {
+    let catalog = core::catalog();
+    let mut objects = SimObjects::default();
+    for (object, version) in [
+        (3, ObjectVersion::new(1, 2)),
+        (3303, ObjectVersion::new(1, 1)),
+    ] {
+        if let Some(model) = catalog.exact(object, version) {
+            objects.add_object(Arc::clone(model));
+        }
+    }
+    for (path, value) in [
+        ("/3/0/0", Value::String("Lightship".to_owned())),
+        ("/3/0/1", Value::String("Simulated device".to_owned())),
+        ("/3/0/9", Value::Integer(95)),
+        ("/3/0/14", Value::String("+00:00".to_owned())),
+        ("/3/0/16", Value::String("U".to_owned())),
+        ("/3303/0/5700", Value::Float(21.5)),
+        ("/3303/0/5701", Value::String("Cel".to_owned())),
+    ] {
+        if let Ok(path) = path.parse() {
+            objects.set(path, value);
+        }
+    }
+    objects
+}
+
+/// What happened, in words.
+pub(crate) fn describe(event: &SimEvent) -> String {
+    match event {
+        SimEvent::Registered { id } => {
+            format!("registered; the server calls the registration {id}")
+        }
+        SimEvent::Refused { code, text } if text.is_empty() => {
+            format!("refused by the server: {code}")
+        }
+        SimEvent::Refused { code, text } => format!("refused by the server: {code} {text}"),
+        SimEvent::Unanswered => "the server does not answer; trying again".to_owned(),
+        SimEvent::Updated => "registration updated".to_owned(),
+        SimEvent::Deregistered => "de-registered".to_owned(),
+        SimEvent::Observed(path) => format!("the server observes {path}"),
+        SimEvent::Read(path) => format!("the server reads {path}"),
+        SimEvent::Written(path, value) => format!("the server writes {path} = {}", show(value)),
+        SimEvent::Executed(path, arguments) if arguments.is_empty() => {
+            format!("the server executes {path}")
+        }
+        SimEvent::Executed(path, arguments) => {
+            format!("the server executes {path} with {arguments}")
+        }
+        SimEvent::Acknowledged(path) => {
+            format!("the server has acknowledged the new value of {path}")
+        }
+        SimEvent::Unacknowledged(path) => {
+            format!("the server did not acknowledge {path}; it is observed no more")
+        }
+    }
+}
+
+fn show(value: &Value) -> String {
+    crate::endpoint::rpc::render::Text(value).to_string()
+}
+
+fn read_commands(commands: &mpsc::Sender<SimCommand>) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let words: Vec<_> = line.splitn(3, ' ').map(str::trim).collect();
+        let command = match words.as_slice() {
+            ["set", path, value] => match path.parse() {
+                Ok(path) => SimCommand::Set(path, (*value).to_owned()),
+                Err(error) => {
+                    println!("{path}: {error}");
+                    continue;
+                }
+            },
+            ["update"] => SimCommand::Update,
+            ["quit"] => SimCommand::Deregister,
+            [""] => continue,
+            _ => {
+                println!("commands: set PATH VALUE, update, quit");
+                continue;
+            }
+        };
+        if commands.blocking_send(command).is_err() {
+            return;
+        }
+    }
+    // End of input is no command: the device goes on.
+}

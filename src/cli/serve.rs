@@ -1,0 +1,159 @@
+//! `lightship serve`: the service, until it is told to stop.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Sources};
+
+use super::{
+    logging,
+    service::{Service, StartOptions},
+};
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SettingsArguments {
+    /// File with settings (TOML); may be given several times, later ones win.
+    #[arg(long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// One setting, `lwm2m.server.port=5683` for instance; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl SettingsArguments {
+    /// The layers to read.
+    pub fn sources(&self) -> Sources {
+        Sources::new(self.files.clone(), self.set.clone())
+    }
+}
+
+/// Arguments of `serve`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Serve {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+impl Serve {
+    /// Runs the service. Exit status: 0 stopped in order; 1 failed; 2 wrong settings; 3 a port is taken; 4 the platform
+    /// cannot be reached.
+    pub fn run(&self) -> ExitCode {
+        let loaded = match config::load(&self.settings.sources()) {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                complain(&errors);
+                return ExitCode::from(2);
+            }
+        };
+        if let Err(error) = logging::init(&loaded.settings.log) {
+            complain(&error);
+            return ExitCode::from(2);
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        actix::System::new().block_on(async move {
+            let mut signals = match Signals::new() {
+                Ok(signals) => signals,
+                Err(error) => {
+                    tracing::error!(%error, "signals cannot be received");
+                    return ExitCode::FAILURE;
+                }
+            };
+            let started = tokio::select! {
+                started = Service::start(loaded.settings, StartOptions::default()) => started,
+                () = signals.next() => return ExitCode::SUCCESS,
+            };
+            let service = match started {
+                Ok(service) => service,
+                Err(error) => {
+                    tracing::error!("{error:#}");
+                    return ExitCode::from(exit_code(&error));
+                }
+            };
+            signals.next().await;
+            tracing::info!("stopping; another signal hurries, a third one ends at once");
+            stop(service, &mut signals).await;
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// The stop, in its order: (1) not ready, (2) newcomers are met with silence, (3) no more notifications of the core,
+/// (4) exchanges finish; (5) sockets are read no more, what is pending is flushed, acknowledgements leave, (6) endpoints
+/// end and close their sessions, (7) sockets close, (8) platform side and HTTP end. A signal on the way skips to (5).
+pub(crate) async fn stop(service: Service, signals: &mut Signals) {
+    tokio::select! {
+        () = service.wind_down() => {}
+        () = signals.next() => tracing::info!("hurrying"),
+    }
+    tokio::select! {
+        () = service.stop() => tracing::info!("stopped"),
+        () = signals.next() => {
+            tracing::warn!("ended at once");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The exit status for a start that failed.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<crate::server::StartError>() {
+        return if matches!(error, crate::server::StartError::Bind { .. }) {
+            3
+        } else {
+            1
+        };
+    }
+    if error
+        .downcast_ref::<crate::server::http::HttpError>()
+        .is_some()
+    {
+        return 3;
+    }
+    #[cfg(feature = "kafka")]
+    if error
+        .downcast_ref::<crate::platform::thingsboard::StartError>()
+        .is_some()
+    {
+        return 4;
+    }
+    if error
+        .downcast_ref::<crate::platform::embedded::StartError>()
+        .is_some()
+    {
+        return 2;
+    }
+    1
+}
+
+/// Says what is wrong before there is a log.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+pub(crate) fn complain(error: &dyn std::fmt::Display) {
+    eprintln!("lightship: {error}");
+}

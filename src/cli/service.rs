@@ -1,0 +1,314 @@
+//! The whole service put together: platform side, device side, HTTP side; and how it stops.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::{sync::broadcast, task::spawn_blocking};
+
+use crate::{
+    config::{Mode, Settings},
+    endpoint::{EndpointSettings, telemetry::TimeForm},
+    lwm2m::model::core,
+    platform::{
+        DownlinkSink, Platform,
+        embedded::{Embedded, RpcError},
+        uplink::RpcBody,
+    },
+    server::{
+        Foundation, Server, ServerParts, clock,
+        http::{CommandError, Commands, Endpoints, Health, HttpServer, ServerEvent, Services},
+        metrics::{Metrics, State},
+    },
+};
+
+/// A running service.
+pub(crate) struct Service {
+    settings: Settings,
+    pub(crate) platform: PlatformSide,
+    pub(crate) server: Server,
+    pub(crate) http: HttpServer,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Whichever core stands behind the service.
+#[derive(Clone)]
+pub(crate) enum PlatformSide {
+    /// A folder of files.
+    Embedded(Arc<Embedded>),
+    /// A platform core over Kafka.
+    #[cfg(feature = "kafka")]
+    ThingsBoard(Arc<crate::platform::thingsboard::ThingsBoard>),
+}
+
+/// What `demo` wants otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StartOptions {
+    /// Take the next free port when one is taken.
+    pub(crate) next_free_port: bool,
+}
+
+impl Service {
+    /// Starts everything; sockets last. Needs a running actix system.
+    pub(crate) async fn start(settings: Settings, options: StartOptions) -> anyhow::Result<Self> {
+        let now = clock::now();
+        let health = Arc::new(Health::new(now.mono));
+        let metrics = Arc::new(Metrics::new(now.wall));
+        enter(&health, &metrics, State::Starting);
+        let foundation = Foundation::new(settings.runtime.clone());
+        let directory = foundation.directory();
+        let platform =
+            PlatformSide::start(&settings, Arc::clone(&directory) as Arc<dyn DownlinkSink>).await?;
+        let services = Services {
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+            endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
+            commands: platform.commands(),
+            clock: clock::now,
+        };
+        let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
+        let parts = ServerParts {
+            address: free_address(settings.lwm2m.server.address(), options)?,
+            platform: platform.seam(),
+            clock: clock::now,
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            limits: settings.limits.clone(),
+            endpoint: endpoint_settings(&settings),
+        };
+        let server = foundation.start(parts).await?;
+        tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
+        tracing::info!("the secured and the bootstrap ports are not served in this release");
+        enter(&health, &metrics, State::Ready);
+        Ok(Self {
+            settings,
+            platform,
+            server,
+            http,
+            health,
+            metrics,
+        })
+    }
+
+    /// The steps of a stop that may take their time: a load balancer notices, exchanges finish.
+    pub(crate) async fn wind_down(&self) {
+        enter(&self.health, &self.metrics, State::Draining);
+        if self.settings.mode == Mode::Kafka {
+            tokio::time::sleep(Duration::from_secs(self.settings.shutdown.drain_delay_s)).await;
+        }
+        self.server.refuse_newcomers();
+        self.platform.stop_notifications().await;
+        let limit = Duration::from_secs(self.settings.shutdown.inflight_timeout_s);
+        match self.server.finish_exchanges(limit).await {
+            0 => {}
+            unfinished => tracing::warn!(
+                unfinished,
+                "endpoints still had something open after the limit"
+            ),
+        }
+    }
+
+    /// The steps of a stop that lose nothing acknowledged and take little time.
+    pub(crate) async fn stop(self) {
+        enter(&self.health, &self.metrics, State::Draining);
+        self.server.stop_reading();
+        let flush = Duration::from_secs(self.settings.shutdown.flush_timeout_s);
+        if !self.platform.flush(flush).await {
+            tracing::warn!("the platform side did not take everything in time");
+        }
+        self.server.settle().await;
+        self.server.stop_endpoints().await;
+        if !self.platform.flush(SECOND_FLUSH).await {
+            tracing::warn!("not every session could be closed at the platform");
+        }
+        let Self {
+            platform,
+            server,
+            http,
+            ..
+        } = self;
+        server.close();
+        platform.stop().await;
+        http.stop();
+    }
+}
+
+impl PlatformSide {
+    async fn start(settings: &Settings, sink: Arc<dyn DownlinkSink>) -> anyhow::Result<Self> {
+        match settings.mode {
+            Mode::Embedded => {
+                let embedded = Embedded::start(settings.embedded.clone(), sink, clock::now)?;
+                Ok(Self::Embedded(Arc::new(embedded)))
+            }
+            #[cfg(feature = "kafka")]
+            Mode::Kafka => {
+                let settings = thingsboard_settings(settings);
+                let start =
+                    move || crate::platform::thingsboard::ThingsBoard::start(&settings, sink);
+                Ok(Self::ThingsBoard(Arc::new(spawn_blocking(start).await??)))
+            }
+            #[cfg(not(feature = "kafka"))]
+            Mode::Kafka => anyhow::bail!("this program was built without the feature `kafka`"),
+        }
+    }
+
+    fn seam(&self) -> Arc<dyn Platform> {
+        match self {
+            Self::Embedded(embedded) => Arc::clone(embedded) as Arc<dyn Platform>,
+            #[cfg(feature = "kafka")]
+            Self::ThingsBoard(core) => Arc::clone(core) as Arc<dyn Platform>,
+        }
+    }
+
+    fn commands(&self) -> Option<Arc<dyn Commands>> {
+        match self {
+            Self::Embedded(embedded) => Some(Arc::new(EmbeddedCommands(Arc::clone(embedded)))),
+            #[cfg(feature = "kafka")]
+            Self::ThingsBoard(_) => None,
+        }
+    }
+
+    async fn stop_notifications(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            #[cfg(feature = "kafka")]
+            Self::ThingsBoard(core) => {
+                let core = Arc::clone(core);
+                finished(spawn_blocking(move || core.stop_notifications()).await);
+            }
+        }
+    }
+
+    async fn flush(&self, limit: Duration) -> bool {
+        match self {
+            // Its thread takes what was accepted before it ends.
+            Self::Embedded(_) => true,
+            #[cfg(feature = "kafka")]
+            Self::ThingsBoard(core) => {
+                let core = Arc::clone(core);
+                finished(spawn_blocking(move || core.flush(limit)).await).unwrap_or(false)
+            }
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Embedded(embedded) => finished(spawn_blocking(move || embedded.stop()).await),
+            #[cfg(feature = "kafka")]
+            Self::ThingsBoard(core) => finished(spawn_blocking(move || core.stop()).await),
+        };
+    }
+}
+
+/// The result of work on another thread; a panic there is logged.
+fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::error!(%error, "the platform side panicked"))
+        .ok()
+}
+
+fn enter(health: &Health, metrics: &Metrics, state: State) {
+    health.set_state(state);
+    for other in [State::Starting, State::Ready, State::Draining] {
+        metrics.state.of(other).set(i64::from(other == state));
+    }
+}
+
+fn endpoint_settings(settings: &Settings) -> EndpointSettings {
+    EndpointSettings {
+        ordinal: settings.service.node_id.unwrap_or_default(),
+        shard: 0,
+        coap: Arc::new(settings.coap.clone()),
+        request_timeout: settings.lwm2m.timeout(),
+        log_enabled: settings.transport.log_enabled,
+        log_max_length: settings.transport.log_max_length,
+        rpc: settings.rpc.clone(),
+        time_form: TimeForm::Milliseconds,
+        core_models: Arc::new(core::catalog().iter().cloned().collect()),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::ThingsBoardSettings {
+    use crate::platform::thingsboard::{ThingsBoardSettings, settings::ActivitySettings};
+    let millis = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    ThingsBoardSettings {
+        service_id: settings.service.id.clone().unwrap_or_default(),
+        kafka: settings.kafka.clone(),
+        core: settings.core.clone(),
+        core_version: settings.compat.core_version,
+        activity: ActivitySettings {
+            report_ms: millis(settings.transport.activity_report_ms),
+            inactivity_ms: millis(settings.transport.session_inactivity_ms),
+        },
+    }
+}
+
+/// The address asked for, or the next free port after it.
+fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Result<SocketAddr> {
+    if !options.next_free_port {
+        return Ok(address);
+    }
+    for _ in 0..PORTS_TRIED {
+        if std::net::UdpSocket::bind(address).is_ok() {
+            return Ok(address);
+        }
+        address.set_port(
+            address
+                .port()
+                .checked_add(1)
+                .context("no port above 65535")?,
+        );
+    }
+    anyhow::bail!(
+        "none of {PORTS_TRIED} ports up to {} is free",
+        address.port()
+    )
+}
+
+/// Commands and events of embedded mode, as the HTTP side wants them.
+struct EmbeddedCommands(Arc<Embedded>);
+
+impl Commands for EmbeddedCommands {
+    fn rpc(
+        &self,
+        endpoint: &str,
+        method: &str,
+        params: &str,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<RpcBody, CommandError>> {
+        let answer = self.0.rpc(endpoint, method, params, timeout);
+        Box::pin(async move {
+            answer.await.map_err(|error| match error {
+                RpcError::Timeout => CommandError::Timeout,
+                RpcError::UnknownEndpoint => CommandError::UnknownEndpoint,
+                RpcError::Busy | RpcError::Stopped => CommandError::Busy,
+            })
+        })
+    }
+
+    fn events(&self) -> BoxStream<'static, ServerEvent> {
+        let events = futures_util::stream::unfold(self.0.events(), |mut events| async {
+            loop {
+                match events.recv().await {
+                    Ok(event) => {
+                        let server_event = ServerEvent {
+                            kind: event.name(),
+                            data: event.json(),
+                        };
+                        return Some((server_event, events));
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        events.boxed()
+    }
+}
+
+/// How many ports `demo` tries.
+const PORTS_TRIED: u16 = 100;
+/// Time for the messages that close the sessions.
+const SECOND_FLUSH: Duration = Duration::from_secs(3);
