@@ -180,6 +180,10 @@ impl PlatformSide {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(unused_variables, reason = "only a broker makes us wait")
+    )]
     async fn flush(&self, limit: Duration) -> bool {
         match self {
             // Its thread takes what was accepted before it ends.

@@ -186,10 +186,10 @@ impl Endpoint {
             self.reply(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
+        self.log(now, &session, &outcome.log);
         if let Some(node) = outcome.node {
             self.report(now, command.operation.path(), node, None);
         }
-        self.log(now, &session, &outcome.log);
         self.uplink_seen(&session);
     }
 
