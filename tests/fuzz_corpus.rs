@@ -1,0 +1,58 @@
+//! The fuzz targets on stable: each committed corpus is replayed, and random input is tried for a while. Discovery is
+//! `cargo +nightly fuzz run TARGET`.
+
+use std::{fs, path::Path};
+
+use proptest::{collection::vec, prelude::*};
+
+#[path = "../fuzz/targets/coap_exchanges.rs"]
+mod coap_exchanges;
+#[path = "../fuzz/targets/coap_link_format.rs"]
+mod coap_link_format;
+#[path = "../fuzz/targets/coap_message.rs"]
+mod coap_message;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut inputs: Vec<_> = fs::read_dir(corpus)
+        .expect("the corpus is committed")
+        .map(|entry| entry.expect("the corpus is readable").path())
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty());
+    for input in inputs {
+        println!("{}", input.display());
+        run(&fs::read(input).expect("the corpus is readable"));
+    }
+}
+
+#[test]
+fn coap_exchanges_corpus() {
+    replay("coap_exchanges", coap_exchanges::run);
+}
+
+#[test]
+fn coap_link_format_corpus() {
+    replay("coap_link_format", coap_link_format::run);
+}
+
+#[test]
+fn coap_message_corpus() {
+    replay("coap_message", coap_message::run);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn coap_exchanges_keep_their_invariants(script in vec(any::<u8>(), 0..300)) {
+        coap_exchanges::run(&script);
+    }
+
+    #[test]
+    fn coap_messages_are_read_like_the_reference(datagram in vec(any::<u8>(), 0..60)) {
+        coap_message::run(&datagram);
+    }
+}
