@@ -1,9 +1,11 @@
 //! Commands: one file each.
 
+pub mod config;
 pub mod demo;
 pub mod device;
 pub mod healthcheck;
 mod logging;
+pub mod rpc;
 pub mod serve;
 mod service;
 
@@ -27,6 +29,10 @@ enum Command {
     Serve(serve::Serve),
     /// Runs one simulated device against any LwM2M server.
     Device(device::Device),
+    /// Looks at the settings without running anything.
+    Config(config::Config),
+    /// Sends a command to a registered device and prints the reply.
+    Rpc(rpc::Rpc),
     /// Asks a running server whether it is ready; exit status 0 or 1.
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -40,6 +46,8 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Device(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Rpc(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
     }
 }

@@ -44,6 +44,11 @@ pub use event::{Event, EventKind};
 pub use folder::Problem;
 pub use settings::{EmbeddedSettings, OutputTarget, OutputTargetError};
 
+/// What is wrong with the registry, without starting anything.
+pub fn check(settings: &EmbeddedSettings) -> Vec<Problem> {
+    worker::read(settings).err().unwrap_or_default()
+}
+
 /// The running embedded platform; dropping it stops it.
 #[derive(Debug)]
 pub struct Embedded {

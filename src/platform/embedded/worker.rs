@@ -83,16 +83,7 @@ impl Worker {
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
     ) -> Result<Self, Vec<Problem>> {
-        let mut folder = Folder::new(settings.registry_dir.clone());
-        let mut problems = Vec::new();
-        folder.refresh(&mut problems);
-        let registry = Registry::build(&folder, &settings).unwrap_or_else(|more| {
-            problems.extend(more);
-            Registry::default()
-        });
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let (folder, registry) = read(&settings)?;
         let (devices, profiles, models) = registry.counts();
         tracing::info!(
             event = "registry_loaded",
@@ -343,6 +334,24 @@ impl Worker {
                 }
             }
             Err(problems) => log_problems(&problems),
+        }
+    }
+}
+
+/// Reads a folder for the first time.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub(super) fn read(settings: &EmbeddedSettings) -> Result<(Folder, Registry), Vec<Problem>> {
+    let mut folder = Folder::new(settings.registry_dir.clone());
+    let mut problems = Vec::new();
+    folder.refresh(&mut problems);
+    match Registry::build(&folder, settings) {
+        Ok(registry) if problems.is_empty() => Ok((folder, registry)),
+        Ok(_) => Err(problems),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
         }
     }
 }
