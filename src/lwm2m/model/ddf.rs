@@ -23,7 +23,8 @@ pub fn parse(xml: &[u8]) -> Result<Vec<ObjectModel>, DdfError> {
         return Err(DdfError::at_start(DdfRule::TooLarge));
     }
     let text = std::str::from_utf8(xml).map_err(|_| DdfError::at_start(DdfRule::Encoding))?;
-    if text.matches('=').count() > MAX_ATTRIBUTES {
+    if text.matches('=').count() > MAX_ATTRIBUTES || text.matches("xmlns").count() > MAX_NAMESPACES
+    {
         return Err(DdfError::at_start(DdfRule::TooLarge));
     }
     let options = ParsingOptions {
@@ -304,6 +305,9 @@ const MAX_NODES: u32 = 100_000;
 /// The most equals signs in a file, and so the most attributes: the XML parser compares those of an element pair by pair.
 /// Files of the registry have at most a hundred.
 const MAX_ATTRIBUTES: usize = 4096;
+/// The most namespaces declared in a file: every element inherits those around it, by copying them one by one. Files of
+/// the registry declare one.
+const MAX_NAMESPACES: usize = 32;
 /// The most resources of an object.
 const MAX_RESOURCES: usize = 2048;
 
@@ -481,6 +485,8 @@ mod tests {
         assert!(matches!(rule("<a>".repeat(90_000)), DdfRule::Xml(_)));
         let attributes: String = (0..5000).map(|n| format!(" a{n}=''")).collect();
         assert_eq!(rule(format!("<LWM2M{attributes}/>")), DdfRule::TooLarge);
+        let namespaces: String = (0..4000).map(|n| format!("<a xmlns:n{n}='u'>")).collect();
+        assert_eq!(rule(namespaces), DdfRule::TooLarge);
         let items: String = (0..=MAX_RESOURCES)
             .map(|id| {
                 format!(

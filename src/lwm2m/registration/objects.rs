@@ -161,15 +161,11 @@ fn is_root(link: &Link) -> bool {
 
 /// The numbers of a `ct` attribute, separated by blanks (or by commas, as some devices send them), without repetitions.
 fn content_formats(text: &str) -> Vec<ContentFormat> {
-    let mut formats = Vec::new();
+    let mut seen = BTreeSet::new();
     text.split(|separator: char| separator == ',' || separator.is_ascii_whitespace())
         .filter_map(|number| number.parse().ok().map(ContentFormat))
-        .for_each(|format| {
-            if !formats.contains(&format) {
-                formats.push(format);
-            }
-        });
-    formats
+        .filter(|format| seen.insert(*format))
+        .collect()
 }
 
 /// The path of a link to an object or object instance below the root; nothing for any other link.
