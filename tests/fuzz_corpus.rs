@@ -1,7 +1,7 @@
 //! The fuzz targets on stable: each committed corpus is replayed, and random input is tried for a while. Discovery is
 //! `cargo +nightly fuzz run TARGET`.
 
-use std::{fs, path::Path};
+use std::{fs, panic, path::Path};
 
 use proptest::{collection::vec, prelude::*};
 
@@ -23,8 +23,12 @@ fn replay(target: &str, run: fn(&[u8])) {
     inputs.sort();
     assert!(!inputs.is_empty());
     for input in inputs {
-        println!("{}", input.display());
-        run(&fs::read(input).expect("the corpus is readable"));
+        let data = fs::read(&input).expect("the corpus is readable");
+        assert!(
+            panic::catch_unwind(|| run(&data)).is_ok(),
+            "{}",
+            input.display()
+        );
     }
 }
 

@@ -175,7 +175,7 @@ impl World {
                 assert_eq!(sent, known);
             }
             13 => {
-                if script.byte() % 2 == 0 {
+                if script.byte().is_multiple_of(2) {
                     self.exchanges.cancel_requests();
                 } else {
                     self.exchanges.cancel_all();
@@ -209,11 +209,11 @@ impl World {
                 }
             }
             _ => {
-                if script.byte() % 2 == 0 {
+                if script.byte().is_multiple_of(2) {
                     self.peer = script.byte() % 4;
                     self.exchanges.rebind(self.peer);
                 } else {
-                    let confirmable = script.byte() % 2 == 0;
+                    let confirmable = script.byte().is_multiple_of(2);
                     let token = Token::new(&[script.byte()]).unwrap_or_default();
                     self.exchanges
                         .notify(now, peer, token, &Self::response(script), confirmable);
@@ -308,9 +308,8 @@ impl World {
                 Event::Failed { token, .. } => {
                     assert!(self.open.remove(&token), "one end for each request")
                 }
-                Event::NotificationAcknowledged { .. } | Event::NotificationFailed { .. } => {
-                    assert!(self.responded);
-                }
+                Event::NotificationAcknowledged { .. } => assert!(self.responded),
+                Event::NotificationFailed { .. } => {}
             }
         }
     }

@@ -59,8 +59,8 @@ pub enum Event<P> {
         /// The token of the peer's observation.
         token: Token,
     },
-    /// A confirmable notification of ours was rejected or never acknowledged: the observation is over (RFC 7641
-    /// section 4.5).
+    /// A notification of ours was rejected, or a confirmable one never acknowledged: the observation is over (RFC 7641
+    /// sections 3.6 and 4.5).
     NotificationFailed {
         /// The token of the peer's observation.
         token: Token,

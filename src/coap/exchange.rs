@@ -225,8 +225,8 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     }
 
     /// Notifies the peer on the observation that it named by `token` (RFC 7641 section 4.5); the owner keeps observers and
-    /// their sequence numbers. A confirmable notification is followed by [`Event::NotificationAcknowledged`] or
-    /// [`Event::NotificationFailed`].
+    /// their sequence numbers. [`Event::NotificationAcknowledged`] or [`Event::NotificationFailed`] follows a confirmable
+    /// notification; [`Event::NotificationFailed`] may follow the others.
     pub fn notify(
         &mut self,
         now: Instant,
@@ -235,16 +235,8 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         notification: &Response,
         confirmable: bool,
     ) {
-        if confirmable {
-            self.messages
-                .send_confirmable(now, peer, Purpose::Notification(token), |message_id| {
-                    encode::response(notification, MessageType::Confirmable, message_id, token)
-                });
-        } else {
-            self.messages.send_non_confirmable(peer, |message_id| {
-                encode::response(notification, MessageType::NonConfirmable, message_id, token)
-            });
-        }
+        self.messages
+            .notify(now, peer, token, notification, confirmable);
     }
 
     /// Never answers this request or notification: no acknowledgement, and duplicates stay silent while the ring

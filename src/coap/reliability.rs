@@ -27,6 +27,8 @@ pub(super) struct Reliability<P> {
     next_message_id: MessageId,
     incoming: Deduplication<Waiting<P>>,
     retransmissions: Retransmissions<P>,
+    /// The latest non-confirmable notifications of ours, [`NOTIFICATIONS`] at most: RST may answer them.
+    notifications: VecDeque<(P, MessageId, Token)>,
     pings: RateLimit,
     transmits: VecDeque<(P, Bytes)>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Reliability<P> {
 pub(super) enum Received {
     /// A confirmable message was acknowledged without a response.
     Acknowledged(Purpose),
-    /// A confirmable message was rejected.
+    /// A confirmable message, or a notification, was rejected.
     Reset(Purpose),
     /// The response to the request with its token came in the acknowledgement.
     Piggybacked(Message),
@@ -66,6 +68,7 @@ impl<P: Copy + Eq> Reliability<P> {
             next_message_id: MessageId(u16::from_be_bytes(first_id)),
             incoming: Deduplication::new(parameters.dedup_ring),
             retransmissions: Retransmissions::new(),
+            notifications: VecDeque::new(),
             pings: RateLimit::new(parameters.pings_per_second),
             transmits: VecDeque::new(),
             parameters,
@@ -176,14 +179,37 @@ impl<P: Copy + Eq> Reliability<P> {
         self.transmit(peer, datagram);
     }
 
-    /// Sends a non-confirmable message once. `encode` makes it, given its id.
-    pub(super) fn send_non_confirmable(
+    /// Sends a non-confirmable message once; its id. `encode` makes it, given that.
+    fn send_non_confirmable(
         &mut self,
         peer: P,
         encode: impl FnOnce(MessageId) -> Bytes,
-    ) {
+    ) -> MessageId {
         let message_id = self.fresh_message_id();
         self.transmit(peer, encode(message_id));
+        message_id
+    }
+
+    /// Sends a notification; see [`super::Exchanges::notify`].
+    pub(super) fn notify(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        notification: &Response,
+        confirmable: bool,
+    ) {
+        if confirmable {
+            let purpose = Purpose::Notification(token);
+            return self.send_confirmable(now, peer, purpose, |message_id| {
+                encode::response(notification, MessageType::Confirmable, message_id, token)
+            });
+        }
+        let message_id = self.send_non_confirmable(peer, |message_id| {
+            encode::response(notification, MessageType::NonConfirmable, message_id, token)
+        });
+        self.notifications.push_front((peer, message_id, token));
+        self.notifications.truncate(NOTIFICATIONS);
     }
 
     /// Stops sending the request with this token.
@@ -342,12 +368,19 @@ impl<P: Copy + Eq> Reliability<P> {
         }
         count(&mut self.stats.resets_received);
         let message_id = message.message_id();
-        let purpose = self.retransmissions.find(peer, message_id);
-        match purpose {
-            Some(_) => self.retransmissions.stop(message_id),
-            None => count(&mut self.stats.unmatched),
+        if let Some(purpose) = self.retransmissions.find(peer, message_id) {
+            self.retransmissions.stop(message_id);
+            return Some(Received::Reset(purpose));
         }
-        purpose.map(Received::Reset)
+        let notification = self
+            .notifications
+            .iter()
+            .position(|&(to, id, _)| id == message_id && to == peer)
+            .and_then(|index| self.notifications.remove(index));
+        if notification.is_none() {
+            count(&mut self.stats.unmatched);
+        }
+        notification.map(|(_, _, token)| Received::Reset(Purpose::Notification(token)))
     }
 
     /// An empty CON asks for a RST (section 4.3); an empty NON says nothing.
@@ -468,6 +501,9 @@ enum WaitingFor {
     /// A confirmable notification: that its content is durable.
     Durability,
 }
+
+/// How many non-confirmable notifications are remembered.
+const NOTIFICATIONS: usize = 16;
 
 /// Adds one to a counter.
 pub(super) fn count(counter: &mut u64) {

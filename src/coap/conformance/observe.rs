@@ -366,6 +366,16 @@ fn a_non_notification_is_sent_once() {
 }
 
 #[test]
+fn o06_a_non_notification_that_gets_rst_ends_the_observation() {
+    let (mut scene, sent) = notify(false);
+    scene.receive_from(9, &format!("70 00 {}", id(&sent)));
+    scene.assert_silent();
+    scene.receive(&format!("70 00 {}", id(&sent)));
+    let b1 = Token::new(&[0xb1]).unwrap();
+    assert!(matches!(scene.event(), Event::NotificationFailed { token } if token == b1));
+}
+
+#[test]
 fn a_con_notification_is_retransmitted_until_acknowledged() {
     let (mut scene, sent) = notify(true);
     assert_eq!(sent, format!("41 45 {} b1 61 05 ff 31", id(&sent)));
