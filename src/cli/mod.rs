@@ -1,5 +1,6 @@
 //! Commands: one file each.
 
+pub mod bench;
 pub mod config;
 pub mod demo;
 pub mod device;
@@ -27,12 +28,14 @@ enum Command {
     Demo(demo::Demo),
     /// Runs the service; the default command.
     Serve(serve::Serve),
+    /// Sends one command to a device of a server in embedded mode, and prints the answer.
+    Rpc(rpc::Rpc),
     /// Runs one simulated device against any LwM2M server.
     Device(device::Device),
-    /// Looks at the settings without running anything.
+    /// Measures the server beside a bare socket, on this machine.
+    Bench(bench::Bench),
+    /// Checks or prints the settings.
     Config(config::Config),
-    /// Sends a command to a registered device and prints the reply.
-    Rpc(rpc::Rpc),
     /// Asks a running server whether it is ready; exit status 0 or 1.
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -45,9 +48,10 @@ pub fn run() -> ExitCode {
     {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
-        Command::Device(command) => command.run(),
-        Command::Config(command) => command.run(),
         Command::Rpc(command) => command.run(),
+        Command::Device(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
     }
 }

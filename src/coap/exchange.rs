@@ -20,7 +20,7 @@ use super::{
     deduplication::IncomingId,
     encode::{self, Request, Response},
     event::{CoapStats, Event, Failure},
-    message::{Message, MessageType, Token},
+    message::{Message, MessageType, ParseError, Token},
     observe::{NotificationOrder, Observation},
     parameters::TransmissionParameters,
     reliability::{Acknowledge, Received, Reliability, count},
@@ -58,7 +58,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
 
     /// Takes one datagram from `peer`. Whatever it contains, the message layer answers or drops it.
     pub fn handle_datagram(&mut self, now: Instant, peer: P, datagram: Bytes) {
-        match self.messages.handle_datagram(now, peer, datagram) {
+        self.handle_parsed(now, peer, Message::parse(datagram));
+    }
+
+    /// Like [`Self::handle_datagram`], for an owner that had to look into the datagram.
+    pub fn handle_parsed(&mut self, now: Instant, peer: P, parsed: Result<Message, ParseError>) {
+        match self.messages.handle(now, peer, parsed) {
             None => {}
             Some(Received::Acknowledged(purpose)) => match purpose {
                 Purpose::Request(token) => self.events.push_back(Event::Acknowledged { token }),

@@ -50,6 +50,11 @@ impl Message {
         }
     }
 
+    /// The datagram it came as.
+    pub const fn datagram(&self) -> &Bytes {
+        &self.raw
+    }
+
     /// The type.
     pub fn message_type(&self) -> MessageType {
         self.header().message_type

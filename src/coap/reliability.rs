@@ -9,7 +9,7 @@ use super::{
     deduplication::{Deduplication, IncomingId, Reaction},
     encode::{self, Response},
     event::CoapStats,
-    message::{Message, MessageId, MessageType, Token},
+    message::{Message, MessageId, MessageType, ParseError, Token},
     parameters::TransmissionParameters,
     random::Random,
     rate_limit::RateLimit,
@@ -75,15 +75,15 @@ impl<P: Copy + Eq> Reliability<P> {
         }
     }
 
-    /// Takes a datagram; `None` when the message layer is done with it.
-    pub(super) fn handle_datagram(
+    /// Takes a datagram as it was parsed; `None` when the message layer is done with it.
+    pub(super) fn handle(
         &mut self,
         now: Instant,
         peer: P,
-        datagram: Bytes,
+        parsed: Result<Message, ParseError>,
     ) -> Option<Received> {
         count(&mut self.stats.received);
-        let message = match Message::parse(datagram) {
+        let message = match parsed {
             Ok(message) => message,
             Err(error) => {
                 count(&mut self.stats.format_errors);

@@ -6,10 +6,11 @@ use std::{fmt, sync::Arc, time::Instant};
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
 };
+use bytes::Bytes;
 
 use crate::platform::{
     Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
-    peer::{Inbound, Outbound},
+    peer::{Inbound, Outbound, PeerId},
     time::Clock,
     uplink::UplinkKind,
 };
@@ -32,6 +33,8 @@ pub trait Shell {
     fn submitted(&self, kind: UplinkKind, accepted: bool);
     /// A datagram of this many bytes was handed to the transport, and taken or not.
     fn transmitted(&self, bytes: usize, sent: bool);
+    /// A Register of another endpoint came to this one.
+    fn misrouted(&self, peer: PeerId, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
 }
@@ -103,6 +106,7 @@ impl EndpointActor {
                 self.shell.unbind(&key, &ctx.address());
                 self.bound.retain(|own| own != &key);
             }
+            Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
             Output::Delivered { waited } => self.shell.delivered(waited),
             Output::Closed(reason) => {
                 self.closed = true;

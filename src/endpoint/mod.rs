@@ -40,7 +40,8 @@ use uuid::Uuid;
 
 use crate::{
     coap::{
-        CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, Random, Response, Token,
+        CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, ParseError, Random,
+        Response, Token,
     },
     lwm2m::{node::Node, path::Path, registration::RegistrationData},
     platform::{
@@ -115,6 +116,13 @@ pub enum Output {
         /// From receipt to acknowledgement.
         waited: Duration,
     },
+    /// A Register of another endpoint came from this one's peer: route it by its name.
+    Misrouted {
+        /// The sender.
+        peer: PeerId,
+        /// The datagram.
+        payload: Bytes,
+    },
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
 }
@@ -174,9 +182,10 @@ impl Endpoint {
 
     /// Takes a datagram from `peer`.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
-        match self.layer_for(peer, &payload) {
+        let parsed = Message::parse(payload);
+        match self.layer_for(peer, &parsed) {
             Layer::Own => {
-                self.exchanges.handle_datagram(now.mono, peer.id, payload);
+                self.exchanges.handle_parsed(now.mono, peer.id, parsed);
                 self.handle_events(now, peer);
             }
             Layer::Candidate => {
@@ -185,12 +194,20 @@ impl Endpoint {
                     .as_mut()
                     .and_then(|candidate| candidate.exchanges.as_mut())
                 {
-                    exchanges.handle_datagram(now.mono, peer.id, payload);
+                    exchanges.handle_parsed(now.mono, peer.id, parsed);
                     self.discard_candidate_events();
                 }
             }
-            Layer::New => self.handle_foreign_register(now, peer, payload),
-            Layer::None => self.stats.dropped_registers += 1,
+            Layer::New => self.handle_foreign_register(now, peer, parsed),
+            Layer::Busy => self.stats.dropped_registers += 1,
+            Layer::Other => {
+                if let Ok(message) = parsed {
+                    self.outputs.push_back(Output::Misrouted {
+                        peer: peer.id,
+                        payload: message.datagram().clone(),
+                    });
+                }
+            }
         }
         self.pump(now);
     }
@@ -354,39 +371,54 @@ impl Endpoint {
 
 /// Which message layer a datagram belongs to.
 enum Layer {
+    /// That of the registration.
     Own,
+    /// That of the candidate.
     Candidate,
+    /// A new one, for a Register from another peer.
     New,
-    None,
+    /// None: a Register is being decided already. The device repeats its own, an impostor must not push it out.
+    Busy,
+    /// That of another endpoint, which registers from the address where this one was.
+    Other,
 }
 
 impl Endpoint {
     /// A registration in force is not disturbed by Registers from elsewhere: those get a message layer of their own
     /// until their credentials are accepted. Everything else that was routed here names this registration.
-    fn layer_for(&self, peer: &Peer, payload: &Bytes) -> Layer {
-        if self
-            .candidate
+    fn layer_for(&self, peer: &Peer, parsed: &Result<Message, ParseError>) -> Layer {
+        let register = parsed
             .as_ref()
-            .is_some_and(|candidate| candidate.exchanges.is_some() && candidate.peer.id == peer.id)
+            .is_ok_and(|message| Target::of(message) == Target::Register);
+        if register
+            && parsed
+                .as_ref()
+                .is_ok_and(|message| !self.is_named_by(message))
         {
-            return Layer::Candidate;
+            return Layer::Other;
         }
+        let is_here = |candidate: &Candidate| candidate.peer.id == peer.id;
         let at_home = match (&self.registration, &self.candidate) {
+            (_, Some(candidate)) if candidate.exchanges.is_some() && is_here(candidate) => {
+                return Layer::Candidate;
+            }
             (Some(registration), _) => registration.peer.id == peer.id,
-            (None, Some(candidate)) => candidate.peer.id == peer.id,
+            (None, Some(candidate)) => is_here(candidate),
             (None, None) => true,
         };
-        if at_home {
-            return Layer::Own;
+        match (at_home || !register, &self.candidate) {
+            (true, _) => Layer::Own,
+            (false, None) => Layer::New,
+            (false, Some(_)) => Layer::Busy,
         }
-        let register = Message::parse(payload.clone())
-            .is_ok_and(|message| Target::of(&message) == Target::Register);
-        match (register, &self.candidate) {
-            (false, _) => Layer::Own,
-            (true, None) => Layer::New,
-            // One at a time: the device repeats its Register, an impostor must not push it out.
-            (true, Some(_)) => Layer::None,
-        }
+    }
+
+    /// Whether a Register is for this endpoint; one without a name is refused here as well as anywhere.
+    fn is_named_by(&self, register: &Message) -> bool {
+        let mut names = register
+            .uri_query()
+            .filter_map(|parameter| parameter.strip_prefix("ep="));
+        names.next().is_none_or(|name| name == self.name.as_str())
     }
 
     fn handle_events(&mut self, now: Now, peer: &Peer) {

@@ -15,9 +15,14 @@ use super::{
 
 impl Endpoint {
     /// A Register from another peer than the registration in force: it gets a message layer of its own.
-    pub(super) fn handle_foreign_register(&mut self, now: Now, peer: &Peer, payload: Bytes) {
+    pub(super) fn handle_foreign_register(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        parsed: Result<Message, ParseError>,
+    ) {
         let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
-        exchanges.handle_datagram(now.mono, peer.id, payload);
+        exchanges.handle_parsed(now.mono, peer.id, parsed);
         let Some(Event::Request { id, message, .. }) = exchanges.poll_event() else {
             return;
         };

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::IpAddr,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -40,6 +40,7 @@ use super::{
 
 /// What a shard is made of; see the module's description.
 pub(super) struct Shard {
+    me: Weak<Self>,
     parts: ShardParts,
     transport: Arc<UdpTransport>,
     random: RefCell<Random>,
@@ -70,7 +71,8 @@ impl Shard {
             .limits
             .registrations_per_s
             .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
-        Rc::new(Self {
+        Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             ingress: RefCell::new(Ingress::new(&parts.endpoint_settings.coap)),
             registers: RefCell::new(RateLimit::new(share)),
             transport: Arc::new(transport),
@@ -361,6 +363,12 @@ impl Shell for Shard {
                 .inc_by(bytes as u64);
         } else {
             metrics.udp_dropped.of(metrics::DropReason::Send).inc();
+        }
+    }
+
+    fn misrouted(&self, peer: PeerId, payload: Bytes) {
+        if let Some(shard) = self.me.upgrade() {
+            shard.admit(peer, payload);
         }
     }
 

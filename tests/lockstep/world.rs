@@ -290,7 +290,10 @@ impl World {
                 }
                 Output::Uplink(uplink) => self.platform.take(self.now.mono, uplink),
                 Output::Closed(reason) => self.closed = Some(reason),
-                Output::Bind(_) | Output::Unbind(_) | Output::Delivered { .. } => {}
+                Output::Bind(_)
+                | Output::Unbind(_)
+                | Output::Misrouted { .. }
+                | Output::Delivered { .. } => {}
             }
         }
         while let Some(((), payload)) = self.device.poll_transmit() {
