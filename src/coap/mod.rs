@@ -11,6 +11,7 @@
 //! | [`stranger`] | what peers without a registration get |
 //! | [`link_format`] | RFC 6690: lists of links, generic |
 //! | [`parameters`], [`random`] | transmission parameters; the seeded generator of ids, tokens and jitter |
+//! | [`rate_limit`] | a limit for answers that anybody can ask for |
 
 // Tests compute with times as they please.
 #![cfg_attr(

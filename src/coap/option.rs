@@ -124,16 +124,6 @@ pub const fn is_critical(number: u16) -> bool {
     number & 1 == 1
 }
 
-/// Whether a proxy that does not know the option must not forward it (section 5.4.2).
-pub const fn is_unsafe(number: u16) -> bool {
-    number & 2 == 2
-}
-
-/// Whether the option is no part of the cache key (section 5.4.2); meaningful when it is not unsafe.
-pub const fn is_no_cache_key(number: u16) -> bool {
-    number & 0x1e == 0x1c
-}
-
 /// Reads an unsigned integer of at most four bytes; leading zeros are accepted, an empty value is 0.
 pub fn uint(value: &[u8]) -> Option<u32> {
     if value.len() > 4 {
@@ -151,10 +141,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c17_classes_follow_from_the_number() {
-        assert!(is_critical(URI_PATH) && is_critical(BLOCK1) && !is_critical(OBSERVE));
-        assert!(is_unsafe(URI_HOST) && is_unsafe(MAX_AGE) && !is_unsafe(ETAG));
-        assert!(is_no_cache_key(SIZE1) && is_no_cache_key(SIZE2) && !is_no_cache_key(ETAG));
+    fn c17_odd_numbers_are_critical() {
+        assert!(is_critical(URI_PATH) && is_critical(BLOCK1) && is_critical(OSCORE));
+        assert!(!is_critical(OBSERVE) && !is_critical(ECHO) && !is_critical(NO_RESPONSE));
     }
 
     #[test]
