@@ -55,6 +55,8 @@ pub struct Embedded {
     messages: SyncSender<Message>,
     events: broadcast::Sender<Arc<Event>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The output is `none`: values matter only to who listens to events.
+    mute: bool,
 }
 
 impl Embedded {
@@ -71,6 +73,7 @@ impl Embedded {
             output: settings.output.clone(),
             source,
         })?;
+        let mute = settings.output == OutputTarget::None;
         let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
         let events = worker.events().clone();
         let (messages, queue) = sync_channel(QUEUE);
@@ -82,6 +85,7 @@ impl Embedded {
             messages,
             events,
             thread: Mutex::new(Some(thread)),
+            mute,
         })
     }
 
@@ -152,12 +156,30 @@ impl Drop for Embedded {
 
 impl Platform for Embedded {
     fn submit(&self, uplink: Uplink, reply_to: &ReplyTo) -> Result<(), SubmitError> {
+        if self.mute && self.events.receiver_count() == 0 && is_for_listeners(&uplink) {
+            return Ok(());
+        }
         self.messages
             .try_send(Message::Uplink(uplink, Arc::clone(reply_to)))
             .map_err(|error| match error {
                 TrySendError::Full(_) => SubmitError::Busy,
                 TrySendError::Disconnected(_) => SubmitError::Stopped,
             })
+    }
+}
+
+/// Whether an uplink matters to nothing but the output and the events.
+const fn is_for_listeners(uplink: &Uplink) -> bool {
+    match uplink {
+        Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
+        Uplink::Activity { .. }
+        | Uplink::AttributesWanted { .. }
+        | Uplink::PendingRpcWanted { .. } => true,
+        Uplink::SessionOpened { .. }
+        | Uplink::SessionClosed { .. }
+        | Uplink::RpcStatus { .. }
+        | Uplink::RpcReply { .. }
+        | Uplink::Question { .. } => false,
     }
 }
 
