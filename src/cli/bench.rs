@@ -364,7 +364,7 @@ impl Load {
                 for _ in 0..self.window {
                     match socket.recv(&mut buffer) {
                         Ok(length) => {
-                            if answered % 4096 == 0 {
+                            if answered.is_multiple_of(4096) {
                                 check_answer(buffer.get(..length).unwrap_or_default())?;
                             }
                             answered += 1;

@@ -227,7 +227,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,
-        rpc: settings.rpc.clone(),
+        rpc: settings.rpc,
         time_form: TimeForm::Milliseconds,
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }

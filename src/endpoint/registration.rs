@@ -52,8 +52,8 @@ pub struct RegistrationId([u8; 10]);
 impl RegistrationId {
     /// A new id of the instance with this ordinal.
     pub(crate) fn random(ordinal: u8, random: &mut Random) -> Self {
-        let alphabet = usize::try_from(ALPHABET.len()).unwrap_or(1);
-        let letter = |number: u64| ALPHABET[usize::try_from(number).unwrap_or_default() % alphabet];
+        let letter =
+            |number: u64| ALPHABET[usize::try_from(number).unwrap_or_default() % ALPHABET.len()];
         let mut id = [0; 10];
         id[0] = letter(u64::from(ordinal) / ALPHABET.len() as u64);
         id[1] = letter(u64::from(ordinal));
@@ -171,19 +171,19 @@ impl Target {
 ///
 /// # Errors
 /// The answer to give: 4.00 for what cannot be read, 4.12 for an enabler version that is not spoken here.
-pub(super) fn read_register(message: &Message) -> Result<RegistrationData, Response> {
+pub(super) fn read_register(message: &Message) -> Result<RegistrationData, Box<Response>> {
     if message.message_type() != MessageType::Confirmable {
-        return Err(Response::with_diagnostic(
+        return Err(Box::new(Response::with_diagnostic(
             Code::BAD_REQUEST,
             "CON CoAP type expected",
-        ));
+        )));
     }
     let read = || {
         let parameters = RegisterParameters::from_query(message.uri_query())?;
         let objects = ObjectList::parse(&message.payload(), LINK_MODE, parameters.version)?;
         RegistrationData::new(parameters, objects)
     };
-    read().map_err(|error| refusal(&error))
+    read().map_err(|error| Box::new(refusal(&error)))
 }
 
 /// The answer to a Register or Update that breaks a rule.
@@ -208,7 +208,7 @@ pub(super) fn refusal(error: &RegistrationError) -> Response {
 ///
 /// # Errors
 /// The answer to give to the stranger.
-pub fn register_name(message: &Message) -> Result<EndpointName, Response> {
+pub fn register_name(message: &Message) -> Result<EndpointName, Box<Response>> {
     read_register(message).map(|data| EndpointName::new(&data.endpoint))
 }
 

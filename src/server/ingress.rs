@@ -63,7 +63,7 @@ impl Ingress {
         let response = match Target::of(&message) {
             Target::Register => match register_name(&message) {
                 Ok(name) => return Decision::Register(name, message),
-                Err(response) => response,
+                Err(response) => *response,
             },
             Target::Update(Some(id)) | Target::Deregister(Some(id)) => {
                 return Decision::Registered(id, message);

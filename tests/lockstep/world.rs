@@ -1,4 +1,9 @@
-//! Endpoints, simulated devices, a lossy network and a scripted platform, all in virtual time.
+//! One endpoint, its simulated device, a lossy network and a scripted platform, all in virtual time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "test support: a panic here is a failed test, and only some variants matter to it"
+)]
 
 use std::{
     collections::{BTreeMap, VecDeque},
