@@ -11,6 +11,12 @@ mod coap_exchanges;
 mod coap_link_format;
 #[path = "../fuzz/targets/coap_message.rs"]
 mod coap_message;
+#[path = "../fuzz/targets/lwm2m_ddf.rs"]
+mod lwm2m_ddf;
+#[path = "../fuzz/targets/lwm2m_format.rs"]
+mod lwm2m_format;
+#[path = "../fuzz/targets/lwm2m_registration.rs"]
+mod lwm2m_registration;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,6 +53,21 @@ fn coap_message_corpus() {
     replay("coap_message", coap_message::run);
 }
 
+#[test]
+fn lwm2m_ddf_corpus() {
+    replay("lwm2m_ddf", lwm2m_ddf::run);
+}
+
+#[test]
+fn lwm2m_format_corpus() {
+    replay("lwm2m_format", lwm2m_format::run);
+}
+
+#[test]
+fn lwm2m_registration_corpus() {
+    replay("lwm2m_registration", lwm2m_registration::run);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -58,5 +79,14 @@ proptest! {
     #[test]
     fn coap_messages_are_read_like_the_reference(datagram in vec(any::<u8>(), 0..60)) {
         coap_message::run(&datagram);
+    }
+
+    #[test]
+    fn lwm2m_payloads_are_read_or_refused(
+        format in 0_u8..7,
+        depth in any::<u8>(),
+        rest in vec(any::<u8>(), 0..60),
+    ) {
+        lwm2m_format::run(&[&[format, depth], rest.as_slice()].concat());
     }
 }
