@@ -5,6 +5,8 @@ pub mod config;
 pub mod demo;
 pub mod device;
 pub mod healthcheck;
+#[cfg(feature = "kafka")]
+mod kafka_metrics;
 mod logging;
 pub mod rpc;
 pub mod serve;

@@ -16,9 +16,12 @@ use crate::{
         uplink::RpcBody,
     },
     server::{
-        Foundation, Server, ServerParts, clock,
-        http::{CommandError, Commands, Endpoints, Health, HttpServer, ServerEvent, Services},
-        metrics::{Metrics, State},
+        Foundation, MeteredSink, Server, ServerParts, clock,
+        directory::Directory,
+        http::{
+            CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
+        },
+        metrics::{Metrics, Security, State},
     },
 };
 
@@ -29,7 +32,6 @@ pub(crate) struct Service {
     pub(crate) server: Server,
     pub(crate) http: HttpServer,
     pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Whichever core stands behind the service.
@@ -55,14 +57,14 @@ impl Service {
         let now = clock::now();
         let health = Arc::new(Health::new(now.mono));
         let metrics = Arc::new(Metrics::new(now.wall));
-        enter(&health, &metrics, State::Starting);
         let foundation = Foundation::new(settings.runtime.clone());
         let directory = foundation.directory();
-        let platform =
-            PlatformSide::start(&settings, Arc::clone(&directory) as Arc<dyn DownlinkSink>).await?;
+        let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
+        let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
+            refresh: refresh(Arc::clone(&directory), platform.clone()),
             endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
             commands: platform.commands(),
             clock: clock::now,
@@ -72,7 +74,7 @@ impl Service {
             address: free_address(settings.lwm2m.server.address(), options)?,
             platform: platform.seam(),
             clock: clock::now,
-            metrics: Arc::clone(&metrics),
+            metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             endpoint: endpoint_settings(&settings),
@@ -80,20 +82,19 @@ impl Service {
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!("the secured and the bootstrap ports are not served in this release");
-        enter(&health, &metrics, State::Ready);
+        health.set_state(State::Ready);
         Ok(Self {
             settings,
             platform,
             server,
             http,
             health,
-            metrics,
         })
     }
 
     /// The steps of a stop that may take their time: a load balancer notices, exchanges finish.
     pub(crate) async fn wind_down(&self) {
-        enter(&self.health, &self.metrics, State::Draining);
+        self.health.set_state(State::Draining);
         if self.settings.mode == Mode::Kafka {
             tokio::time::sleep(Duration::from_secs(self.settings.shutdown.drain_delay_s)).await;
         }
@@ -111,7 +112,7 @@ impl Service {
 
     /// The steps of a stop that lose nothing acknowledged and take little time.
     pub(crate) async fn stop(self) {
-        enter(&self.health, &self.metrics, State::Draining);
+        self.health.set_state(State::Draining);
         self.server.stop_reading();
         let flush = Duration::from_secs(self.settings.shutdown.flush_timeout_s);
         if !self.platform.flush(flush).await {
@@ -212,11 +213,19 @@ fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
         .ok()
 }
 
-fn enter(health: &Health, metrics: &Metrics, state: State) {
-    health.set_state(state);
-    for other in [State::Starting, State::Ready, State::Draining] {
-        metrics.state.of(other).set(i64::from(other == state));
-    }
+/// What a scrape finds out by itself: how many endpoints there are, and how the Kafka side does.
+fn refresh(directory: Arc<Directory>, platform: PlatformSide) -> Refresh {
+    Arc::new(move |metrics| {
+        let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
+        metrics.registrations.of(Security::NoSec).set(registered);
+        match &platform {
+            PlatformSide::Embedded(_) => {}
+            #[cfg(feature = "kafka")]
+            PlatformSide::ThingsBoard(core) => {
+                super::kafka_metrics::publish(&core.health(), metrics)
+            }
+        }
+    })
 }
 
 fn endpoint_settings(settings: &Settings) -> EndpointSettings {

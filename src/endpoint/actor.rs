@@ -12,7 +12,6 @@ use crate::platform::{
     Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
     peer::{Inbound, Outbound, PeerId},
     time::Clock,
-    uplink::UplinkKind,
 };
 
 use super::{CloseReason, Endpoint, EndpointStats, EndpointSummary, Key, Output};
@@ -29,8 +28,6 @@ pub trait Shell {
     fn closed(&self, endpoint: &Endpoint, actor: &Addr<EndpointActor>, reason: Option<CloseReason>);
     /// Counters before and after an input.
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
-    /// An uplink was handed over, and taken or not.
-    fn submitted(&self, kind: UplinkKind, accepted: bool);
     /// A datagram of this many bytes was handed to the transport, and taken or not.
     fn transmitted(&self, bytes: usize, sent: bool);
     /// A Register of another endpoint came to this one.
@@ -143,9 +140,7 @@ impl EndpointActor {
             | Uplink::AttributesWanted { .. }
             | Uplink::PendingRpcWanted { .. } => None,
         };
-        let kind = uplink.kind();
         let accepted = self.platform.submit(uplink, reply_to).is_ok();
-        self.shell.submitted(kind, accepted);
         if let (false, Some(reply)) = (accepted, answer) {
             reply_to.reply(reply);
         }
@@ -197,8 +192,8 @@ impl Drop for EndpointActor {
             self.shell.unbind(&key, &address);
             if let (Key::Session(session), Some(reply_to)) = (key, &self.reply_to) {
                 let closed = Uplink::SessionClosed { session };
-                let accepted = self.platform.submit(closed, reply_to).is_ok();
-                self.shell.submitted(UplinkKind::SessionClosed, accepted);
+                // Refused means that the platform side has stopped.
+                self.platform.submit(closed, reply_to).ok();
             }
         }
         self.shell.closed(&self.machine, &address, None);

@@ -9,6 +9,7 @@ mod deliver;
 pub mod directory;
 pub mod http;
 mod ingress;
+mod metered;
 pub mod metrics;
 pub mod settings;
 mod shard;
@@ -31,10 +32,13 @@ use crate::{
 
 use directory::{Control, Directory};
 use http::{Endpoints, Health};
+use metered::MeteredPlatform;
 use metrics::Metrics;
 use settings::{LimitSettings, RuntimeSettings};
 use shard::{Shard, ShardParts};
 use socket::UdpTransport;
+
+pub use metered::MeteredSink;
 
 /// How far a stop has come; each phase includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +119,11 @@ impl Foundation {
             Some(socket) => socket.local_addr().map_err(StartError::Socket)?,
             None => parts.address,
         };
+        let platform: Arc<dyn Platform> = Arc::new(MeteredPlatform::new(
+            Arc::clone(&parts.platform),
+            Arc::clone(&parts.metrics),
+            parts.clock,
+        ));
         let (phase, watch) = watch::channel(Phase::Serving);
         let mut arbiters = Vec::new();
         for (index, (socket, control)) in sockets.into_iter().zip(self.control).enumerate() {
@@ -127,7 +136,7 @@ impl Foundation {
                 index,
                 shards,
                 directory: Arc::clone(&self.directory),
-                platform: Arc::clone(&parts.platform),
+                platform: Arc::clone(&platform),
                 clock: parts.clock,
                 metrics: Arc::clone(&parts.metrics),
                 phase: watch.clone(),

@@ -145,8 +145,6 @@ pub struct LimitSettings {
     pub max_endpoints: usize,
     /// Registers a second; what exceeds it is answered 5.03 with Max-Age. Default 2000.
     pub registrations_per_s: u32,
-    /// Datagrams a second from one address; 0 = no limit. Default 0.
-    pub datagrams_per_s_per_ip: u32,
 }
 
 impl Default for LimitSettings {
@@ -154,7 +152,6 @@ impl Default for LimitSettings {
         Self {
             max_endpoints: 0,
             registrations_per_s: 2000,
-            datagrams_per_s_per_ip: 0,
         }
     }
 }

@@ -24,7 +24,6 @@ use crate::{
         Platform, ReplyTo,
         peer::{Inbound, Outbound, Peer, PeerId, PeerIdentity, ServerRole},
         time::Clock,
-        uplink::UplinkKind,
     },
 };
 
@@ -347,10 +346,6 @@ impl Shell for Shard {
 
     fn publish(&self, before: &EndpointStats, after: &EndpointStats) {
         self.parts.metrics.add_endpoint(before, after);
-    }
-
-    fn submitted(&self, kind: UplinkKind, accepted: bool) {
-        self.parts.metrics.add_uplink(kind, accepted);
     }
 
     fn transmitted(&self, bytes: usize, sent: bool) {

@@ -43,6 +43,8 @@ pub struct Services {
     pub health: Arc<Health>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
+    /// Brings metrics up to date that nobody changes as they happen; called before each scrape.
+    pub refresh: Refresh,
     /// The registered endpoints.
     pub endpoints: Arc<dyn Endpoints>,
     /// Commands and events; none with a platform core.
@@ -50,6 +52,9 @@ pub struct Services {
     /// The clocks.
     pub clock: Clock,
 }
+
+/// Brings metrics up to date.
+pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,12 +224,9 @@ async fn probe(
 }
 
 async fn metrics(State(services): State<Arc<Services>>) -> Response {
+    (services.refresh)(&services.metrics);
     let state = services.health.state();
-    for candidate in [
-        metrics::State::Starting,
-        metrics::State::Ready,
-        metrics::State::Draining,
-    ] {
+    for candidate in metrics::State::ALL {
         let gauge = services.metrics.state.of(candidate);
         gauge.set(i64::from(candidate == state));
     }
@@ -341,6 +343,9 @@ mod tests {
         let services = Services {
             health: health.clone(),
             metrics: Arc::new(Metrics::new(UnixMillis(0))),
+            refresh: Arc::new(|metrics| {
+                metrics.registrations.of(metrics::Security::NoSec).set(1);
+            }),
             endpoints: Arc::new(OneEndpoint),
             commands: commands.then(|| Arc::new(OneEndpoint) as Arc<dyn Commands>),
             clock,
@@ -488,6 +493,9 @@ mod tests {
         let services = || Services {
             health: Arc::new(Health::new(Instant::now())),
             metrics: Arc::new(Metrics::new(UnixMillis(0))),
+            refresh: Arc::new(|metrics| {
+                metrics.registrations.of(metrics::Security::NoSec).set(1);
+            }),
             endpoints: Arc::new(OneEndpoint),
             commands: None,
             clock,

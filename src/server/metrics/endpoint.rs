@@ -4,7 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::{endpoint::EndpointStats, platform::uplink::UplinkKind};
 
-use super::{Limit, Message, MessageResult, Metrics, NotificationResult, RegistrationEvent};
+use super::{Limit, Message, Metrics, NotificationResult, RegistrationEvent, RpcResult};
 
 impl Metrics {
     /// Adds what one endpoint counted between two moments.
@@ -47,27 +47,25 @@ impl Metrics {
             notifications.of(NotificationResult::Unacknowledged),
             since.unacknowledged,
         );
+        add(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
+        add(self.rpc.of(RpcResult::Expired), since.expired_rpc);
+        add(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
     }
+}
 
-    /// Counts an uplink that was handed to the platform.
-    pub(crate) fn add_uplink(&self, kind: UplinkKind, accepted: bool) {
-        let message = match kind {
-            UplinkKind::SessionOpened => Message::SessionOpened,
-            UplinkKind::SessionClosed => Message::SessionClosed,
-            UplinkKind::Activity => Message::Activity,
-            UplinkKind::Telemetry => Message::Telemetry,
-            UplinkKind::Attributes => Message::Attributes,
-            UplinkKind::RpcStatus => Message::RpcStatus,
-            UplinkKind::RpcReply => Message::RpcReply,
-            UplinkKind::AttributesWanted => Message::AttributesWanted,
-            UplinkKind::PendingRpcWanted => Message::PendingRpcWanted,
-            UplinkKind::Question => Message::Question,
-        };
-        let result = if accepted {
-            MessageResult::Accepted
-        } else {
-            MessageResult::Refused
-        };
-        self.platform_messages.of((message, result)).inc();
+impl From<UplinkKind> for Message {
+    fn from(kind: UplinkKind) -> Self {
+        match kind {
+            UplinkKind::SessionOpened => Self::SessionOpened,
+            UplinkKind::SessionClosed => Self::SessionClosed,
+            UplinkKind::Activity => Self::Activity,
+            UplinkKind::Telemetry => Self::Telemetry,
+            UplinkKind::Attributes => Self::Attributes,
+            UplinkKind::RpcStatus => Self::RpcStatus,
+            UplinkKind::RpcReply => Self::RpcReply,
+            UplinkKind::AttributesWanted => Self::AttributesWanted,
+            UplinkKind::PendingRpcWanted => Self::PendingRpcWanted,
+            UplinkKind::Question => Self::Question,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The labels of the metrics: closed enums, never a name or text that a device chooses.
 
-use super::table::label;
+use super::table::{Label, label};
 
 label! {
     /// What a mailbox belongs to.
@@ -13,14 +13,7 @@ label! {
 label! {
     /// Why a datagram was dropped unhandled.
     pub enum DropReason "reason" {
-        Multicast "multicast", QueueFull "queue_full", RateLimit "rate_limit", Send "send", TooLarge "too_large",
-        Truncated "truncated",
-    }
-}
-label! {
-    /// Kind of a Kafka error.
-    pub enum KafkaError "kind" {
-        Auth "auth", Fatal "fatal", Other "other", QueueFull "queue_full", TimedOut "timed_out", Transport "transport",
+        Multicast "multicast", Send "send",
     }
 }
 label! {
@@ -29,10 +22,6 @@ label! {
         Endpoints "endpoints", EndpointRegistrations "endpoint_registrations", Registering "registering",
         Registrations "registrations",
     }
-}
-label! {
-    /// Version of the LwM2M enabler.
-    pub enum LwVersion "version" { V1_0 "1.0", V1_1 "1.1", V1_2 "1.2" }
 }
 label! {
     /// Why a CoAP message was malformed.
@@ -57,19 +46,6 @@ label! {
     pub enum NotificationResult "result" {
         BadPayload "bad_payload", Delivered "delivered", Stale "stale", Unacknowledged "unacknowledged",
         UnknownToken "unknown_token", Unmapped "unmapped",
-    }
-}
-label! {
-    /// LwM2M operation towards a device.
-    pub enum Op "op" {
-        Read "read", Discover "discover", Write "write", WriteAttributes "write_attributes", Execute "execute",
-        Observe "observe", CancelObservation "cancel_observation",
-    }
-}
-label! {
-    /// How an operation ended.
-    pub enum OpResult "result" {
-        Cancelled "cancelled", ClientError "client_error", Ok "ok", ServerError "server_error", Timeout "timeout",
     }
 }
 label! {
@@ -98,31 +74,56 @@ label! {
     }
 }
 label! {
-    /// How an RPC ended.
-    pub enum RpcResult "result" { Dropped "dropped", Error "error", Ok "ok", Timeout "timeout" }
+    /// What became of a command of the platform.
+    pub enum CommandResult "result" {
+        Delivered "delivered", MailboxFull "mailbox_full", NoSession "no_session",
+    }
+}
+label! {
+    /// How an RPC ended. `ok` and `error` are answers; a `duplicate` and one that `expired` unsent get none.
+    pub enum RpcResult "result" {
+        Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Timeout "timeout",
+    }
+}
+label! {
+    /// What a Kafka record carries.
+    pub enum RecordKind "kind" {
+        Activity "activity", Attributes "attributes", Question "question", Rpc "rpc", Session "session",
+        SharedAttributes "shared_attributes", Telemetry "telemetry",
+    }
+}
+label! {
+    /// How far a Kafka record came.
+    pub enum RecordResult "result" { Sent "sent", Delivered "delivered", Failed "failed" }
+}
+label! {
+    /// Why a Kafka record did not reach its topic.
+    pub enum RecordFailure "reason" {
+        NotAuthorised "not_authorised", Other "other", QueueFull "queue_full", TimedOut "timed_out",
+        TooLarge "too_large", TopicMissing "topic_missing",
+    }
+}
+label! {
+    /// Why a notification of the core was not handed on.
+    pub enum CoreDrop "reason" {
+        MailboxFull "mailbox_full", UnknownSession "unknown_session", Unreadable "unreadable",
+    }
 }
 label! {
     /// How an endpoint is secured.
-    pub enum Security "security" { NoSec "nosec", Psk "psk", Rpk "rpk", X509 "x509" }
-}
-label! {
-    /// What happened to a platform session.
-    pub enum SessionEvent "event" {
-        Closed "closed", ClosedByCore "closed_by_core", Opened "opened", Reopened "reopened",
-    }
+    pub enum Security "security" { NoSec "nosec" }
 }
 label! {
     /// State of this process.
     pub enum State "state" { Starting "starting", Ready "ready", Draining "draining" }
 }
-label! {
-    /// Kind of a Kafka topic.
-    pub enum TopicKind "topic_kind" {
-        Api "api", Core "core", Notification "notification", Response "response", RuleEngine "rule_engine",
-        Usage "usage",
+
+impl RpcMethod {
+    /// The method of this name.
+    pub fn named(name: &str) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|method| Self::VALUES[method.index()] == name)
+            .unwrap_or(Self::Other)
     }
-}
-label! {
-    /// How a Kafka record ended.
-    pub enum RecordResult "result" { Acked "acked", Consumed "consumed", Failed "failed" }
 }

@@ -16,11 +16,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{
-    coap::CoapStats,
-    lwm2m::version::Lwm2mVersion,
-    platform::{peer::PeerIdentity, time::UnixMillis},
-};
+use crate::{coap::CoapStats, platform::time::UnixMillis};
 
 use process::ProcessCollector;
 
@@ -43,25 +39,17 @@ pub struct Metrics {
     /// `lightship_state`
     pub state: Gauges<State>,
     /// `lightship_registrations`
-    pub registrations: Gauges<(Security, LwVersion)>,
+    pub registrations: Gauges<Security>,
     /// `lightship_registration_events_total`
     pub registration_events: Counters<RegistrationEvent>,
-    /// `lightship_registration_duration_seconds`
-    pub registration_duration: Histogram,
-    /// `lightship_observations`
-    pub observations: Gauge,
     /// `lightship_notifications_total`
     pub notifications: Counters<NotificationResult>,
     /// `lightship_durable_duration_seconds`
     pub durable_duration: Histogram,
-    /// `lightship_downlinks_total`
-    pub downlinks: Counters<(Op, OpResult)>,
-    /// `lightship_downlink_duration_seconds`
-    pub downlink_duration: Histograms<Op>,
-    /// `lightship_downlink_queue`
-    pub downlink_queue: Gauge,
     /// `lightship_rpc_total`
-    pub rpc: Counters<(RpcMethod, RpcResult)>,
+    pub rpc: Counters<RpcResult>,
+    /// `lightship_commands_total`
+    pub commands: Counters<(RpcMethod, CommandResult)>,
     /// `lightship_udp_datagrams_total`
     pub udp_datagrams: Counters<Direction>,
     /// `lightship_udp_bytes_total`
@@ -92,8 +80,6 @@ pub struct Metrics {
     pub actor_panics: Counter,
     /// `lightship_limit_rejections_total`
     pub limit_rejections: Counters<Limit>,
-    /// `lightship_session_events_total`
-    pub session_events: Counters<SessionEvent>,
     /// `lightship_platform_messages_total`
     pub platform_messages: Counters<(Message, MessageResult)>,
     /// `lightship_platform_requests_total`
@@ -103,15 +89,23 @@ pub struct Metrics {
     /// `lightship_platform_pending_requests`
     pub platform_pending_requests: Gauge,
     /// `lightship_kafka_records_total`
-    pub kafka_records: Counters<(TopicKind, RecordResult)>,
-    /// `lightship_kafka_produce_duration_seconds`
-    pub kafka_produce_duration: Histograms<TopicKind>,
-    /// `lightship_kafka_errors_total`
-    pub kafka_errors: Counters<KafkaError>,
-    /// `lightship_kafka_producer_queue_messages`
-    pub kafka_producer_queue_messages: Gauge,
-    /// `lightship_kafka_producer_queue_bytes`
-    pub kafka_producer_queue_bytes: Gauge,
+    pub kafka_records: Counters<(RecordKind, RecordResult)>,
+    /// `lightship_kafka_failures_total`
+    pub kafka_failures: Counters<RecordFailure>,
+    /// `lightship_kafka_queued_records`
+    pub kafka_queued_records: Gauge,
+    /// `lightship_kafka_waiting_uplinks`
+    pub kafka_waiting_uplinks: Gauge,
+    /// `lightship_kafka_forbidden_uplinks_total`
+    pub kafka_forbidden_uplinks: Counter,
+    /// `lightship_kafka_notifications_total`
+    pub kafka_notifications: Counter,
+    /// `lightship_kafka_notifications_dropped_total`
+    pub kafka_notifications_dropped: Counters<CoreDrop>,
+    /// `lightship_kafka_late_answers_total`
+    pub kafka_late_answers: Counter,
+    /// `lightship_kafka_producer_rebuilds_total`
+    pub kafka_producer_rebuilds: Counter,
 }
 
 impl Metrics {
@@ -131,12 +125,6 @@ impl Metrics {
             state: add(r, "state", "1 for the state the process is in, else 0"),
             registrations: add(r, "registrations", "Registered endpoints"),
             registration_events: add(r, "registration_events", "What happened to registrations"),
-            registration_duration: add_seconds(
-                r,
-                "registration_duration_seconds",
-                "From the arrival of a Register to its 2.01",
-            ),
-            observations: add(r, "observations", "Established observations"),
             notifications: add(
                 r,
                 "notifications",
@@ -147,14 +135,16 @@ impl Metrics {
                 "durable_duration_seconds",
                 "From the arrival of a reading that a device waits for to its being durable",
             ),
-            downlinks: add(r, "downlinks", "Operations on devices"),
-            downlink_duration: add_seconds_by(
+            rpc: add(
                 r,
-                "downlink_duration_seconds",
-                "From the first transmission of an operation to the device's response",
+                "rpc",
+                "Commands by how they ended: answered (ok, error), without answer (timeout), not sent (expired, duplicate)",
             ),
-            downlink_queue: add(r, "downlink_queue", "Operations that wait for their turn"),
-            rpc: add(r, "rpc", "Commands of the platform"),
+            commands: add(
+                r,
+                "commands",
+                "Commands of the platform, by whether they reached an endpoint",
+            ),
             udp_datagrams: add(
                 r,
                 "udp_datagrams",
@@ -194,7 +184,6 @@ impl Metrics {
                 "Endpoints that ended because handling a message panicked",
             ),
             limit_rejections: add(r, "limit_rejections", "What a limit refused"),
-            session_events: add(r, "session_events", "What happened to platform sessions"),
             platform_messages: add(
                 r,
                 "platform_messages",
@@ -211,26 +200,38 @@ impl Metrics {
                 "platform_pending_requests",
                 "Questions that wait for the platform",
             ),
-            kafka_records: add(
+            kafka_records: add(r, "kafka_records", "Records to the core"),
+            kafka_failures: add(
                 r,
-                "kafka_records",
-                "Records produced (acked, failed) and consumed",
+                "kafka_failures",
+                "Records that did not reach their topic",
             ),
-            kafka_produce_duration: add_seconds_by(
+            kafka_queued_records: add(r, "kafka_queued_records", "Records in the producer"),
+            kafka_waiting_uplinks: add(
                 r,
-                "kafka_produce_duration_seconds",
-                "From handing a record to the producer to its acknowledgement",
+                "kafka_waiting_uplinks",
+                "Uplinks that wait for a profile or a tenant",
             ),
-            kafka_errors: add(r, "kafka_errors", "Errors of the Kafka client"),
-            kafka_producer_queue_messages: add(
+            kafka_forbidden_uplinks: add(
                 r,
-                "kafka_producer_queue_messages",
-                "Records in the producer's queue",
+                "kafka_forbidden_uplinks",
+                "Uplinks that the state of their tenant forbids",
             ),
-            kafka_producer_queue_bytes: add(
+            kafka_notifications: add(r, "kafka_notifications", "Notifications of the core"),
+            kafka_notifications_dropped: add(
                 r,
-                "kafka_producer_queue_bytes",
-                "Bytes in the producer's queue",
+                "kafka_notifications_dropped",
+                "Records of the core that were not handed on",
+            ),
+            kafka_late_answers: add(
+                r,
+                "kafka_late_answers",
+                "Answers of the core that came late, twice or to another process",
+            ),
+            kafka_producer_rebuilds: add(
+                r,
+                "kafka_producer_rebuilds",
+                "Times that the producer was rebuilt after a fatal error",
             ),
             registry,
         };
@@ -305,27 +306,6 @@ fn seconds() -> Histogram {
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
         120.0,
     ])
-}
-
-impl From<&PeerIdentity> for Security {
-    fn from(identity: &PeerIdentity) -> Self {
-        match identity {
-            PeerIdentity::Unsecured => Self::NoSec,
-            PeerIdentity::PreSharedKey(_) => Self::Psk,
-            PeerIdentity::RawPublicKey(_) => Self::Rpk,
-            PeerIdentity::Certificate(_) => Self::X509,
-        }
-    }
-}
-
-impl From<Lwm2mVersion> for LwVersion {
-    fn from(version: Lwm2mVersion) -> Self {
-        match version {
-            Lwm2mVersion::V1_0 => Self::V1_0,
-            Lwm2mVersion::V1_1 => Self::V1_1,
-            Lwm2mVersion::V1_2 => Self::V1_2,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -418,9 +398,9 @@ set of values, and every series exists from the start. On Linux the usual `proce
     fn every_series_exists_from_the_start() {
         let text = Metrics::new(UnixMillis(0)).encode().unwrap();
         for line in [
-            "lightship_udp_dropped_total{reason=\"queue_full\"} 0",
-            "lightship_registrations{security=\"nosec\",version=\"1.1\"} 0",
-            "lightship_rpc_total{method=\"Read\",result=\"timeout\"} 0",
+            "lightship_udp_dropped_total{reason=\"multicast\"} 0",
+            "lightship_registrations{security=\"nosec\"} 0",
+            "lightship_commands_total{method=\"Read\",result=\"no_session\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
         }

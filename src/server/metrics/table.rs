@@ -122,6 +122,11 @@ macro_rules! label {
             $(#[doc = concat!("`", $value, "`")] $variant,)+
         }
 
+        impl $name {
+            /// All values in order.
+            $vis const ALL: [Self; [$($value),+].len()] = [$(Self::$variant),+];
+        }
+
         impl $crate::server::metrics::table::Label for $name {
             const KEY: &'static str = $key;
             const VALUES: &'static [&'static str] = &[$($value),+];
@@ -145,8 +150,8 @@ mod tests {
     #[test]
     fn pairs_of_labels_have_a_cell_each() {
         let mut seen = Vec::new();
-        for color in [Color::Red, Color::Green] {
-            for size in [Size::Small, Size::Medium, Size::Large] {
+        for color in Color::ALL {
+            for size in Size::ALL {
                 let index = LabelSet::index((color, size));
                 seen.push(index);
                 assert_eq!(
