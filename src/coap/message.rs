@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{block::Block, code::Code, content_format::ContentFormat, encode, option};
 
 /// One received message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     raw: Bytes,
     /// Where the payload starts; the length of `raw` when there is none.
@@ -209,6 +209,19 @@ impl Message {
     fn strings(&self, number: u16) -> impl Iterator<Item = &str> {
         self.option_values(number)
             .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Shows no option and no payload: a log must not hold what a device put there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("message_type", &self.message_type())
+            .field("code", &self.code())
+            .field("message_id", &self.message_id())
+            .field("token", &self.token())
+            .field("length", &self.raw.len())
+            .finish()
     }
 }
 
@@ -554,6 +567,15 @@ mod tests {
         assert_eq!(message.size1(), None);
         let numbers: Vec<u16> = message.options().map(|(number, _)| number).collect();
         assert_eq!(numbers, [11, 11, 12, 17, 60]);
+    }
+
+    #[test]
+    fn a58_debug_shows_neither_options_nor_payload() {
+        let message = parse(b"\x41\x02\0\x01\xa1\xb6secret\xffsecret").unwrap();
+        assert_eq!(
+            format!("{message:?}"),
+            "Message { message_type: Confirmable, code: 0.02, message_id: MessageId(1), token: Token(a1), length: 19 }"
+        );
     }
 
     #[test]
