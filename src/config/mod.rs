@@ -81,10 +81,11 @@ impl fmt::Display for EffectiveValue {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut layers = Layers::read(sources);
     let mut settings = layers.settings()?;
-    resolve(&mut settings, &host_name());
+    let unfit = resolve(&mut settings, &host_name());
     let problems: Vec<_> = settings
         .problems()
         .into_iter()
+        .chain(unfit)
         .map(|(key, message)| format!("{key}: {message} (from {})", layers.origin(key)))
         .collect();
     if !problems.is_empty() {
@@ -97,15 +98,25 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     })
 }
 
-/// Fills in what depends on other settings or on the machine.
-fn resolve(settings: &mut Settings, host_name: &str) {
+/// Fills in what depends on other settings or on the machine. Returns what cannot be filled in.
+fn resolve(settings: &mut Settings, host_name: &str) -> Option<(&'static str, String)> {
     let access = match settings.mode {
         Mode::Embedded => ApiAccess::Loopback,
         Mode::Kafka => ApiAccess::Off,
     };
     settings.http.api.get_or_insert(access);
+    let id = settings.service.id(host_name).to_owned();
+    // Two instances must not share an ordinal, so one that does not fit is not replaced by 0.
+    let unfit = settings.service.node_id.is_none()
+        && id.rsplit_once('-').is_some_and(|(_, digits)| {
+            digits.parse::<u64>().is_ok() && digits.parse::<u8>().is_err()
+        });
     settings.service.node_id = Some(settings.service.node_id(host_name));
-    settings.service.id = Some(settings.service.id(host_name).to_owned());
+    settings.service.id = Some(id);
+    unfit.then(|| {
+        let message = "must be set, because the number at the end of service.id is above 255";
+        ("service.node_id", message.to_owned())
+    })
 }
 
 /// The machine's name; in a pod that of the pod.
@@ -298,6 +309,21 @@ mod tests {
             ]
         );
         assert!(errors[0].ends_with("(from --set service.id)"));
+    }
+
+    #[test]
+    fn the_ordinal_comes_from_the_service_id_or_is_asked_for() {
+        let node_id = |set: &[&str]| load_with(&[], set).unwrap().settings.service.node_id;
+        assert_eq!(node_id(&["service.id=lightship-7"]), Some(7));
+        assert_eq!(node_id(&["service.id=lightship"]), Some(0));
+        assert_eq!(
+            errors(&[], &["service.id=lightship-256"]),
+            [
+                "service.node_id: must be set, because the number at the end of service.id is above 255 (from default)"
+            ]
+        );
+        let set = ["service.id=lightship-256", "service.node_id=6"];
+        assert_eq!(node_id(&set), Some(6));
     }
 
     #[test]

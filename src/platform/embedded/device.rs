@@ -168,7 +168,7 @@ mod tests {
             .collect()
     }
 
-    /// security.md 13: "SPKI of that key".
+    /// A SubjectPublicKeyInfo on the curve P-256.
     const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElJfS0HPBCWSHkUcHrjEb4AL4np12uU6i1UQ6uSSNmZTD6cAEdEKNazqmQUKH8yZuvXOKLNECS2NUjipUneUN7g==";
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
             id(r#"{"securityConfigClientMode":"X509","endpoint":"e","cert":""}"#),
             "e"
         );
-        // security.md 13: SHA3-256 of the text `abc`.
+        // The example of FIPS 202 for the text `abc`.
         assert_eq!(
             id(r#"{"securityConfigClientMode":"X509","endpoint":"e","cert":"ab\nc"}"#),
             "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"

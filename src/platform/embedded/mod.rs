@@ -15,6 +15,7 @@ mod event;
 mod folder;
 mod output;
 mod registry;
+mod sessions;
 mod settings;
 mod strangers;
 #[cfg(test)]

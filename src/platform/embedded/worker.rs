@@ -14,8 +14,8 @@ use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
 use crate::platform::{
-    Answer, Downlink, DownlinkSink, Outcome, PlatformId, Question, QuestionError, Reply, ReplyTo,
-    RpcRequest, SessionId, SessionInfo, Undeliverable, Uplink, UplinkId,
+    Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
+    Undeliverable, Uplink, UplinkId,
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
@@ -26,6 +26,7 @@ use super::{
     folder::{Folder, Problem},
     output::Output,
     registry::Registry,
+    sessions::Sessions,
     settings::EmbeddedSettings,
     strangers::Strangers,
 };
@@ -356,36 +357,6 @@ pub(super) fn read(settings: &EmbeddedSettings) -> Result<(Folder, Registry), Ve
     }
 }
 
-/// Which session each registered endpoint has.
-#[derive(Debug, Default)]
-struct Sessions {
-    by_endpoint: HashMap<String, SessionId>,
-    by_device: HashMap<PlatformId, (String, SessionId)>,
-}
-
-impl Sessions {
-    fn open(&mut self, endpoint: &str, session: &SessionInfo) {
-        self.by_endpoint.insert(endpoint.to_owned(), session.id);
-        self.by_device
-            .insert(session.device.device, (endpoint.to_owned(), session.id));
-    }
-
-    /// Ends a session, unless a newer one has taken its place.
-    fn close(&mut self, session: &SessionInfo) {
-        let device = session.device.device;
-        if let Some((endpoint, id)) = self.by_device.get(&device)
-            && *id == session.id
-        {
-            self.by_endpoint.remove(endpoint);
-            self.by_device.remove(&device);
-        }
-    }
-
-    fn of_endpoint(&self, endpoint: &str) -> Option<SessionId> {
-        self.by_endpoint.get(endpoint).copied()
-    }
-}
-
 /// A caller that has gone needs no answer.
 fn end(done: RpcDone, result: Result<RpcBody, RpcError>) {
     done.send(result).ok();
@@ -412,7 +383,7 @@ const EVENTS: usize = 1024;
 #[cfg(test)]
 mod tests {
     use crate::platform::{
-        RequestId,
+        PlatformId, RequestId, SessionId, SessionInfo,
         downlink::Scope,
         embedded::test_support::{Endpoints, PROFILE, RegistryFolder, Replies, clock, device},
         time::UnixMillis,
@@ -627,22 +598,6 @@ mod tests {
         fixture.submit(Uplink::SessionClosed { session });
         let mut ended = fixture.call("ep-1");
         assert_eq!(ended.try_recv(), Ok(Err(RpcError::UnknownEndpoint)));
-    }
-
-    #[test]
-    fn a_session_that_was_replaced_closes_nothing() {
-        let mut fixture = fixture();
-        let old = fixture.register();
-        let new = Arc::new(SessionInfo {
-            id: SessionId(Uuid::from_u128(2)),
-            device: old.device.clone(),
-        });
-        *fixture.endpoints.session.lock().unwrap() = Some(new.id);
-        fixture.submit(Uplink::SessionOpened { session: new });
-        fixture.submit(Uplink::SessionClosed { session: old });
-        let mut ended = fixture.call("ep-1");
-        assert!(ended.try_recv().is_err());
-        fixture.sent_rpc();
     }
 
     #[test]
