@@ -134,6 +134,12 @@ impl<W> Deduplication<W> {
         }
     }
 
+    /// Forgets a message that waits: its repetition is new.
+    pub(super) fn forget(&mut self, id: IncomingId) {
+        self.entries
+            .retain(|entry| entry.id != id || !matches!(entry.reaction, Reaction::Waiting(_)));
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

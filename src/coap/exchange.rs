@@ -250,6 +250,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         self.messages.ignore(incoming);
     }
 
+    /// Gives up on a notification whose content could not be made durable: it stays unacknowledged, and when the device
+    /// repeats it, it is handed over anew.
+    pub fn forget(&mut self, notification: IncomingId) {
+        self.messages.forget(notification);
+    }
+
     /// Acknowledges a notification whose acknowledgement was deferred; duplicates are acknowledged from here on too.
     pub fn acknowledge(&mut self, now: Instant, notification: IncomingId) {
         self.messages.acknowledge(now, notification);

@@ -323,6 +323,11 @@ impl<P: Copy + Eq> Reliability<P> {
         self.incoming.settle(incoming, Reaction::Silent);
     }
 
+    /// Takes the repetition of a message that waits for a new message.
+    pub(super) fn forget(&mut self, incoming: IncomingId) {
+        self.incoming.forget(incoming);
+    }
+
     /// Acknowledges a message that was accepted with [`Acknowledge::Later`].
     pub(super) fn acknowledge(&mut self, now: Instant, incoming: IncomingId) {
         if let Some((message_id, &Waiting { peer, answer })) = self.incoming.waiting(now, incoming)

@@ -172,9 +172,7 @@ impl Endpoint {
             .operation
             .outcome(message, &self.context(registration));
         if observing {
-            let observed = observation::Observed {
-                path: *command.operation.path(),
-            };
+            let observed = observation::Observed::new(*command.operation.path());
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(older);
             }

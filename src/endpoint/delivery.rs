@@ -1,7 +1,7 @@
 //! Which messages of the device wait for the platform before they are acknowledged (delivery promise, rules 1 and 2).
 //!
-//! A message may yield several uplinks; it is acknowledged when all of them are durable or rejected for good, and
-//! never when one could not be stored.
+//! A message may yield several uplinks; it is acknowledged when all of them are durable or rejected for good. When one
+//! could not be stored it stays unacknowledged, and its repetition is taken as new.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    coap::IncomingId,
+    coap::{IncomingId, Token},
     platform::{Outcome, UplinkId},
 };
 
@@ -22,9 +22,20 @@ pub(super) struct Deliveries {
     unavailable_since: Option<Instant>,
 }
 
+/// A confirmable notification whose acknowledgement is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deferred {
+    /// Its entry in the message layer.
+    pub(super) message: IncomingId,
+    /// Its observation.
+    pub(super) token: Token,
+    /// Its place in the observation.
+    pub(super) observe: Option<u32>,
+}
+
 #[derive(Debug)]
 struct Waiting {
-    message: IncomingId,
+    message: Deferred,
     since: Instant,
     open: usize,
     unavailable: bool,
@@ -36,17 +47,17 @@ pub(super) enum Verdict {
     /// Acknowledge; it waited this long. `observe_again`: earlier notifications stayed unacknowledged so long that the
     /// device has given up its observations.
     Acknowledge {
-        message: IncomingId,
+        message: Deferred,
         waited: Duration,
         observe_again: bool,
     },
-    /// Never acknowledge.
-    Ignore { message: IncomingId },
+    /// Leave it unacknowledged; the device repeats it.
+    GiveUp { message: Deferred },
 }
 
 impl Deliveries {
     /// Starts to wait for `uplinks` outcomes on behalf of `message`.
-    pub(super) fn wait(&mut self, now: Instant, message: IncomingId, uplinks: usize) -> UplinkId {
+    pub(super) fn wait(&mut self, now: Instant, message: Deferred, uplinks: usize) -> UplinkId {
         let id = UplinkId(self.next);
         self.next += 1;
         self.waiting.insert(
@@ -86,7 +97,7 @@ impl Deliveries {
         } = self.waiting.remove(&id)?;
         if unavailable {
             self.unavailable_since.get_or_insert(since);
-            return Some(Verdict::Ignore { message });
+            return Some(Verdict::GiveUp { message });
         }
         let outage = self.unavailable_since.take();
         let observe_again =

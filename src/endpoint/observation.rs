@@ -1,6 +1,6 @@
 //! What the profile wants observed or read, and which observations are established.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{coap::message::Token, lwm2m::path::Path, platform::profile::VersionedPath};
 
@@ -22,7 +22,58 @@ pub(super) struct Observations {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) path: Path,
+    /// Observe value of the newest notification that was reported.
+    newest: Option<u32>,
+    /// Observe values of notifications that could not be stored and were left unacknowledged, oldest first.
+    unstored: VecDeque<u32>,
 }
+
+/// How a notification that is not fresh is to be taken (RFC 7641 section 3.4 and delivery promise, rule 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stale {
+    /// A newer one was reported: acknowledge, drop.
+    Superseded,
+    /// The newest, but it could not be stored when it came first: report it again.
+    Again,
+    /// It could not be stored, and a newer one was reported since: neither report nor acknowledge it.
+    Lost,
+}
+
+impl Observed {
+    pub(super) fn new(path: Path) -> Self {
+        Self {
+            path,
+            newest: None,
+            unstored: VecDeque::new(),
+        }
+    }
+
+    /// Notes that a notification is reported.
+    pub(super) fn reported(&mut self, observe: Option<u32>) {
+        self.newest = observe;
+        self.unstored.retain(|own| Some(*own) != observe);
+    }
+
+    /// Notes that a notification could not be stored.
+    pub(super) fn unstored(&mut self, observe: u32) {
+        if self.unstored.len() == MAX_UNSTORED {
+            self.unstored.pop_front();
+        }
+        self.unstored.push_back(observe);
+    }
+
+    pub(super) fn stale(&self, observe: Option<u32>) -> Stale {
+        match observe {
+            Some(value) if !self.unstored.contains(&value) => Stale::Superseded,
+            Some(value) if self.newest == Some(value) => Stale::Again,
+            Some(_) => Stale::Lost,
+            None => Stale::Superseded,
+        }
+    }
+}
+
+/// Notifications remembered as unstored, per observation; as many as the message layer remembers messages.
+const MAX_UNSTORED: usize = 32;
 
 impl Observations {
     /// Notes an observation; answers the tokens of older ones of the same path, which are to be cancelled
@@ -43,6 +94,10 @@ impl Observations {
 
     pub(super) fn get(&self, token: Token) -> Option<&Observed> {
         self.by_token.get(&token)
+    }
+
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Observed> {
+        self.by_token.get_mut(&token)
     }
 
     pub(super) fn remove(&mut self, token: Token) -> Option<Observed> {

@@ -1,6 +1,6 @@
 //! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
 
-use super::*;
+use super::{delivery::Deferred, observation::Stale, *};
 
 impl Endpoint {
     pub(super) fn handle_notification(
@@ -36,9 +36,13 @@ impl Endpoint {
             );
             return acknowledge(self);
         }
+        let observe = message.observe();
         if !fresh {
-            self.stats.stale_notifications += 1;
-            return acknowledge(self);
+            match (observed.stale(observe), deferred) {
+                (Stale::Again, _) => {}
+                (Stale::Lost, Some(id)) => return self.exchanges.forget(id),
+                (Stale::Superseded, _) | (Stale::Lost, None) => return acknowledge(self),
+            }
         }
         let Ok(decoded) = operation::decode(message, &observed.path, &self.context(registration))
         else {
@@ -46,10 +50,20 @@ impl Endpoint {
             return acknowledge(self);
         };
         self.stats.undecodable += decoded.rejected.len() as u64;
+        if let Some(observed) = self.observations.get_mut(token) {
+            observed.reported(observe);
+        }
+        let deferred = deferred.map(|message| Deferred {
+            message,
+            token,
+            observe,
+        });
         match self.report(now, &observed.path, decoded.node, deferred) {
             0 => {
                 self.stats.unmapped_notifications += 1;
-                acknowledge(self);
+                if let Some(Deferred { message, .. }) = deferred {
+                    self.exchanges.acknowledge(now.mono, message);
+                }
             }
             _ => self.stats.notifications += 1,
         }
@@ -63,7 +77,7 @@ impl Endpoint {
         now: Now,
         path: &Path,
         node: Node,
-        deferred: Option<IncomingId>,
+        deferred: Option<Deferred>,
     ) -> usize {
         let partial = matches!(node, Node::ResourceInstance(_));
         let mut updated = telemetry::resources(path, node);
@@ -124,15 +138,20 @@ impl Endpoint {
                 waited,
                 observe_again,
             }) => {
-                self.exchanges.acknowledge(now.mono, message);
+                self.exchanges.acknowledge(now.mono, message.message);
                 self.outputs.push_back(Output::Delivered { waited });
                 if observe_again {
                     self.observe_again(now);
                 }
             }
-            Some(Verdict::Ignore { message }) => {
+            Some(Verdict::GiveUp { message }) => {
                 self.stats.unacknowledged += 1;
-                self.exchanges.ignore(message);
+                self.exchanges.forget(message.message);
+                if let (Some(observed), Some(observe)) =
+                    (self.observations.get_mut(message.token), message.observe)
+                {
+                    observed.unstored(observe);
+                }
             }
             None => {}
         }

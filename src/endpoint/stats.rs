@@ -45,8 +45,6 @@ counters! {
     expired,
     /// Notifications whose values went to the platform.
     notifications,
-    /// Notifications older than one already seen.
-    stale_notifications,
     /// Notifications that map to no key.
     unmapped_notifications,
     /// Payloads or values that could not be decoded.

@@ -318,6 +318,26 @@ fn a_value_that_cannot_be_stored_is_never_acknowledged() {
 }
 
 #[test]
+fn a_repetition_is_acknowledged_once_the_platform_is_back() {
+    let mut world = World::registered(PROFILE, 31);
+    world.platform.outcome = Outcome::Unavailable;
+    world.set("/3303/0/5700", Value::Float(22.0));
+    world.run(seconds(10));
+    world.platform.outcome = Outcome::Durable;
+    world.run(seconds(30));
+    let path = "/3303/0/5700".parse().unwrap();
+    assert!(
+        world.events.contains(&SimEvent::Acknowledged(path)),
+        "{:?}",
+        world.events
+    );
+    assert!(
+        world.posted("temperature").len() > 2,
+        "published at least once"
+    );
+}
+
+#[test]
 fn observations_are_made_again_once_the_platform_is_back_after_max_transmit_wait() {
     let mut world = World::registered(PROFILE, 14);
     world.platform.outcome = Outcome::Unavailable;
