@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-/// Writes at most [`MAX_WARNINGS`] a minute and counts the rest.
+/// Warns of each endpoint once a minute, of at most [`MAX_WARNINGS`] in all, and counts the rest.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     window: Option<Instant>,
-    warnings: u32,
+    /// Those warned of in this window.
+    warned: Vec<String>,
     suppressed: u64,
 }
 
@@ -22,7 +23,7 @@ impl Strangers {
             if self.suppressed > 0 {
                 tracing::warn!(
                     event = "unknown_endpoints",
-                    "{} more requests of unknown endpoints were refused",
+                    "{} more requests of unknown endpoints were refused within a minute",
                     self.suppressed
                 );
             }
@@ -31,8 +32,9 @@ impl Strangers {
                 ..Self::default()
             };
         }
-        if self.warnings < MAX_WARNINGS {
-            self.warnings += 1;
+        let is_new = !self.warned.iter().any(|warned| warned == id);
+        if is_new && self.warned.len() < MAX_WARNINGS {
+            self.warned.push(id.to_owned());
             tracing::warn!(
                 event = "unknown_endpoint",
                 "unknown endpoint refused; a file in devices/ with this content admits it: {}",
@@ -57,7 +59,7 @@ fn admitting_entry(endpoint: &str, profile: &str) -> String {
 }
 
 const WINDOW: Duration = Duration::from_secs(60);
-const MAX_WARNINGS: u32 = 10;
+const MAX_WARNINGS: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -69,12 +71,13 @@ mod tests {
     fn warnings_are_bounded_within_a_minute() {
         let start = Instant::now();
         let mut strangers = Strangers::default();
-        for _ in 0..100 {
-            strangers.refused(start, "ep", "default");
+        for id in 0..100 {
+            strangers.refused(start, &format!("ep-{id}"), "default");
         }
-        assert_eq!((strangers.warnings, strangers.suppressed), (10, 90));
-        strangers.refused(start + WINDOW, "ep", "default");
-        assert_eq!((strangers.warnings, strangers.suppressed), (1, 0));
+        assert_eq!((strangers.warned.len(), strangers.suppressed), (10, 90));
+        strangers.refused(start + WINDOW, "ep-0", "default");
+        strangers.refused(start + WINDOW, "ep-0", "default");
+        assert_eq!((strangers.warned.len(), strangers.suppressed), (1, 1));
     }
 
     #[test]
