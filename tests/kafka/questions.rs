@@ -1,0 +1,149 @@
+//! Questions to the core and their answers.
+
+use std::time::{Duration, Instant};
+
+use lightship::{
+    lwm2m::path::ObjectVersion,
+    platform::{Answer, PlatformId, Question, QuestionError, credentials::ClientCredentials},
+};
+
+use crate::fixture::{Fixture, PATIENCE, eventually};
+
+const MODEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<LWM2M><Object ObjectType="MODefinition"><Name>Thermometer</Name><Description1/><ObjectID>33000</ObjectID>
+<ObjectURN>urn:oma:lwm2m:x:33000:1.1</ObjectURN><LWM2MVersion>1.1</LWM2MVersion><ObjectVersion>1.1</ObjectVersion>
+<MultipleInstances>Multiple</MultipleInstances><Mandatory>Optional</Mandatory><Resources><Item ID="1">
+<Name>Level</Name><Operations>R</Operations><MultipleInstances>Single</MultipleInstances>
+<Mandatory>Mandatory</Mandatory><Type>Integer</Type><RangeEnumeration/><Units/><Description/></Item></Resources>
+<Description2/></Object></LWM2M>"#;
+
+#[test]
+fn a_device_is_admitted_with_its_credentials_and_profile() {
+    let fixture = Fixture::start();
+    let admission = fixture.endpoint().credentials("ep1").unwrap();
+    assert_eq!(admission.device.device, PlatformId(fixture.device));
+    assert_eq!(
+        (
+            admission.device.name.as_str(),
+            admission.device.kind.as_str()
+        ),
+        ("ep1", "lw")
+    );
+    assert_eq!(admission.device.customer, PlatformId::NULL);
+    assert_eq!(
+        admission.client,
+        ClientCredentials::NoSec {
+            endpoint: "ep1".to_owned()
+        }
+    );
+    assert_eq!(admission.profile.id, PlatformId(fixture.profile));
+    let observed = &admission.profile.transport.observe_attr.observe;
+    assert_eq!(observed.len(), 1);
+}
+
+#[test]
+fn a_stranger_is_not_found_and_asked_for_once() {
+    let fixture = Fixture::start();
+    let endpoint = fixture.endpoint();
+    for _ in 0..3 {
+        assert_eq!(endpoint.credentials("nobody"), Err(QuestionError::NotFound));
+    }
+    assert_eq!(fixture.core.questions("credentials"), 1);
+}
+
+#[test]
+fn models_come_in_exactly_the_version_asked_for() {
+    let fixture = Fixture::start();
+    fixture.core.add_model(MODEL);
+    let admission = fixture.endpoint().credentials("ep1").unwrap();
+    let ask = |keys: &[(u16, ObjectVersion)]| {
+        let question = Question::Models {
+            tenant: admission.device.tenant,
+            keys: keys.to_vec(),
+        };
+        match fixture.endpoint().ask(question).unwrap() {
+            Answer::Models(models) => models,
+            Answer::Credentials(_) => panic!("not asked for"),
+        }
+    };
+    let (v1_0, v1_1) = (ObjectVersion::V1_0, ObjectVersion::new(1, 1));
+    let models = ask(&[(33000, v1_1), (33000, v1_0), (33001, v1_0)]);
+    let found: Vec<_> = models
+        .iter()
+        .map(|model| (model.id, model.version))
+        .collect();
+    assert_eq!(found, [(33000, v1_1)]);
+    assert_eq!(ask(&[(33000, v1_1), (33001, v1_0)]).len(), 1);
+    assert!(ask(&[]).is_empty());
+    assert_eq!(fixture.core.questions("model"), 3, "each is asked for once");
+}
+
+#[test]
+fn a60_a_silent_core_is_unavailable_after_the_timeout() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 1_000);
+    fixture.core.silent(true);
+    let start = Instant::now();
+    let result = fixture.endpoint().credentials("ep1");
+    let elapsed = start.elapsed();
+    assert_eq!(result, Err(QuestionError::Unavailable));
+    assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    assert_eq!(fixture.health().timed_out, 1);
+    assert_eq!(fixture.health().open_questions, 0);
+}
+
+#[test]
+fn a60_an_answer_that_comes_twice_is_taken_once() {
+    let fixture = Fixture::start();
+    fixture.core.repeat_answers(3);
+    let endpoint = fixture.endpoint();
+    endpoint.credentials("ep1").unwrap();
+    // The answers about device and tenant come two times too often.
+    eventually("four late answers", || fixture.health().late_answers == 4);
+    assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+}
+
+#[test]
+fn more_questions_than_allowed_are_refused_at_once() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.api_max_pending = 2);
+    fixture.core.silent(true);
+    let endpoint = fixture.endpoint();
+    let ask = |name: &str| {
+        endpoint.submit(lightship::platform::Uplink::Question {
+            id: lightship::platform::RequestId(1),
+            question: Question::Credentials {
+                id: name.to_owned(),
+            },
+        })
+    };
+    assert_eq!(ask("a"), Ok(()));
+    assert_eq!(ask("b"), Ok(()));
+    assert_eq!(ask("c"), Err(lightship::platform::SubmitError::Busy));
+    fixture.core.await_questions("credentials", 2, PATIENCE);
+    assert_eq!(fixture.health().refused_questions, 1);
+}
+
+#[test]
+fn the_tenant_is_asked_for_together_with_the_first_of_its_devices() {
+    let fixture = Fixture::start();
+    fixture.core.add_nosec_device("ep2", fixture.profile);
+    let endpoint = fixture.endpoint();
+    endpoint.credentials("ep1").unwrap();
+    endpoint.credentials("ep2").unwrap();
+    fixture.core.await_questions("tenant", 1, PATIENCE);
+    assert_eq!(fixture.core.questions("tenant"), 1);
+    assert_eq!(
+        fixture.core.questions("profile"),
+        0,
+        "it came with the device"
+    );
+}
+
+#[test]
+fn what_is_known_is_asked_for_again_when_it_is_old() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.profile_refresh_s = 1);
+    let (_, _) = fixture.registered();
+    for name in ["profile", "tenant", "routing"] {
+        fixture.core.await_questions(name, 2, PATIENCE);
+    }
+}
