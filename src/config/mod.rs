@@ -5,7 +5,8 @@
 
 pub mod compat;
 mod layers;
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
+#[cfg(feature = "kafka")]
 mod reference;
 mod settings;
 mod values;
