@@ -18,7 +18,6 @@ mod downlink;
 mod fixture;
 mod observation;
 pub mod operation;
-mod register;
 mod registration;
 mod report;
 mod resources;
@@ -285,10 +284,7 @@ impl Endpoint {
             exchanges.handle_timeout(now.mono);
             self.discard_candidate_events();
         }
-        if self.timers.expired(Timer::Lifetime, now.mono) {
-            self.stats.expired += 1;
-            self.end(now, CloseReason::Expired);
-        }
+        self.expire(now);
         if self.timers.expired(Timer::Linger, now.mono)
             && self.registration.is_none()
             && self.candidate.is_none()
@@ -470,41 +466,6 @@ impl Endpoint {
         self.exchanges.respond(now.mono, id, &response);
     }
 
-    /// Ends the registration. The message layer stays a while, to answer what the device repeats.
-    fn end(&mut self, now: Now, reason: CloseReason) {
-        self.exchanges.cancel_all();
-        let Some(registration) = self.registration.take() else {
-            if reason != CloseReason::Deregistered {
-                self.outputs.push_back(Output::Closed(reason));
-            }
-            return;
-        };
-        self.cancel_commands(now, &registration);
-        if matches!(reason, CloseReason::Deregistered | CloseReason::Expired) {
-            self.log(now, &registration.session, text::UNREGISTERED);
-        }
-        self.release(&registration);
-        self.timers.stop(Timer::Lifetime);
-        if reason == CloseReason::Deregistered {
-            self.timers.set(Timer::Linger, now.mono + LINGER);
-        } else if self.candidate.is_none() {
-            self.outputs.push_back(Output::Closed(reason));
-        }
-    }
-
-    /// Forgets what belonged to a registration and tells the platform and the directory.
-    fn release(&mut self, registration: &Registration) {
-        self.observations = Observations::default();
-        self.downlink = self.downlink.successor();
-        for key in registration.keys() {
-            self.outputs.push_back(Output::Unbind(key));
-        }
-        self.outputs
-            .push_back(Output::Uplink(Uplink::SessionClosed {
-                session: Arc::clone(&registration.session),
-            }));
-    }
-
     /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
     fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: &str) {
         if !self.settings.log_enabled {
@@ -560,6 +521,3 @@ impl Endpoint {
         }
     }
 }
-
-/// How long an ended registration answers repetitions: MAX_TRANSMIT_SPAN (RFC 7252 section 4.8.2).
-const LINGER: Duration = Duration::from_secs(45);

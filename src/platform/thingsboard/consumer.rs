@@ -221,10 +221,21 @@ impl Consumer {
     }
 
     fn end(&self, partition: i32) -> Result<i64, KafkaError> {
-        let (_, end) = self
-            .client
-            .fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT)?;
-        Ok(end)
+        // The partition of a topic that was just created has no leader for a moment.
+        let deadline = clock::now().mono + LEADER_PATIENCE;
+        loop {
+            match self
+                .client
+                .fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT)
+            {
+                Ok((_, end)) => return Ok(end),
+                Err(error) if clock::now().mono >= deadline => return Err(error),
+                Err(error) => {
+                    debug!(topic = self.topic, %error, "the end of a topic is not known yet")
+                }
+            }
+            thread::sleep(LEADER_RETRY);
+        }
     }
 }
 
@@ -245,4 +256,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const COMMIT_ATTEMPTS: u32 = 10;
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a partition may be without a leader at the start.
+const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+const LEADER_RETRY: Duration = Duration::from_millis(200);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,21 +1,12 @@
-//! The registration interface: how the endpoint answers Register, Update and De-register.
+//! Register: a candidate until the platform has accepted its credentials, then the registration in force.
 
-use crate::{
-    coap::MessageType,
-    lwm2m::{
-        path::{ObjectId, ObjectVersion},
-        registration::{RegistrationError, UpdateParameters},
-    },
-};
+use crate::lwm2m::path::{ObjectId, ObjectVersion};
 
-use super::{
-    registration::{LINK_MODE, refusal},
-    *,
-};
+use super::{super::*, Candidate, Registration, read_register};
 
 impl Endpoint {
     /// A Register from another peer than the registration in force: it gets a message layer of its own.
-    pub(super) fn handle_foreign_register(
+    pub(in crate::endpoint) fn handle_foreign_register(
         &mut self,
         now: Now,
         peer: &Peer,
@@ -38,7 +29,7 @@ impl Endpoint {
     }
 
     /// Only the Register itself counts while it waits; requests that are repeated are answered by the ring.
-    pub(super) fn discard_candidate_events(&mut self) {
+    pub(in crate::endpoint) fn discard_candidate_events(&mut self) {
         let exchanges = self
             .candidate
             .as_mut()
@@ -52,7 +43,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn ask_credentials(
+    pub(in crate::endpoint) fn ask_credentials(
         &mut self,
         peer: Peer,
         request: IncomingId,
@@ -78,7 +69,11 @@ impl Endpoint {
     }
 
     /// The platform has spoken on the candidate.
-    pub(super) fn decide(&mut self, now: Now, answer: Result<Arc<Admission>, QuestionError>) {
+    pub(in crate::endpoint) fn decide(
+        &mut self,
+        now: Now,
+        answer: Result<Arc<Admission>, QuestionError>,
+    ) {
         let Some(mut candidate) = self.candidate.take() else {
             return;
         };
@@ -168,101 +163,10 @@ impl Endpoint {
             self.outputs.push_back(Output::Closed(CloseReason::Refused));
         }
     }
-
-    /// An Update changes what it states and nothing else.
-    pub(super) fn update(
-        &mut self,
-        now: Now,
-        peer: &Peer,
-        target: Option<RegistrationId>,
-        message: &Message,
-    ) -> Response {
-        let Some(registration) = self
-            .registration
-            .as_mut()
-            .filter(|own| Some(own.id) == target)
-        else {
-            return Response::new(Code::NOT_FOUND);
-        };
-        if message.message_type() != MessageType::Confirmable {
-            return Response::with_diagnostic(Code::BAD_REQUEST, "CON CoAP type expected");
-        }
-        if registration.peer.identity != peer.identity {
-            return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
-        }
-        let known: Vec<_> = registration
-            .data
-            .objects
-            .objects()
-            .keys()
-            .copied()
-            .collect();
-        if let Err(error) = apply_update(&mut registration.data, message) {
-            return refusal(&error);
-        }
-        self.stats.updated += 1;
-        registration.last_update = now.wall;
-        let deadline = registration.deadline(now);
-        let moved = (registration.peer.id != peer.id)
-            .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
-        let added = versions(&registration.data, |object| !known.contains(object));
-        let session = Arc::clone(&registration.session);
-        let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
-        self.set_lifetime(deadline);
-        if let Some(old) = moved {
-            self.exchanges.cancel_requests();
-            self.exchanges.rebind(peer.id);
-            self.outputs.push_back(Output::Unbind(Key::Peer(old.id)));
-            self.outputs.push_back(Output::Bind(Key::Peer(peer.id)));
-        }
-        self.log(now, &session, &line);
-        if !added.is_empty() {
-            let question = self.ask(Question::Models {
-                tenant: session.device.tenant,
-                keys: added,
-            });
-            self.resources.await_models(question);
-        }
-        self.uplink_seen(&session);
-        Response::new(Code::CHANGED)
-    }
-
-    /// The message layer outlives the registration for a while, so a repeated De-register gets the same answer.
-    pub(super) fn deregister(&mut self, now: Now, target: Option<RegistrationId>) -> Response {
-        if self
-            .registration
-            .as_ref()
-            .is_none_or(|own| Some(own.id) != target)
-        {
-            return Response::new(Code::NOT_FOUND);
-        }
-        self.stats.deregistered += 1;
-        self.end(now, CloseReason::Deregistered);
-        Response::new(Code::DELETED)
-    }
-
-    fn set_lifetime(&mut self, deadline: Option<Instant>) {
-        match deadline {
-            Some(deadline) => self.timers.set(Timer::Lifetime, deadline),
-            None => self.timers.stop(Timer::Lifetime),
-        }
-    }
-}
-
-fn apply_update(data: &mut RegistrationData, message: &Message) -> Result<(), RegistrationError> {
-    let parameters = UpdateParameters::from_query(message.uri_query(), data.version)?;
-    let payload = message.payload();
-    let objects = if payload.is_empty() {
-        None
-    } else {
-        Some(data.objects.updated(&payload, LINK_MODE, data.version)?)
-    };
-    data.update(parameters, objects);
-    Ok(())
 }
 
 /// The objects that `wanted` accepts, each with its version.
-fn versions(
+pub(super) fn versions(
     data: &RegistrationData,
     wanted: impl Fn(&ObjectId) -> bool,
 ) -> Vec<(ObjectId, ObjectVersion)> {

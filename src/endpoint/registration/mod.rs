@@ -1,0 +1,88 @@
+//! The registration interface (OMA LwM2M Core, section "Registration Interface"): one file per operation, and expiry.
+
+mod deregister;
+mod expiry;
+mod id;
+mod interface;
+mod register;
+mod update;
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    coap::{Exchanges, IncomingId},
+    lwm2m::registration::RegistrationData,
+    platform::{
+        RequestId, SessionInfo,
+        peer::{Peer, PeerId},
+        profile::DeviceProfile,
+        time::UnixMillis,
+    },
+};
+
+use super::Key;
+
+pub use id::RegistrationId;
+pub(super) use interface::read_register;
+pub use interface::{Target, register_name};
+
+/// The endpoint client name (`ep`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointName(Arc<str>);
+
+impl EndpointName {
+    /// A name, as the device gave it.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for EndpointName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EndpointName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A registration in force.
+#[derive(Debug)]
+pub(in crate::endpoint) struct Registration {
+    pub(in crate::endpoint) id: RegistrationId,
+    pub(in crate::endpoint) data: RegistrationData,
+    pub(in crate::endpoint) peer: Peer,
+    pub(in crate::endpoint) session: Arc<SessionInfo>,
+    pub(in crate::endpoint) profile: Arc<DeviceProfile>,
+    pub(in crate::endpoint) last_update: UnixMillis,
+}
+
+impl Registration {
+    /// What leads to the endpoint while this registration is in force.
+    pub(in crate::endpoint) fn keys(&self) -> [Key; 3] {
+        [
+            Key::Peer(self.peer.id),
+            Key::Registration(self.id),
+            Key::Session(Arc::clone(&self.session)),
+        ]
+    }
+}
+
+/// A Register whose credentials the platform is asked for. It replaces nothing until they are accepted.
+#[derive(Debug)]
+pub(in crate::endpoint) struct Candidate {
+    pub(in crate::endpoint) peer: Peer,
+    pub(in crate::endpoint) request: IncomingId,
+    pub(in crate::endpoint) data: RegistrationData,
+    pub(in crate::endpoint) question: RequestId,
+    /// Its own message layer when it comes from another peer than the registration in force.
+    pub(in crate::endpoint) exchanges: Option<Box<Exchanges<PeerId>>>,
+}

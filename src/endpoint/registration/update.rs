@@ -1,0 +1,84 @@
+//! Update: changes what it states and nothing else.
+
+use crate::{
+    coap::MessageType,
+    lwm2m::registration::{RegistrationError, UpdateParameters},
+};
+
+use super::{
+    super::*,
+    interface::{LINK_MODE, refusal},
+    register::versions,
+};
+
+impl Endpoint {
+    /// An Update changes what it states and nothing else.
+    pub(in crate::endpoint) fn update(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        target: Option<RegistrationId>,
+        message: &Message,
+    ) -> Response {
+        let Some(registration) = self
+            .registration
+            .as_mut()
+            .filter(|own| Some(own.id) == target)
+        else {
+            return Response::new(Code::NOT_FOUND);
+        };
+        if message.message_type() != MessageType::Confirmable {
+            return Response::with_diagnostic(Code::BAD_REQUEST, "CON CoAP type expected");
+        }
+        if registration.peer.identity != peer.identity {
+            return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
+        }
+        let known: Vec<_> = registration
+            .data
+            .objects
+            .objects()
+            .keys()
+            .copied()
+            .collect();
+        if let Err(error) = apply_update(&mut registration.data, message) {
+            return refusal(&error);
+        }
+        self.stats.updated += 1;
+        registration.last_update = now.wall;
+        let deadline = registration.deadline(now);
+        let moved = (registration.peer.id != peer.id)
+            .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
+        let added = versions(&registration.data, |object| !known.contains(object));
+        let session = Arc::clone(&registration.session);
+        let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
+        self.set_lifetime(deadline);
+        if let Some(old) = moved {
+            self.exchanges.cancel_requests();
+            self.exchanges.rebind(peer.id);
+            self.outputs.push_back(Output::Unbind(Key::Peer(old.id)));
+            self.outputs.push_back(Output::Bind(Key::Peer(peer.id)));
+        }
+        self.log(now, &session, &line);
+        if !added.is_empty() {
+            let question = self.ask(Question::Models {
+                tenant: session.device.tenant,
+                keys: added,
+            });
+            self.resources.await_models(question);
+        }
+        self.uplink_seen(&session);
+        Response::new(Code::CHANGED)
+    }
+}
+
+fn apply_update(data: &mut RegistrationData, message: &Message) -> Result<(), RegistrationError> {
+    let parameters = UpdateParameters::from_query(message.uri_query(), data.version)?;
+    let payload = message.payload();
+    let objects = if payload.is_empty() {
+        None
+    } else {
+        Some(data.objects.updated(&payload, LINK_MODE, data.version)?)
+    };
+    data.update(parameters, objects);
+    Ok(())
+}
