@@ -2,7 +2,12 @@
 
 #[path = "../support/peers/mod.rs"]
 mod peers;
+#[cfg(feature = "kafka")]
+#[path = "../support/mod.rs"]
+mod support;
 
 mod clients;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod platform;

@@ -16,6 +16,7 @@
     reason = "test support fails by panicking"
 )]
 
+pub(crate) mod ddf;
 pub(crate) mod mock_broker;
 pub(crate) mod murmur2;
 pub(crate) mod strict_core;

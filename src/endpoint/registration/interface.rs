@@ -43,7 +43,9 @@ impl Target {
 ///
 /// # Errors
 /// The answer to give: 4.00 for what cannot be read, 4.12 for an enabler version that is not spoken here.
-pub(in crate::endpoint) fn read_register(message: &Message) -> Result<RegistrationData, Box<Response>> {
+pub(in crate::endpoint) fn read_register(
+    message: &Message,
+) -> Result<RegistrationData, Box<Response>> {
     if message.message_type() != MessageType::Confirmable {
         return Err(Box::new(Response::with_diagnostic(
             Code::BAD_REQUEST,
