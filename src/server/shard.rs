@@ -131,38 +131,44 @@ impl Shard {
             return;
         }
         let payload = Bytes::copy_from_slice(datagram.payload);
-        let own = self.peers.borrow().get(&datagram.peer).cloned();
-        let actor = own.or_else(|| {
-            self.parts
-                .directory
-                .by_peer(&datagram.peer)
-                .map(|addr| addr.actor)
-        });
-        match actor {
-            Some(actor) => self.forward(&actor, datagram.peer, payload),
-            None => self.admit(datagram.peer, payload),
+        // Borrowed, not cloned: cloning an actix address allocates.
+        let refused = match self.peers.borrow().get(&datagram.peer) {
+            Some(actor) => self.forward(actor, datagram.peer, payload),
+            None => match self.parts.directory.by_peer(&datagram.peer) {
+                Some(addr) => self.forward(&addr.actor, datagram.peer, payload),
+                None => Some(payload),
+            },
+        };
+        if let Some(payload) = refused {
+            self.admit(datagram.peer, payload);
         }
     }
 
-    fn forward(self: &Rc<Self>, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) {
+    /// Hands a datagram to an actor; gives it back when the actor has ended.
+    fn forward(&self, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) -> Option<Bytes> {
         let peer = Peer {
             id,
             role: ServerRole::Lwm2m,
             identity: PeerIdentity::Unsecured,
         };
         match actor.try_send(Datagram(Inbound { peer, payload })) {
-            Ok(()) => {}
+            Ok(()) => None,
             Err(SendError::Full(_)) => {
                 self.parts
                     .metrics
                     .mailbox_full
                     .of(metrics::Actor::Endpoint)
                     .inc();
+                None
             }
-            Err(SendError::Closed(Datagram(inbound))) => {
-                self.peers.borrow_mut().remove(&id);
-                self.admit(id, inbound.payload);
-            }
+            Err(SendError::Closed(Datagram(inbound))) => Some(inbound.payload),
+        }
+    }
+
+    /// Like [`Self::forward`]; what meets an actor that has just ended is lost, and the device sends again.
+    fn hand_over(&self, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) {
+        if self.forward(actor, id, payload).is_some() {
+            tracing::debug!(peer = %id, "an endpoint ended before a datagram for it arrived");
         }
     }
 
@@ -177,7 +183,7 @@ impl Shard {
             Decision::Answer(answer) => self.answer(peer, answer),
             Decision::Drop(reason) => self.count(reason),
             Decision::Registered(id, message) => match self.parts.directory.by_registration(&id) {
-                Some(addr) => self.forward(&addr.actor, peer, payload),
+                Some(addr) => self.hand_over(&addr.actor, peer, payload),
                 None => self.refuse(peer, &message, &Response::new(Code::NOT_FOUND)),
             },
             Decision::Register(name, message) => {
@@ -216,7 +222,7 @@ impl Shard {
             })
         });
         match (addr, full) {
-            (Some(addr), _) => self.forward(&addr.actor, peer, payload),
+            (Some(addr), _) => self.hand_over(&addr.actor, peer, payload),
             (None, limit) => {
                 if let Some(limit) = limit {
                     self.parts.metrics.limit_rejections.of(limit).inc();

@@ -1,5 +1,7 @@
 //! Update: changes what it states and nothing else.
 
+use std::collections::BTreeSet;
+
 use crate::{
     coap::MessageType,
     lwm2m::registration::{RegistrationError, UpdateParameters},
@@ -33,13 +35,15 @@ impl Endpoint {
         if registration.peer.identity != peer.identity {
             return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
         }
-        let known: Vec<_> = registration
-            .data
-            .objects
-            .objects()
-            .keys()
-            .copied()
-            .collect();
+        let known: Option<BTreeSet<_>> = (!message.payload().is_empty()).then(|| {
+            registration
+                .data
+                .objects
+                .objects()
+                .keys()
+                .copied()
+                .collect()
+        });
         if let Err(error) = apply_update(&mut registration.data, message) {
             return refusal(&error);
         }
@@ -48,7 +52,9 @@ impl Endpoint {
         let deadline = registration.deadline(now);
         let moved = (registration.peer.id != peer.id)
             .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
-        let added = versions(&registration.data, |object| !known.contains(object));
+        let added = known.map_or_else(Vec::new, |known| {
+            versions(&registration.data, |object| !known.contains(object))
+        });
         let session = Arc::clone(&registration.session);
         let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
         self.set_lifetime(deadline);
