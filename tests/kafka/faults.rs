@@ -232,3 +232,23 @@ fn an_execute_that_cannot_be_committed_is_not_handed_over() {
         .0
         .clear_request_errors(RDKafkaApiKey::OffsetCommit);
 }
+
+#[test]
+fn a64_a_stop_does_not_wait_for_a_broker_that_is_away() {
+    let fixture = Fixture::start();
+    let (endpoint, session) = fixture.registered();
+    fixture.core.rpc(fixture.device, "Read", "{}");
+    fixture.sink.take_rpc();
+    fixture.broker.down();
+    let id = endpoint.post(&session, "n", KeyValue::Long(1)).unwrap();
+    let start = Instant::now();
+    assert!(!fixture.platform.flush(Duration::from_millis(200)));
+    fixture.platform.stop();
+    assert_eq!(endpoint.outcome(id), Outcome::Unavailable);
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    fixture.broker.up();
+}

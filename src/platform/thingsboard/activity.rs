@@ -25,8 +25,8 @@ pub(super) struct Sessions {
     reports: VecDeque<(Instant, SessionId)>,
     /// Sessions by when their heartbeat is due; one whose time is not the session's own is out of date.
     heartbeats: VecDeque<(Instant, SessionId)>,
-    /// Sessions that the core closed and that live on.
-    revived: VecDeque<SessionId>,
+    /// Sessions to which something must be said as soon as the pace allows.
+    soon: VecDeque<SessionId>,
     report_period: Duration,
     heartbeat_period: Duration,
     /// The oldest activity that a heartbeat reports: with an older one the core would close the session before the
@@ -40,15 +40,25 @@ struct Session {
     last_activity: UnixMillis,
     report_due: bool,
     heartbeat_at: Instant,
+    soon: Option<Word>,
+}
+
+/// What is to be said of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It lives, and was active last at this time.
+    Heartbeat(UnixMillis),
+    /// It begins.
+    Open,
+    /// It was active last at this time.
+    Report(UnixMillis),
 }
 
 /// What is to be said to the core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) session: Arc<SessionInfo>,
-    pub(super) last_activity: UnixMillis,
-    /// Whether to open the session again.
-    pub(super) heartbeat: bool,
+    pub(super) word: Word,
 }
 
 impl Sessions {
@@ -59,7 +69,7 @@ impl Sessions {
             by_device: HashMap::new(),
             reports: VecDeque::new(),
             heartbeats: VecDeque::new(),
-            revived: VecDeque::new(),
+            soon: VecDeque::new(),
             report_period: Duration::from_millis(settings.report_ms.into()),
             heartbeat_period: inactivity * 2 / 5,
             oldest_report: inactivity / 2,
@@ -77,6 +87,7 @@ impl Sessions {
                 last_activity: now.wall,
                 report_due: true,
                 heartbeat_at,
+                soon: None,
             },
         );
         self.reports
@@ -110,10 +121,25 @@ impl Sessions {
         }
     }
 
-    /// The core closed a session that lives on: its heartbeat comes soon.
+    /// The core closed a session that lives on, or may have forgotten it: its heartbeat comes soon.
     pub(super) fn revive(&mut self, session: SessionId) {
-        if self.open.contains_key(&session) {
-            self.revived.push_back(session);
+        self.say_soon(session, Word::Heartbeat(UnixMillis(0)));
+    }
+
+    /// The begin of a session could not be told yet.
+    pub(super) fn open_soon(&mut self, session: SessionId) {
+        self.say_soon(session, Word::Open);
+    }
+
+    fn say_soon(&mut self, session: SessionId, word: Word) {
+        if let Some(open) = self.open.get_mut(&session) {
+            if open.soon.is_none() {
+                self.soon.push_back(session);
+            }
+            // Whatever else is to be said, the begin comes first, and it says all.
+            if open.soon != Some(Word::Open) {
+                open.soon = Some(word);
+            }
         }
     }
 
@@ -134,23 +160,31 @@ impl Sessions {
         self.open.len()
     }
 
-    /// Takes what is due. Revived sessions come a few at a time.
+    /// Takes what is due, not too much at a time.
     pub(super) fn due(&mut self, now: Now) -> Vec<Due> {
         let mut due = Vec::new();
-        let revived = self.revived.len().min(REVIVALS_AT_ONCE);
-        for session in self.revived.drain(..revived).collect::<Vec<_>>() {
-            due.extend(self.heartbeat(now, session));
+        for _ in 0..AT_ONCE {
+            let Some(session) = self.soon.pop_front() else {
+                break;
+            };
+            let word = self
+                .open
+                .get_mut(&session)
+                .and_then(|open| open.soon.take());
+            due.extend(word.and_then(|word| self.heartbeat(now, session, word == Word::Open)));
         }
-        while let Some((at, session)) = self.heartbeats.front().copied()
+        while due.len() < AT_ONCE
+            && let Some((at, session)) = self.heartbeats.front().copied()
             && at <= now.mono
         {
             self.heartbeats.pop_front();
             let current = self.open.get(&session).map(|open| open.heartbeat_at);
             if current == Some(at) {
-                due.extend(self.heartbeat(now, session));
+                due.extend(self.heartbeat(now, session, false));
             }
         }
-        while let Some((at, session)) = self.reports.front().copied()
+        while due.len() < AT_ONCE
+            && let Some((at, session)) = self.reports.front().copied()
             && at <= now.mono
         {
             self.reports.pop_front();
@@ -159,31 +193,35 @@ impl Sessions {
             {
                 due.push(Due {
                     session: Arc::clone(&open.info),
-                    last_activity: open.last_activity,
-                    heartbeat: false,
+                    word: Word::Report(open.last_activity),
                 });
             }
         }
         due
     }
 
-    fn heartbeat(&mut self, now: Now, session: SessionId) -> Option<Due> {
+    /// The heartbeat of a session, or its begin; the next one counts from here.
+    fn heartbeat(&mut self, now: Now, session: SessionId, begin: bool) -> Option<Due> {
         let open = self.open.get_mut(&session)?;
-        open.report_due = false;
         open.heartbeat_at = now.mono + self.heartbeat_period;
         self.heartbeats.push_back((open.heartbeat_at, session));
         let oldest = i64::try_from(self.oldest_report.as_millis()).unwrap_or(i64::MAX);
         let oldest = UnixMillis(now.wall.0.saturating_sub(oldest));
+        let word = if begin {
+            Word::Open
+        } else {
+            open.report_due = false;
+            Word::Heartbeat(open.last_activity.max(oldest))
+        };
         Some(Due {
             session: Arc::clone(&open.info),
-            last_activity: open.last_activity.max(oldest),
-            heartbeat: true,
+            word,
         })
     }
 }
 
-/// With one call every 50 ms this is 5,000 a second, the pace at which sessions are opened again.
-const REVIVALS_AT_ONCE: usize = 250;
+/// With one call every 50 ms this is 10,000 a second.
+const AT_ONCE: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -208,19 +246,19 @@ mod tests {
         })
     }
 
-    fn report(session: &Arc<SessionInfo>, last_activity: UnixMillis) -> Due {
+    fn due(session: &Arc<SessionInfo>, word: Word) -> Due {
         Due {
             session: Arc::clone(session),
-            last_activity,
-            heartbeat: false,
+            word,
         }
     }
 
+    fn report(session: &Arc<SessionInfo>, last_activity: UnixMillis) -> Due {
+        due(session, Word::Report(last_activity))
+    }
+
     fn heartbeat(session: &Arc<SessionInfo>, last_activity: UnixMillis) -> Due {
-        Due {
-            heartbeat: true,
-            ..report(session, last_activity)
-        }
+        due(session, Word::Heartbeat(last_activity))
     }
 
     #[test]
@@ -279,17 +317,35 @@ mod tests {
     fn a_session_that_the_core_closed_is_opened_again_soon_and_paced() {
         let start = clock::now();
         let mut sessions = Sessions::new(ActivitySettings::default());
-        for id in 1..=300 {
+        for id in 1..=600 {
             sessions.opened(start, &session(id));
+            // However often it is asked for, one heartbeat comes.
+            sessions.revive(session(id).id);
             sessions.revive(session(id).id);
         }
-        sessions.revive(session(301).id);
+        sessions.revive(session(601).id);
         let soon = start.after(Duration::from_millis(50));
-        assert_eq!(sessions.due(soon).len(), REVIVALS_AT_ONCE);
-        assert_eq!(sessions.due(soon).len(), 300 - REVIVALS_AT_ONCE);
+        assert_eq!(sessions.due(soon).len(), AT_ONCE);
+        assert_eq!(sessions.due(soon).len(), 600 - AT_ONCE);
         // Their next heartbeat counts from here.
         assert_eq!(sessions.due(start.after(SECOND * 240)).len(), 0);
-        assert_eq!(sessions.due(soon.after(SECOND * 240)).len(), 300);
+        assert_eq!(sessions.due(soon.after(SECOND * 240)).len(), AT_ONCE);
+        assert_eq!(sessions.due(soon.after(SECOND * 240)).len(), 600 - AT_ONCE);
+    }
+
+    #[test]
+    fn a_begin_that_could_not_be_told_is_told_soon_instead_of_a_heartbeat() {
+        let start = clock::now();
+        let mut sessions = Sessions::new(ActivitySettings::default());
+        let device = session(1);
+        sessions.opened(start, &device);
+        sessions.open_soon(device.id);
+        sessions.revive(device.id);
+        assert_eq!(sessions.due(start), [due(&device, Word::Open)]);
+        assert_eq!(
+            sessions.due(start.after(SECOND * 3)),
+            [report(&device, start.wall)]
+        );
     }
 
     #[test]

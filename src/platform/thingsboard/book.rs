@@ -113,7 +113,9 @@ impl<K: Clone + Eq + Hash, V: Clone> Book<K, V> {
     pub(super) fn unanswered(&mut self, now: Instant, key: &K) {
         if let Some(page) = self.pages.get_mut(key) {
             page.asked = false;
-            if let Some(known) = &mut page.knowledge {
+            if let Some(known) = &mut page.knowledge
+                && known.value.is_some()
+            {
                 known.since = now;
             }
         }
@@ -216,6 +218,8 @@ mod tests {
         book.learn(now, "a", None);
         assert_eq!(book.look_up(now + SECOND * 59, &"a"), Lookup::Absent);
         assert_eq!(book.look_up(now + SECOND * 60, &"a"), Lookup::Ask);
+        book.unanswered(now + SECOND * 70, &"a");
+        assert_eq!(book.look_up(now + SECOND * 70, &"a"), Lookup::Ask);
     }
 
     #[test]

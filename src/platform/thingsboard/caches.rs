@@ -182,7 +182,7 @@ impl Caches {
         }
     }
 
-    /// Questions that waiting uplinks depend on and that are not open.
+    /// Questions that waiting uplinks and moved devices depend on and that are not open.
     pub(super) fn questions_of_the_waiting(&mut self, now: Instant) -> Vec<ApiQuestion> {
         let mut questions = Vec::new();
         for device in self.room.devices() {
@@ -191,6 +191,11 @@ impl Caches {
                 && let Err(NoRoute::Wait(ask)) = self.route(now, &session)
             {
                 questions.extend(ask);
+            }
+        }
+        for moved in self.moved.clone() {
+            if self.profiles.look_up(now, &moved.profile) == Lookup::Ask {
+                questions.push(ApiQuestion::DeviceProfile(moved.profile));
             }
         }
         questions
@@ -411,6 +416,10 @@ mod tests {
                 profile: device(moved.1),
             });
         }
+        let now = clock::now().mono;
+        let ask = |id| ApiQuestion::DeviceProfile(device(id));
+        assert_eq!(caches.questions_of_the_waiting(now), [ask(2), ask(7)]);
+        assert_eq!(caches.questions_of_the_waiting(now), []);
         assert_eq!(caches.arrived(PROFILE), [device(10)]);
         assert_eq!(caches.moved.len(), 1);
     }

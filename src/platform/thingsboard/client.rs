@@ -1,9 +1,6 @@
 //! Properties of the Kafka clients (`operations.md` 10) and their log.
 
-use rdkafka::{
-    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
-    error::KafkaError,
-};
+use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, error::KafkaError};
 use tracing::{debug, warn};
 
 use super::settings::{Acks, AutoOffsetReset, Compression, KafkaSettings};
@@ -79,6 +76,8 @@ pub(super) fn consumer(
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", reset)
+        // Without membership this is only how long a commit waits for a coordinator.
+        .set("session.timeout.ms", "3000")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.min.bytes", "1")
         .set("queued.min.messages", "10000")
@@ -138,8 +137,6 @@ impl ClientContext for Logged {
         log_error(&error, reason);
     }
 }
-
-impl ConsumerContext for Logged {}
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {

@@ -3,25 +3,24 @@
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
-    error::KafkaError,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
+    error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
-use super::{client::Logged, clock};
+use super::{client, clock, sync::guarded};
 
 /// Where a consumer begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +51,13 @@ pub(super) trait Handler: Send {
 
 /// A consumer that is ready to run.
 pub(super) struct Consumer {
-    client: BaseConsumer<Logged>,
+    client: BaseConsumer<Commits>,
     topic: String,
     /// Next offset of every assigned partition; `None` until a record was read.
     positions: BTreeMap<i32, Option<i64>>,
     uncommitted: bool,
+    /// Asynchronous commits that were begun.
+    begun: u64,
     next_commit: Instant,
     next_look: Instant,
 }
@@ -71,13 +72,14 @@ impl Consumer {
         topic: String,
         begin: Begin,
     ) -> Result<Self, KafkaError> {
-        let client = BaseConsumer::from_config_and_context(config, Logged)?;
+        let client = BaseConsumer::from_config_and_context(config, Commits::default())?;
         let now = clock::now().mono;
         let mut consumer = Self {
             client,
             topic,
             positions: BTreeMap::new(),
             uncommitted: false,
+            begun: 0,
             next_commit: now + COMMIT_INTERVAL,
             next_look: now + LOOK_INTERVAL,
         };
@@ -123,7 +125,7 @@ impl Consumer {
                 self.take_new_partitions();
             }
         }
-        self.commit(CommitMode::Sync);
+        self.commit_last();
     }
 
     /// Waits a moment for a record and takes what else is there.
@@ -149,19 +151,30 @@ impl Consumer {
 
     /// Commits what was read and waits for the answer; false when that fails for too long.
     fn commit_surely(&mut self, stop: &Arc<AtomicBool>) -> bool {
-        for _ in 0..COMMIT_ATTEMPTS {
-            if self.commit(CommitMode::Sync) {
-                return true;
-            }
-            if stop.load(Relaxed) {
-                break;
+        let deadline = clock::now().mono + COMMIT_PATIENCE;
+        while !self.commit(CommitMode::Sync) {
+            if stop.load(Relaxed) || clock::now().mono >= deadline {
+                return false;
             }
             thread::sleep(COMMIT_RETRY);
         }
-        false
+        true
     }
 
+    /// Commits what was read before the consumer ends; gives up soon when the broker is away. What is read meanwhile
+    /// is read again by the next process.
+    fn commit_last(mut self) {
+        self.commit(CommitMode::Async);
+        let deadline = clock::now().mono + LAST_COMMIT_PATIENCE;
+        let ended = |consumer: &Self| consumer.client.context().ended.load(Relaxed);
+        while ended(&self) < self.begun && clock::now().mono < deadline {
+            drop(self.client.poll(LAST_COMMIT_POLL));
+        }
+    }
+
+    /// Commits what was read; an asynchronous commit that fails is noticed before the next one.
     fn commit(&mut self, mode: CommitMode) -> bool {
+        self.uncommitted |= self.client.context().failed.swap(false, Relaxed);
         if !self.uncommitted {
             return true;
         }
@@ -174,16 +187,11 @@ impl Consumer {
             offsets.add_partition_offset(&self.topic, partition, Offset::Offset(next))
         });
         let listed: Result<(), KafkaError> = listed.collect();
-        match listed.and_then(|()| self.client.commit(&offsets, mode)) {
-            Ok(()) => {
-                self.uncommitted = false;
-                true
-            }
-            Err(error) => {
-                warn!(topic = self.topic, %error, "offsets could not be committed; is another process using this service id?");
-                false
-            }
-        }
+        let committed = listed.and_then(|()| self.client.commit(&offsets, mode));
+        self.client.context().note(&committed);
+        self.begun += u64::from(matches!((mode, &committed), (CommitMode::Async, Ok(()))));
+        self.uncommitted = committed.is_err();
+        committed.is_ok()
     }
 
     /// Assigns partitions that were added since; they are read from their beginning.
@@ -239,13 +247,42 @@ impl Consumer {
     }
 }
 
-/// Runs `action`; a panic in it costs one record, not the consumer.
-fn guarded<T>(action: impl FnOnce() -> T) -> Option<T> {
-    let outcome = catch_unwind(AssertUnwindSafe(action));
-    if outcome.is_err() {
-        error!("a record of the platform core made its handler panic");
+/// Hears how asynchronous commits end.
+#[derive(Debug, Default)]
+struct Commits {
+    /// How many have ended.
+    ended: AtomicU64,
+    /// Whether one failed since the last look.
+    failed: AtomicBool,
+    /// Whether the last one failed: that is said once.
+    failing: AtomicBool,
+}
+
+impl Commits {
+    fn note(&self, result: &KafkaResult<()>) {
+        let failing = self.failing.swap(result.is_err(), Relaxed);
+        if let (Err(error), false) = (result, failing) {
+            warn!(%error, "offsets cannot be committed; does another process use this service id?");
+        }
     }
-    outcome.ok()
+}
+
+impl ClientContext for Commits {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Commits {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.ended.fetch_add(1, Relaxed);
+        self.failed.fetch_or(result.is_err(), Relaxed);
+        self.note(&result);
+    }
 }
 
 /// How long a stop may go unnoticed.
@@ -253,8 +290,10 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Records handed over before the next look at stop and commit.
 const BATCH: usize = 500;
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-const COMMIT_ATTEMPTS: u32 = 10;
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
+const LAST_COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+const LAST_COMMIT_POLL: Duration = Duration::from_millis(50);
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a partition may be without a leader at the start.
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);

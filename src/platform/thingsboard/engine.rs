@@ -13,11 +13,13 @@ use uuid::Uuid;
 use super::super::{
     downlink::{DownlinkSink, ReplyTo},
     session::{PlatformId, SessionInfo},
-    time::Now,
-    uplink::{KeyValue, Outcome, RejectReason, RpcStatus, SubmitError, Uplink, UplinkId},
+    time::{Now, UnixMillis},
+    uplink::{
+        KeyValue, Outcome, QuestionError, RejectReason, RpcStatus, SubmitError, Uplink, UplinkId,
+    },
 };
 use super::{
-    activity::Sessions,
+    activity::{Sessions, Word},
     caches::{Caches, NoRoute, Route, session_of},
     clock,
     convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
@@ -110,7 +112,7 @@ impl Engine {
                 drop(caches);
                 self.transmit(now, &uplink, &route, receipt.as_ref())?;
                 if let Some(receipt) = receipt {
-                    lock(&self.deadlines).add(now.mono, &receipt);
+                    self.watch(now, &receipt);
                     receipt.end_part(Outcome::Durable);
                 }
             }
@@ -130,11 +132,18 @@ impl Engine {
                 }
                 joined.map_err(|_| SubmitError::Busy)?;
                 if let Some(receipt) = receipt {
-                    lock(&self.deadlines).add(now.mono, &receipt);
+                    self.watch(now, &receipt);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Gives a receipt its deadline; at once if the end has come.
+    fn watch(&self, now: Now, receipt: &Arc<Receipt>) {
+        if !lock(&self.deadlines).add(now.mono, receipt) {
+            receipt.expire();
+        }
     }
 
     /// Lets out the uplinks whose way has become known.
@@ -203,38 +212,44 @@ impl Engine {
     /// Writes the records of an uplink. The receipt's own part stays open.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] when nothing of the uplink was taken and the producer has no room; the receipt is cancelled.
+    /// [`SubmitError::Busy`] when nothing of the uplink was taken and the producer has no room; the receipt is cancelled.
     fn transmit(
         &self,
         now: Now,
         uplink: &Uplink,
         route: &Route,
         receipt: Option<&Arc<Receipt>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SubmitError> {
         let kind = kind_of(uplink);
-        let to_core = |session, message| self.to_core(session, kind, message);
+        let to_core = |session, message| match self.to_core(session, kind, message) {
+            // It would be too large the next time as well.
+            Ok(()) | Err(Refusal::TooLarge) => Ok(()),
+            Err(Refusal::Busy) => Err(SubmitError::Busy),
+        };
         match uplink {
             Uplink::SessionOpened { session } => {
-                lock(&self.sessions).opened(now, session);
-                to_core(session, CoreMessage::Opened).inspect_err(|_| {
-                    lock(&self.sessions).closed(session.id);
-                })
+                let mut sessions = lock(&self.sessions);
+                sessions.opened(now, session);
+                if to_core(session, CoreMessage::Opened).is_err() {
+                    sessions.open_soon(session.id);
+                }
+                Ok(())
             }
             Uplink::SessionClosed { session } => {
-                // Under the lock, so that no heartbeat comes after it.
+                // Under the lock, so that no heartbeat comes after it. A core that cannot be told closes it by itself.
                 let mut sessions = lock(&self.sessions);
-                to_core(session, CoreMessage::Closed)?;
                 sessions.closed(session.id);
-                Ok(())
+                to_core(session, CoreMessage::Closed)
             }
             Uplink::Activity {
                 session,
                 last_activity,
                 heartbeat,
             } => {
-                lock(&self.sessions).active(now, session, *last_activity);
+                let mut sessions = lock(&self.sessions);
+                sessions.active(now, session, *last_activity);
                 if *heartbeat {
-                    to_core(session, CoreMessage::Heartbeat(*last_activity))?;
+                    sessions.revive(session.id);
                 }
                 Ok(())
             }
@@ -316,13 +331,8 @@ impl Engine {
         kind: RecordKind,
         route: &Route,
         receipt: Option<&Arc<Receipt>>,
-        groups: impl Iterator<
-            Item = (
-                Option<super::super::time::UnixMillis>,
-                &'a [(String, KeyValue)],
-            ),
-        >,
-    ) -> Result<(), Refusal> {
+        groups: impl Iterator<Item = (Option<UnixMillis>, &'a [(String, KeyValue)])>,
+    ) -> Result<(), SubmitError> {
         if !route.enabled {
             self.stats.forbidden.add();
             if let Some(receipt) = receipt {
@@ -366,7 +376,7 @@ impl Engine {
                         if let Some(receipt) = receipt {
                             receipt.cancel();
                         }
-                        return Err(Refusal::Busy);
+                        return Err(SubmitError::Busy);
                     }
                     // The receipt has the outcome of this record; the others may still go.
                     Err(Refusal::Busy | Refusal::TooLarge) => {}
@@ -387,14 +397,19 @@ impl Engine {
         // Under the lock, so that no heartbeat comes after the session was closed.
         let mut sessions = lock(&self.sessions);
         for due in sessions.due(now) {
-            let message = if due.heartbeat {
-                CoreMessage::Heartbeat(due.last_activity)
-            } else {
-                CoreMessage::Activity(due.last_activity)
+            let (kind, message) = match due.word {
+                Word::Heartbeat(at) => (RecordKind::Activity, CoreMessage::Heartbeat(at)),
+                Word::Open => (RecordKind::Session, CoreMessage::Opened),
+                Word::Report(at) => (RecordKind::Activity, CoreMessage::Activity(at)),
             };
-            // A report that finds no room is made up for by the next one; the producer counts it.
-            self.to_core(&due.session, RecordKind::Activity, message)
-                .unwrap_or_default();
+            if self.to_core(&due.session, kind, message).is_err() {
+                match due.word {
+                    Word::Heartbeat(_) => sessions.revive(due.session.id),
+                    Word::Open => sessions.open_soon(due.session.id),
+                    // The next one makes up for it.
+                    Word::Report(_) => {}
+                }
+            }
         }
     }
 
@@ -403,9 +418,9 @@ impl Engine {
         self.stopped.store(true, Relaxed);
         let askers = lock(&self.requests).close_all();
         for asker in askers {
-            self.answered(asker, Err(super::super::uplink::QuestionError::Unavailable));
+            self.answered(asker, Err(QuestionError::Unavailable));
         }
-        let receipts = lock(&self.deadlines).all();
+        let receipts = lock(&self.deadlines).close();
         expire_all(receipts);
     }
 }

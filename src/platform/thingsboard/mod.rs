@@ -2,12 +2,12 @@
 //!
 //! | thread | works on |
 //! |---|---|
-//! | callers of `submit` | [`engine`]: an uplink becomes records, by [`convert`], [`routing`] and [`partition`] |
-//! | `kafka-producer` | [`producer`]: delivery reports become [`receipt`]s; replaces a broken producer |
-//! | `kafka-responses` | [`question`]: answers of the core reach [`caches`] and who asked |
-//! | `kafka-notifications` | [`notifications`]: what the core sends unasked reaches endpoints and caches |
-//! | `kafka-timer` | deadlines, [`activity`], knowledge that grew old |
-//! | `kafka-topics` | [`topic_keeper`]: missing topics |
+//! | callers of `submit` | `engine`: an uplink becomes records, by [`convert`], [`routing`] and [`partition`] |
+//! | `kafka-producer` | `producer`: delivery reports end receipts; a broken producer is replaced |
+//! | `kafka-responses` | `question`: answers of the core reach `caches` and who asked |
+//! | `kafka-notifications` | `notifications`: what the core sends unasked reaches endpoints and caches |
+//! | `kafka-timer` | deadlines, `activity`, knowledge that grew old |
+//! | `kafka-topics` | `topic_keeper`: missing topics |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
 //! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id. Usage
@@ -65,7 +65,7 @@ use self::{
     responses::Responses,
     settings::AutoOffsetReset,
     stats::Stats,
-    sync::lock,
+    sync::{guarded, lock},
     topic_keeper::{TopicKeeper, TopicKind, TopicMaker},
     topics::{PropertiesError, ServiceIdError, Topics},
 };
@@ -184,8 +184,8 @@ impl ThingsBoard {
 
     /// Stops. Uplinks are refused from here on; whoever waits is told that the platform is unavailable.
     pub fn stop(&self) {
-        self.stop_notifications();
         self.stop.store(true, Relaxed);
+        self.stop_notifications();
         join(&self.timer);
         join(&self.responses);
         self.engine.stop();
@@ -317,20 +317,16 @@ fn run_timer(engine: &Engine, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         thread::sleep(TICK);
         let now = clock::now();
-        engine.expire_questions(now.mono);
-        engine.expire_uplinks(now.mono);
-        engine.report_activity(now);
+        guarded(|| engine.expire_questions(now.mono));
+        guarded(|| engine.expire_uplinks(now.mono));
+        guarded(|| engine.report_activity(now));
         if now.mono >= next_second {
             next_second = now.mono + Duration::from_secs(1);
-            let mut caches = lock(&engine.caches);
-            let mut questions = caches.questions_of_the_waiting(now.mono);
-            questions.extend(caches.questions_of_age(now.mono));
-            drop(caches);
-            engine.ask_all(questions);
+            guarded(|| engine.ask_what_is_wanted(now.mono));
         }
         if now.mono >= next_routing {
             next_routing = now.mono + routing_age(engine);
-            engine.ask_all([ApiQuestion::Routing]);
+            guarded(|| engine.ask_all([ApiQuestion::Routing]));
         }
         if now.mono >= next_log {
             next_log = now.mono + LOG_INTERVAL;

@@ -19,12 +19,12 @@ use rdkafka::{
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use super::super::uplink::{Outcome, RejectReason, SubmitError};
+use super::super::uplink::{Outcome, RejectReason};
 use super::{
     client,
     receipt::Receipt,
     stats::{FailureReason, RecordKind, Stats},
-    sync::lock,
+    sync::{guarded, lock},
 };
 
 /// A record to be written.
@@ -45,12 +45,6 @@ pub(super) enum Refusal {
     Busy,
     /// The record is too large.
     TooLarge,
-}
-
-impl From<Refusal> for SubmitError {
-    fn from(_: Refusal) -> Self {
-        Self::Busy
-    }
 }
 
 /// The producer of this process.
@@ -139,7 +133,8 @@ impl Producer {
     pub(super) fn run(&self) {
         while !self.stopping.load(Relaxed) {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            current.poll(POLL_INTERVAL);
+            // A reply goes out from here into code of others.
+            guarded(|| current.poll(POLL_INTERVAL));
             let fatal = current.client().fatal_error();
             drop(current);
             let orphaned = !lock(&self.ledger.orphans).is_empty();

@@ -108,6 +108,15 @@ impl Engine {
         }
     }
 
+    /// Asks for what waiting uplinks depend on and for what grew old.
+    pub(super) fn ask_what_is_wanted(&self, now: std::time::Instant) {
+        let mut caches = lock(&self.caches);
+        let mut questions = caches.questions_of_the_waiting(now);
+        questions.extend(caches.questions_of_age(now));
+        drop(caches);
+        self.ask_all(questions);
+    }
+
     /// Sends a question.
     ///
     /// # Errors
@@ -182,15 +191,13 @@ impl Engine {
             }
             Asker::Tenant(id) => {
                 let mut caches = lock(&self.caches);
-                match answer {
-                    Ok(Answer::Tenant(tenant)) => {
-                        caches.tenants.learn(now.mono, id, Some(tenant));
-                    }
-                    Ok(Answer::Nothing) => {
-                        caches.tenants.learn(now.mono, id, None);
-                    }
-                    Ok(_) | Err(_) => caches.tenants.unanswered(now.mono, &id),
-                }
+                let tenant = match answer {
+                    Ok(Answer::Tenant(tenant)) => Some(tenant),
+                    Ok(Answer::Nothing) => None,
+                    // Who waits goes on waiting: the timer asks again.
+                    Ok(_) | Err(_) => return caches.tenants.unanswered(now.mono, &id),
+                };
+                caches.tenants.learn(now.mono, id, tenant);
                 drop(caches);
                 self.release();
             }
@@ -252,10 +259,8 @@ impl Engine {
                 caches.profiles.learn(now.mono, id, None);
                 None
             }
-            Ok(_) | Err(_) => {
-                caches.profiles.unanswered(now.mono, &id);
-                None
-            }
+            // Who waits goes on waiting: the timer asks again.
+            Ok(_) | Err(_) => return caches.profiles.unanswered(now.mono, &id),
         };
         let arrived = caches.arrived(id);
         let profile = caches

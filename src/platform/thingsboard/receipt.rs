@@ -69,7 +69,7 @@ impl Receipt {
     }
 
     /// Replies that the uplink could not be stored, unless a reply went out before.
-    fn expire(&self) {
+    pub(super) fn expire(&self) {
         let replied = std::mem::replace(&mut lock(&self.progress).replied, true);
         if !replied {
             self.reply(Outcome::Unavailable);
@@ -95,11 +95,18 @@ impl Receipt {
 
 /// Receipts in the order of their deadlines, which are all equally far away.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines(VecDeque<(Instant, Arc<Receipt>)>);
+pub(super) struct Deadlines {
+    queue: VecDeque<(Instant, Arc<Receipt>)>,
+    closed: bool,
+}
 
 impl Deadlines {
-    pub(super) fn add(&mut self, now: Instant, receipt: &Arc<Receipt>) {
-        self.0.push_back((now + PATIENCE, Arc::clone(receipt)));
+    /// Adds a receipt; false when the deadlines are closed and nobody will look at it.
+    pub(super) fn add(&mut self, now: Instant, receipt: &Arc<Receipt>) -> bool {
+        if !self.closed {
+            self.queue.push_back((now + PATIENCE, Arc::clone(receipt)));
+        }
+        !self.closed
     }
 
     /// Takes out what is due, and what has been answered and stands before it. The caller ends them by [`expire_all`].
@@ -107,13 +114,17 @@ impl Deadlines {
         let is_due = |(deadline, receipt): &&(Instant, Arc<Receipt>)| {
             *deadline <= now || receipt.is_replied()
         };
-        let count = self.0.iter().take_while(is_due).count();
-        self.0.drain(..count).map(|(_, receipt)| receipt).collect()
+        let count = self.queue.iter().take_while(is_due).count();
+        self.queue
+            .drain(..count)
+            .map(|(_, receipt)| receipt)
+            .collect()
     }
 
-    /// Takes out everything.
-    pub(super) fn all(&mut self) -> Vec<Arc<Receipt>> {
-        self.0.drain(..).map(|(_, receipt)| receipt).collect()
+    /// Takes out everything and accepts nothing more.
+    pub(super) fn close(&mut self) -> Vec<Arc<Receipt>> {
+        self.closed = true;
+        self.queue.drain(..).map(|(_, receipt)| receipt).collect()
     }
 }
 
@@ -209,7 +220,8 @@ mod tests {
         answered.end_part(Outcome::Durable);
         cancelled.cancel();
         assert_eq!(deadlines.due(start).len(), 2);
-        assert_eq!(deadlines.all().len(), 0);
+        assert_eq!(deadlines.close().len(), 0);
+        assert!(!deadlines.add(start, &cancelled));
         cancelled.end_part(Outcome::Durable);
         assert_eq!(outcomes(&replies), []);
     }

@@ -15,6 +15,7 @@ pub(super) struct Requests<A> {
     deadlines: VecDeque<(Instant, Uuid)>,
     timeout: Duration,
     max_open: usize,
+    closed: bool,
 }
 
 impl<A> Requests<A> {
@@ -24,15 +25,16 @@ impl<A> Requests<A> {
             deadlines: VecDeque::new(),
             timeout,
             max_open,
+            closed: false,
         }
     }
 
     /// Opens a question under a fresh correlation id.
     ///
     /// # Errors
-    /// The asker, when too many questions are open.
+    /// The asker, when too many questions are open or no more are accepted.
     pub(super) fn open(&mut self, now: Instant, asker: A) -> Result<Uuid, A> {
-        if self.open.len() >= self.max_open {
+        if self.closed || self.open.len() >= self.max_open {
             return Err(asker);
         }
         let id = Uuid::new_v4();
@@ -57,8 +59,9 @@ impl<A> Requests<A> {
             .collect()
     }
 
-    /// Closes all questions.
+    /// Closes all questions and accepts no more.
     pub(super) fn close_all(&mut self) -> Vec<A> {
+        self.closed = true;
         self.deadlines.clear();
         self.open.drain().map(|(_, asker)| asker).collect()
     }
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(requests.expired(start + TIMEOUT), ["first"]);
         assert_eq!(requests.close(first), None, "a late answer finds nobody");
         assert_eq!(requests.close_all(), ["second"]);
+        assert_eq!(requests.open(start, "third"), Err("third"));
         assert!(requests.expired(start + TIMEOUT * 2).is_empty());
     }
 
