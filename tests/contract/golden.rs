@@ -1,6 +1,6 @@
 //! Records captured between an unmodified platform and its own LwM2M transport (core 4.2.1), one JSON object a line.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Once};
 
 use serde::Deserialize;
 
@@ -34,7 +34,8 @@ impl Golden {
 pub(crate) fn records(group: &str) -> Option<Vec<Golden>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/golden/records");
     if !folder.is_dir() {
-        eprintln!("skipped: no captured records in {}", folder.display());
+        static SAID: Once = Once::new();
+        SAID.call_once(|| eprintln!("skipped: no captured records in {}", folder.display()));
         return None;
     }
     let file = folder.join(format!("{group}.jsonl"));

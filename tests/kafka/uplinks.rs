@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use lightship::platform::{
-    Outcome, SessionInfo, SubmitError, Uplink, UplinkId,
+    Outcome, PlatformId, SessionInfo, SubmitError, Uplink, UplinkId,
     thingsboard::RecordKind,
     time::UnixMillis,
     uplink::{KeyValue, Readings, RejectReason},
@@ -129,29 +129,57 @@ fn post(endpoint: &Endpoint, session: &Arc<SessionInfo>, number: i64) {
 #[test]
 fn uplinks_wait_in_order_until_the_tenant_is_known() {
     let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 1_000);
+    fixture.core.mute("tenant", true);
     let endpoint = fixture.endpoint();
-    let admission = endpoint.credentials("ep1").unwrap();
-    fixture.core.await_questions("tenant", 1, PATIENCE);
-    // A tenant that is asked for anew, of a core that does not answer.
-    let mut device = (*admission.device).clone();
-    device.profile = lightship::platform::PlatformId(uuid::Uuid::from_u128(99));
+    let session = fixture.open(&endpoint, "ep1");
+    for number in 0..20 {
+        post(&endpoint, &session, number);
+    }
+    fixture.core.await_questions("tenant", 2, PATIENCE);
+    assert_eq!(fixture.health().waiting, 21, "asked again, nothing is lost");
+    assert!(!fixture.core.has_session(fixture.device));
+    fixture.core.mute("tenant", false);
+    let values = fixture.core.await_values(fixture.device, 20, PATIENCE);
+    let numbers: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(
+        numbers,
+        (0..20).map(|number| json!(number)).collect::<Vec<_>>()
+    );
+    fixture.core.await_session(fixture.device, PATIENCE);
+    assert_eq!(fixture.health().waiting, 0);
+}
+
+#[test]
+fn who_waited_and_then_found_no_room_is_told_so() {
+    // One record fits into the producer, and stays there for a while.
+    let small = "queue.buffering.max.messages:1;linger.ms:300";
+    let fixture = Fixture::start_with(|settings| settings.kafka.extra = small.to_owned());
+    fixture.core.mute("tenant", true);
+    let endpoint = fixture.endpoint();
+    let session = fixture.open(&endpoint, "ep1");
+    let ids = [1, 2].map(|n| endpoint.post(&session, "n", KeyValue::Long(n)).unwrap());
+    assert_eq!(fixture.health().waiting, 3);
+    fixture.core.mute("tenant", false);
+    // The begin of the session has the room.
+    for id in ids {
+        assert_eq!(endpoint.outcome(id), Outcome::Unavailable);
+    }
+    fixture.core.await_session(fixture.device, PATIENCE);
+}
+
+#[test]
+fn what_belongs_to_nothing_the_core_knows_is_given_up() {
+    let fixture = Fixture::start();
+    let (endpoint, session) = fixture.registered();
+    let mut device = (*session.device).clone();
+    device.profile = PlatformId(uuid::Uuid::from_u128(99));
     let session = Arc::new(SessionInfo {
-        id: lightship::platform::SessionId(uuid::Uuid::new_v4()),
+        id: session.id,
         device: Arc::new(device),
     });
-    fixture.core.silent(true);
-    let opened = Uplink::SessionOpened {
-        session: Arc::clone(&session),
-    };
-    endpoint.submit(opened).unwrap();
-    post(&endpoint, &session, 1);
-    fixture.core.await_questions("profile", 2, PATIENCE);
-    assert_eq!(fixture.health().waiting, 2, "asked again, nothing is lost");
-    assert!(!fixture.core.has_session(fixture.device));
-    // The core is back and knows no such profile: nothing can be sent.
-    fixture.core.silent(false);
-    eventually("nothing waits", || fixture.health().waiting == 0);
-    assert_eq!(fixture.health().records[&RecordKind::Session].failed, 1);
+    let id = endpoint.post(&session, "n", KeyValue::Long(1)).unwrap();
+    assert_eq!(endpoint.outcome(id), Outcome::Unavailable);
+    assert_eq!(fixture.health().waiting, 0);
     assert_eq!(fixture.health().records[&RecordKind::Telemetry].failed, 1);
 }
 

@@ -110,7 +110,11 @@ impl Engine {
         match route {
             Ok(route) if !in_line => {
                 drop(caches);
-                self.transmit(now, &uplink, &route, receipt.as_ref())?;
+                let sent = self.transmit(now, &uplink, &route, receipt.as_ref());
+                if let (Err(_), Some(receipt)) = (sent, &receipt) {
+                    receipt.cancel();
+                }
+                sent?;
                 if let Some(receipt) = receipt {
                     self.watch(now, &receipt);
                     receipt.end_part(Outcome::Durable);
@@ -212,7 +216,7 @@ impl Engine {
     /// Writes the records of an uplink. The receipt's own part stays open.
     ///
     /// # Errors
-    /// [`SubmitError::Busy`] when nothing of the uplink was taken and the producer has no room; the receipt is cancelled.
+    /// [`SubmitError::Busy`] when nothing of the uplink was taken and the producer has no room.
     fn transmit(
         &self,
         now: Now,
@@ -372,12 +376,7 @@ impl Engine {
                 };
                 match self.producer.send(&record, kind, receipt) {
                     Ok(()) => taken = true,
-                    Err(Refusal::Busy) if !taken => {
-                        if let Some(receipt) = receipt {
-                            receipt.cancel();
-                        }
-                        return Err(SubmitError::Busy);
-                    }
+                    Err(Refusal::Busy) if !taken => return Err(SubmitError::Busy),
                     // The receipt has the outcome of this record; the others may still go.
                     Err(Refusal::Busy | Refusal::TooLarge) => {}
                 }

@@ -260,6 +260,16 @@ impl StrictCore {
         self.lock().silent = silent;
     }
 
+    /// Questions of this name are read but not answered, or answered again.
+    pub(crate) fn mute(&self, name: &str, mute: bool) {
+        let mut state = self.lock();
+        if mute {
+            state.muted.insert(name.to_owned());
+        } else {
+            state.muted.remove(name);
+        }
+    }
+
     /// Answers every question so many times; 1 is normal.
     pub(crate) fn repeat_answers(&self, times: usize) {
         self.lock().answer_times = times;

@@ -54,6 +54,8 @@ pub(super) struct State {
     had_session: HashSet<Uuid>,
     pub(super) violations: Vec<String>,
     pub(super) silent: bool,
+    /// Names of questions that are not answered.
+    pub(super) muted: HashSet<String>,
     pub(super) answer_times: usize,
 }
 
@@ -142,6 +144,7 @@ impl State {
             had_session: HashSet::new(),
             violations: Vec::new(),
             silent: false,
+            muted: HashSet::new(),
             answer_times: 1,
         }
     }
@@ -179,8 +182,9 @@ impl State {
         received: &Received,
         request: &TransportApiRequestMsg,
     ) -> Vec<Action> {
-        let answer = self.answer_to(request);
-        if self.silent {
+        let (name, answer) = self.answer_to(request);
+        *self.questions.entry(name).or_default() += 1;
+        if self.silent || self.muted.contains(name) {
             return Vec::new();
         }
         let action = Action::Answer {
@@ -190,18 +194,21 @@ impl State {
         vec![action; self.answer_times]
     }
 
-    fn answer_to(&mut self, request: &TransportApiRequestMsg) -> TransportApiResponseMsg {
+    fn answer_to(
+        &self,
+        request: &TransportApiRequestMsg,
+    ) -> (&'static str, TransportApiResponseMsg) {
         let mut answer = TransportApiResponseMsg::default();
-        let mut count = |name| *self.questions.entry(name).or_default() += 1;
+        let mut name = "nothing";
         if let Some(asked) = &request.validate_device_lw_m2m_credentials_request_msg {
-            count("credentials");
+            name = "credentials";
             answer.validate_cred_response_msg =
                 Some(self.credentials_answer(&asked.credentials_id));
         } else if let Some(asked) = &request.entity_profile_request_msg {
             let id = uuid(asked.entity_id_msb, asked.entity_id_lsb);
             let mut response = GetEntityProfileResponseMsg::default();
             if asked.entity_type == "TENANT" {
-                count("tenant");
+                name = "tenant";
                 if id == TENANT {
                     let (msb, lsb) = halves(TENANT_PROFILE);
                     response.data = Some(Data::TenantProfile(TenantProfileProto {
@@ -212,12 +219,12 @@ impl State {
                     response.api_state = Some(self.api_state());
                 }
             } else {
-                count("profile");
+                name = "profile";
                 response.data = self.profile(id).map(Data::DeviceProfile);
             }
             answer.entity_profile_response_msg = Some(response);
         } else if let Some(asked) = &request.resource_request_msg {
-            count("model");
+            name = "model";
             let data = self.models.get(&asked.resource_key);
             answer.resource_response_msg = Some(GetResourceResponseMsg {
                 resource: data.map(|data| TbResourceProto {
@@ -227,7 +234,7 @@ impl State {
                 }),
             });
         } else if request.get_all_queue_routing_info_request_msg.is_some() {
-            count("routing");
+            name = "routing";
             let (tenant_id_msb, tenant_id_lsb) = halves(NULL);
             answer.get_queue_routing_info_response_msgs = self
                 .queues
@@ -242,7 +249,7 @@ impl State {
                 })
                 .collect();
         }
-        answer
+        (name, answer)
     }
 
     fn credentials_answer(&self, id: &str) -> ValidateDeviceCredentialsResponseMsg {
