@@ -218,6 +218,10 @@ pub const LOG_KEY: &str = "transportLog";
 
 /// A line about a device in the form in which it is published: at most `max` UTF-16 units, without `<` and `>`.
 pub fn device_line(line: &str, max: usize) -> String {
+    // Most lines are short and plain; UTF-8 has at least as many bytes as UTF-16 has units.
+    if line.len() <= max && !line.contains(['<', '>']) {
+        return line.to_owned();
+    }
     let mut units = 0usize;
     line.chars()
         .take_while(|character| {

@@ -109,7 +109,8 @@ impl Outbound for UdpTransport {
             ecn: None,
             contents: &payload,
             segment_size: None,
-            src_ip: local,
+            // A socket with one address answers from it by itself, which is cheaper.
+            src_ip: local.filter(|_| self.bound.is_none()),
         };
         // Straight to the system call: going through readiness first would cost a second one per answer.
         match self.state.try_send(UdpSockRef::from(&self.io), &transmit) {
