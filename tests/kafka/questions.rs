@@ -87,7 +87,8 @@ fn a60_a_silent_core_is_unavailable_after_the_timeout() {
     let elapsed = start.elapsed();
     assert_eq!(result, Err(QuestionError::Unavailable));
     assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
-    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    // Exact to a tick of 50 ms; the rest is for a busy machine.
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
     assert_eq!(fixture.health().timed_out, 1);
     assert_eq!(fixture.health().open_questions, 0);
 }
