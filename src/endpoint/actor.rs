@@ -30,7 +30,7 @@ pub trait Shell {
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
     /// A datagram of this many bytes was handed to the transport, and taken or not.
     fn transmitted(&self, bytes: usize, sent: bool);
-    /// A Register of another endpoint came to this one.
+    /// A request that names another endpoint or registration came to this one.
     fn misrouted(&self, peer: PeerId, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
@@ -96,12 +96,12 @@ impl EndpointActor {
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
                 self.shell.bind(&key, &ctx.address());
-                self.bound.retain(|own| own != &key);
+                self.bound.retain(|own| !own.replaces(&key));
                 self.bound.push(key);
             }
             Output::Unbind(key) => {
                 self.shell.unbind(&key, &ctx.address());
-                self.bound.retain(|own| own != &key);
+                self.bound.retain(|own| !own.replaces(&key));
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
             Output::Delivered { waited } => self.shell.delivered(waited),
@@ -232,6 +232,14 @@ impl Message for PlatformReply {
     type Result = ();
 }
 
+/// Another endpoint is at this peer from here on.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerTaken(pub PeerId);
+
+impl Message for PeerTaken {
+    type Result = ();
+}
+
 /// Asks what the endpoint is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Describe;
@@ -281,6 +289,17 @@ impl Handler<PlatformReply> for EndpointActor {
     fn handle(&mut self, PlatformReply(reply): PlatformReply, ctx: &mut Context<Self>) {
         self.machine.handle_reply((self.clock)(), reply);
         self.drain(ctx);
+    }
+}
+
+impl Handler<PeerTaken> for EndpointActor {
+    type Result = ();
+
+    /// The machine need not know: what it still sends there is answered, if at all, with tokens that lead nowhere.
+    fn handle(&mut self, PeerTaken(peer): PeerTaken, ctx: &mut Context<Self>) {
+        let key = Key::Peer(peer);
+        self.shell.unbind(&key, &ctx.address());
+        self.bound.retain(|own| *own != key);
     }
 }
 

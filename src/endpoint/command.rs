@@ -73,6 +73,11 @@ impl Endpoint {
             |_| true,
         );
         self.resources.begin(objects);
+        self.read_unread(now);
+    }
+
+    /// Reads the RPC that waited for the object models, with those that are known.
+    pub(super) fn read_unread(&mut self, now: Now) {
         for request in self.downlink.take_unread() {
             self.read_rpc(now, &request);
         }

@@ -109,6 +109,11 @@ impl Deliveries {
         })
     }
 
+    /// Forgets the messages that wait: their message layer is gone, and their ids mean others in the next.
+    pub(super) fn abandon(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Messages that wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()

@@ -78,6 +78,8 @@ pub struct Endpoint {
     exchanges: Exchanges<PeerId>,
     registration: Option<Registration>,
     candidate: Option<Candidate>,
+    /// The peer of a registration that has ended, while the message layer still answers its repetitions.
+    lingering: Option<PeerId>,
     downlink: DownlinkQueue,
     observations: Observations,
     resources: Resources,
@@ -115,7 +117,7 @@ pub enum Output {
         /// From receipt to acknowledgement.
         waited: Duration,
     },
-    /// A Register of another endpoint came from this one's peer: route it by its name.
+    /// A request that names another endpoint or registration came from this one's peer: route it by what it names.
     Misrouted {
         /// The sender.
         peer: PeerId,
@@ -135,6 +137,17 @@ pub enum Key {
     Registration(RegistrationId),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
+}
+
+impl Key {
+    /// Whether binding one of the two undoes what binding the other did: a session is the same whatever its device is
+    /// called by now.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Session(own), Self::Session(other)) => own.id == other.id,
+            _ => self == other,
+        }
+    }
 }
 
 /// Why an endpoint has ended.
@@ -165,6 +178,7 @@ impl Endpoint {
             exchanges,
             registration: None,
             candidate: None,
+            lingering: None,
             downlink: DownlinkQueue::default(),
             observations: Observations::default(),
             resources: Resources::default(),
@@ -194,7 +208,7 @@ impl Endpoint {
                     .and_then(|candidate| candidate.exchanges.as_mut())
                 {
                     exchanges.handle_parsed(now.mono, peer.id, parsed);
-                    self.discard_candidate_events();
+                    self.handle_candidate_events(now);
                 }
             }
             Layer::New => self.handle_foreign_register(now, peer, parsed),
@@ -282,15 +296,15 @@ impl Endpoint {
             .and_then(|candidate| candidate.exchanges.as_mut())
         {
             exchanges.handle_timeout(now.mono);
-            self.discard_candidate_events();
+            self.handle_candidate_events(now);
         }
         self.expire(now);
-        if self.timers.expired(Timer::Linger, now.mono)
-            && self.registration.is_none()
-            && self.candidate.is_none()
-        {
-            self.outputs
-                .push_back(Output::Closed(CloseReason::Deregistered));
+        if self.timers.expired(Timer::Linger, now.mono) {
+            self.stop_lingering();
+            if self.candidate.is_none() {
+                self.outputs
+                    .push_back(Output::Closed(CloseReason::Deregistered));
+            }
         }
         self.pump(now);
     }
@@ -375,7 +389,7 @@ enum Layer {
     New,
     /// None: a Register is being decided already. The device repeats its own, an impostor must not push it out.
     Busy,
-    /// That of another endpoint, which registers from the address where this one was.
+    /// That of another endpoint, which is now at the address where this one was.
     Other,
 }
 
@@ -383,30 +397,43 @@ impl Endpoint {
     /// A registration in force is not disturbed by Registers from elsewhere: those get a message layer of their own
     /// until their credentials are accepted. Everything else that was routed here names this registration.
     fn layer_for(&self, peer: &Peer, parsed: &Result<Message, ParseError>) -> Layer {
-        let register = parsed
-            .as_ref()
-            .is_ok_and(|message| Target::of(message) == Target::Register);
-        if register
-            && parsed
-                .as_ref()
-                .is_ok_and(|message| !self.is_named_by(message))
-        {
+        let target = parsed.as_ref().ok().map(Target::of);
+        let elsewhere = match (target, parsed, &self.registration) {
+            (Some(Target::Register), Ok(message), _) => !self.is_named_by(message),
+            (Some(Target::Update(Some(id)) | Target::Deregister(Some(id))), _, Some(own)) => {
+                own.id != id
+            }
+            _ => false,
+        };
+        if elsewhere {
             return Layer::Other;
         }
-        let is_here = |candidate: &Candidate| candidate.peer.id == peer.id;
-        let at_home = match (&self.registration, &self.candidate) {
-            (_, Some(candidate)) if candidate.exchanges.is_some() && is_here(candidate) => {
-                return Layer::Candidate;
-            }
-            (Some(registration), _) => registration.peer.id == peer.id,
-            (None, Some(candidate)) => is_here(candidate),
-            (None, None) => true,
-        };
-        match (at_home || !register, &self.candidate) {
-            (true, _) => Layer::Own,
-            (false, None) => Layer::New,
-            (false, Some(_)) => Layer::Busy,
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.exchanges.is_some() && candidate.peer.id == peer.id)
+        {
+            return Layer::Candidate;
         }
+        match (self.home(), &self.candidate) {
+            _ if target != Some(Target::Register) => Layer::Own,
+            (Some(home), _) if home == peer.id => Layer::Own,
+            (None, None) => Layer::Own,
+            (_, None) => Layer::New,
+            (_, Some(_)) => Layer::Busy,
+        }
+    }
+
+    /// The peer whose messages the own layer remembers: message ids of another one are not comparable with them (RFC
+    /// 7252 section 4.4).
+    fn home(&self) -> Option<PeerId> {
+        let registered = self.registration.as_ref().map(|own| own.peer.id);
+        let first = self
+            .candidate
+            .as_ref()
+            .filter(|candidate| candidate.exchanges.is_none())
+            .map(|candidate| candidate.peer.id);
+        registered.or(self.lingering).or(first)
     }
 
     /// Whether a Register is for this endpoint; one without a name is refused here as well as anywhere.
@@ -454,7 +481,7 @@ impl Endpoint {
                 return;
             }
             Target::Update(target) => self.update(now, peer, target, message),
-            Target::Deregister(target) => self.deregister(now, target),
+            Target::Deregister(target) => self.deregister(now, peer, target),
             // The formats of Send are not read yet.
             Target::Send if self.registration.is_some() => {
                 Response::with_diagnostic(Code::BAD_REQUEST, "Unsupported content format")
@@ -516,8 +543,10 @@ impl Endpoint {
                 // Without models values are opaque and most commands are refused; the device stays registered.
                 Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
             };
-            self.resources.learn(models);
-            self.begin_work(now);
+            self.resources.learn(id, models);
+            if self.resources.are_known() {
+                self.begin_work(now);
+            }
         }
     }
 }

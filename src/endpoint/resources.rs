@@ -18,8 +18,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Resources {
     models: Models,
-    /// The question that is to bring models; commands wait for it.
-    awaited: Option<RequestId>,
+    /// The questions that are to bring models; commands wait for all of them.
+    awaited: BTreeSet<RequestId>,
     known: bool,
     /// Objects for which the profile's work has begun.
     begun: BTreeSet<ObjectId>,
@@ -30,7 +30,7 @@ impl Resources {
     /// Nothing is known yet; `question` will bring the models.
     pub(super) fn awaiting(question: RequestId) -> Self {
         Self {
-            awaited: Some(question),
+            awaited: BTreeSet::from([question]),
             ..Self::default()
         }
     }
@@ -47,18 +47,18 @@ impl Resources {
 
     /// Notes that `question` will bring more models.
     pub(super) fn await_models(&mut self, question: RequestId) {
-        self.awaited = Some(question);
+        self.awaited.insert(question);
     }
 
-    /// Whether `question` is the one awaited.
+    /// Whether `question` is awaited.
     pub(super) fn awaits(&self, question: RequestId) -> bool {
-        self.awaited == Some(question)
+        self.awaited.contains(&question)
     }
 
-    /// Takes the awaited models.
-    pub(super) fn learn(&mut self, models: Vec<Arc<ObjectModel>>) {
-        self.awaited = None;
-        self.known = true;
+    /// Takes the models that `question` has brought.
+    pub(super) fn learn(&mut self, question: RequestId, models: Vec<Arc<ObjectModel>>) {
+        self.awaited.remove(&question);
+        self.known |= self.awaited.is_empty();
         models
             .into_iter()
             .for_each(|model| self.models.insert(model));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use lightship::{
     coap::{Random, TransmissionParameters},
     endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, Output, rpc::RpcSettings,
+        CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output, rpc::RpcSettings,
         telemetry::TimeForm,
     },
     lwm2m::{
@@ -47,6 +47,10 @@ pub(crate) struct World {
     pub(crate) platform: ScriptedPlatform,
     pub(crate) events: Vec<SimEvent>,
     pub(crate) closed: Option<CloseReason>,
+    /// What leads to the endpoint.
+    pub(crate) bound: Vec<Key>,
+    /// Datagrams that the endpoint did not take for its own.
+    pub(crate) misrouted: Vec<Bytes>,
     /// Every datagram that left the device, with its time.
     pub(crate) sent_by_device: Vec<(Instant, Bytes)>,
     /// Every datagram that left the server.
@@ -137,6 +141,8 @@ impl World {
             platform: ScriptedPlatform::new(profile),
             events: Vec::new(),
             closed: None,
+            bound: Vec::new(),
+            misrouted: Vec::new(),
             sent_by_device: Vec::new(),
             sent_by_server: Vec::new(),
             in_flight: VecDeque::new(),
@@ -295,10 +301,10 @@ impl World {
                 }
                 Output::Uplink(uplink) => self.platform.take(self.now.mono, uplink),
                 Output::Closed(reason) => self.closed = Some(reason),
-                Output::Bind(_)
-                | Output::Unbind(_)
-                | Output::Misrouted { .. }
-                | Output::Delivered { .. } => {}
+                Output::Bind(key) => self.bound.push(key),
+                Output::Unbind(key) => self.bound.retain(|own| *own != key),
+                Output::Misrouted { payload, .. } => self.misrouted.push(payload),
+                Output::Delivered { .. } => {}
             }
         }
         while let Some(((), payload)) = self.device.poll_transmit() {
@@ -406,7 +412,9 @@ impl ScriptedPlatform {
             _ => None,
         };
         if let Some(reply) = reply {
-            self.due.push_back((now + self.delay, reply));
+            let at = now + self.delay;
+            let index = self.due.partition_point(|(other, _)| *other <= at);
+            self.due.insert(index, (at, reply));
         }
         self.uplinks.push(uplink);
     }

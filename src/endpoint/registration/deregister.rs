@@ -7,14 +7,18 @@ impl Endpoint {
     pub(in crate::endpoint) fn deregister(
         &mut self,
         now: Now,
+        peer: &Peer,
         target: Option<RegistrationId>,
     ) -> Response {
-        if self
+        let Some(registration) = self
             .registration
             .as_ref()
-            .is_none_or(|own| Some(own.id) != target)
-        {
+            .filter(|own| Some(own.id) == target)
+        else {
             return Response::new(Code::NOT_FOUND);
+        };
+        if registration.peer.identity != peer.identity {
+            return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
         }
         self.stats.deregistered += 1;
         self.end(now, CloseReason::Deregistered);
@@ -23,12 +27,11 @@ impl Endpoint {
 
     /// Ends the registration. The message layer stays a while, to answer what the device repeats.
     pub(in crate::endpoint) fn end(&mut self, now: Now, reason: CloseReason) {
+        self.read_unread(now);
         self.exchanges.cancel_all();
         let Some(registration) = self.registration.take() else {
-            if reason != CloseReason::Deregistered {
-                self.outputs.push_back(Output::Closed(reason));
-            }
-            return;
+            self.stop_lingering();
+            return self.outputs.push_back(Output::Closed(reason));
         };
         self.cancel_commands(now, &registration);
         if matches!(reason, CloseReason::Deregistered | CloseReason::Expired) {
@@ -36,20 +39,35 @@ impl Endpoint {
         }
         self.release(&registration);
         self.timers.stop(Timer::Lifetime);
+        // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
+        self.lingering = Some(registration.peer.id);
         if reason == CloseReason::Deregistered {
             self.timers.set(Timer::Linger, now.mono + LINGER);
-        } else if self.candidate.is_none() {
+            return;
+        }
+        self.stop_lingering();
+        if self.candidate.is_none() || reason == CloseReason::Stopped {
             self.outputs.push_back(Output::Closed(reason));
         }
     }
 
-    /// Forgets what belonged to a registration and tells the platform and the directory.
+    /// The message layer of an ended registration need not be found any more.
+    pub(in crate::endpoint) fn stop_lingering(&mut self) {
+        self.timers.stop(Timer::Linger);
+        if let Some(peer) = self.lingering.take() {
+            self.outputs.push_back(Output::Unbind(Key::Peer(peer)));
+        }
+    }
+
+    /// Forgets what belonged to a registration and tells the platform and the directory. Its peer stays bound.
     pub(super) fn release(&mut self, registration: &Registration) {
         self.observations = Observations::default();
         self.downlink = self.downlink.successor();
-        for key in registration.keys() {
-            self.outputs.push_back(Output::Unbind(key));
-        }
+        let session = Arc::clone(&registration.session);
+        self.outputs
+            .push_back(Output::Unbind(Key::Registration(registration.id)));
+        self.outputs
+            .push_back(Output::Unbind(Key::Session(session)));
         self.outputs
             .push_back(Output::Uplink(Uplink::SessionClosed {
                 session: Arc::clone(&registration.session),

@@ -14,35 +14,47 @@ impl Endpoint {
     ) {
         let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
         exchanges.handle_parsed(now.mono, peer.id, parsed);
-        let Some(Event::Request { id, message, .. }) = exchanges.poll_event() else {
+        if let Some(Event::Request { id, message, .. }) = exchanges.poll_event() {
+            match read_register(&message) {
+                Ok(data) => {
+                    return self.ask_credentials(peer.clone(), id, data, Some(exchanges));
+                }
+                Err(response) => exchanges.respond(now.mono, id, &response),
+            }
+        }
+        while let Some((peer, payload)) = exchanges.poll_transmit() {
+            self.outputs.push_back(Output::Transmit { peer, payload });
+        }
+    }
+
+    /// Takes what came on the candidate's own message layer: only another Register counts while the first one waits.
+    pub(in crate::endpoint) fn handle_candidate_events(&mut self, now: Now) {
+        let Some(candidate) = &mut self.candidate else {
             return;
         };
-        match read_register(&message) {
-            Ok(data) => self.ask_credentials(peer.clone(), id, data, Some(exchanges)),
-            Err(response) => {
-                exchanges.respond(now.mono, id, &response);
-                while let Some((peer, payload)) = exchanges.poll_transmit() {
-                    self.outputs.push_back(Output::Transmit { peer, payload });
+        let Some(exchanges) = &mut candidate.exchanges else {
+            return;
+        };
+        while let Some(event) = exchanges.poll_event() {
+            let Event::Request { id, message, .. } = event else {
+                continue;
+            };
+            if Target::of(&message) != Target::Register {
+                exchanges.ignore(id);
+                continue;
+            }
+            match read_register(&message) {
+                Ok(data) => {
+                    exchanges.ignore(candidate.request);
+                    (candidate.request, candidate.data) = (id, data);
                 }
+                Err(response) => exchanges.respond(now.mono, id, &response),
             }
         }
     }
 
-    /// Only the Register itself counts while it waits; requests that are repeated are answered by the ring.
-    pub(in crate::endpoint) fn discard_candidate_events(&mut self) {
-        let exchanges = self
-            .candidate
-            .as_mut()
-            .and_then(|candidate| candidate.exchanges.as_mut());
-        if let Some(exchanges) = exchanges {
-            while let Some(event) = exchanges.poll_event() {
-                if let Event::Request { id, .. } = event {
-                    exchanges.ignore(id);
-                }
-            }
-        }
-    }
-
+    /// Asks the platform about a Register. One that overtakes another of the same peer takes its place: the platform has
+    /// been asked, and the one overtaken is never answered.
     pub(in crate::endpoint) fn ask_credentials(
         &mut self,
         peer: Peer,
@@ -50,11 +62,13 @@ impl Endpoint {
         data: RegistrationData,
         exchanges: Option<Box<Exchanges<PeerId>>>,
     ) {
-        if let Some(candidate) = &self.candidate {
-            // A second Register on the same layer overtakes the first; the first is never answered.
-            if candidate.exchanges.is_none() && exchanges.is_none() {
-                self.exchanges.ignore(candidate.request);
-            }
+        if let Some(candidate) = &mut self.candidate
+            && candidate.exchanges.is_none()
+            && exchanges.is_none()
+        {
+            self.exchanges.ignore(candidate.request);
+            (candidate.peer, candidate.request, candidate.data) = (peer, request, data);
+            return;
         }
         let question = self.ask(Question::Credentials {
             id: data.endpoint.clone(),
@@ -90,7 +104,6 @@ impl Endpoint {
                 return self.refuse(now, candidate, &response);
             }
         };
-        self.timers.stop(Timer::Linger);
         self.replace(now, &mut candidate);
         let id = RegistrationId::random(self.settings.ordinal, &mut self.random);
         let session = Arc::new(SessionInfo {
@@ -120,7 +133,7 @@ impl Endpoint {
         self.outputs
             .push_back(Output::Uplink(Uplink::SessionOpened { session }));
         let tenant = registration.session.device.tenant;
-        let keys = versions(&registration.data, |_| true);
+        let keys = versions(&registration.data);
         self.set_lifetime(registration.deadline(now));
         self.registration = Some(registration);
         self.stats.registered += 1;
@@ -130,15 +143,19 @@ impl Endpoint {
 
     /// Puts the candidate's message layer in the place of the registration's, whose open requests end.
     fn replace(&mut self, now: Now, candidate: &mut Candidate) {
+        self.read_unread(now);
         self.exchanges.cancel_all();
         if let Some(old) = self.registration.take() {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
             self.release(&old);
+            self.lingering = Some(old.peer.id);
         }
+        self.stop_lingering();
         if let Some(exchanges) = candidate.exchanges.take() {
             self.coap_before += self.exchanges.stats();
             self.exchanges = *exchanges;
+            self.deliveries.abandon();
         }
     }
 
@@ -158,23 +175,17 @@ impl Endpoint {
                 self.outputs.push_back(Output::Transmit { peer, payload });
             }
         }
-        if self.registration.is_none() {
+        if self.registration.is_none() && self.lingering.is_none() {
             // The refusal leaves before the end: outputs are drained in order, transmissions first.
             self.outputs.push_back(Output::Closed(CloseReason::Refused));
         }
     }
 }
 
-/// The objects that `wanted` accepts, each with its version.
-pub(super) fn versions(
-    data: &RegistrationData,
-    wanted: impl Fn(&ObjectId) -> bool,
-) -> Vec<(ObjectId, ObjectVersion)> {
+/// The objects of a registration, each with its version.
+pub(super) fn versions(data: &RegistrationData) -> Vec<(ObjectId, ObjectVersion)> {
     let objects = data.objects.objects().iter();
-    objects
-        .filter(|(id, _)| wanted(id))
-        .map(|(id, object)| (*id, object.version))
-        .collect()
+    objects.map(|(id, object)| (*id, object.version)).collect()
 }
 
 /// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     super::*,
-    interface::{LINK_MODE, refusal},
+    interface::{LINK_MODE, in_blocks, is_whole, refusal},
     register::versions,
 };
 
@@ -32,18 +32,14 @@ impl Endpoint {
         if message.message_type() != MessageType::Confirmable {
             return Response::with_diagnostic(Code::BAD_REQUEST, "CON CoAP type expected");
         }
+        if !is_whole(message) {
+            return in_blocks();
+        }
         if registration.peer.identity != peer.identity {
             return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");
         }
-        let known: Option<BTreeSet<_>> = (!message.payload().is_empty()).then(|| {
-            registration
-                .data
-                .objects
-                .objects()
-                .keys()
-                .copied()
-                .collect()
-        });
+        let known: Option<BTreeSet<_>> = (!message.payload().is_empty())
+            .then(|| versions(&registration.data).into_iter().collect());
         if let Err(error) = apply_update(&mut registration.data, message) {
             return refusal(&error);
         }
@@ -52,9 +48,11 @@ impl Endpoint {
         let deadline = registration.deadline(now);
         let moved = (registration.peer.id != peer.id)
             .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
-        let added = known.map_or_else(Vec::new, |known| {
-            versions(&registration.data, |object| !known.contains(object))
-        });
+        let mut added = Vec::new();
+        if let Some(known) = known {
+            added = versions(&registration.data);
+            added.retain(|object| !known.contains(object));
+        }
         let session = Arc::clone(&registration.session);
         let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
         self.set_lifetime(deadline);

@@ -1,0 +1,277 @@
+//! Registrations that meet each other: new ones beside old ones, old peers beside new ones, ends in the middle of work.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lightship::{
+    coap::{Block, Code, Message, MessageId, MessageType, Request, Token, encode},
+    endpoint::{CloseReason, Key},
+    lwm2m::value::Value,
+    platform::{
+        Question, Uplink,
+        peer::{Peer, PeerIdentity},
+        uplink::KeyValue,
+    },
+    sim::SimEvent,
+};
+
+use crate::{
+    PROFILE, requests, seconds,
+    world::{World, as_peer, peer, rpc_request},
+};
+
+fn datagram(id: u16, token: u8, request: &Request) -> Bytes {
+    let token = Token::new(&[token]).unwrap_or_default();
+    encode::request(request, MessageType::Confirmable, MessageId(id), token)
+}
+
+fn register(id: u16, token: u8) -> Bytes {
+    datagram(
+        id,
+        token,
+        &Request {
+            method: Code::POST,
+            path: vec!["rd".to_owned()],
+            query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+            payload: "</3>;ver=1.2,</3/0>".into(),
+            ..Request::default()
+        },
+    )
+}
+
+fn at_registration(method: Code, registration: &str, payload: &'static str) -> Request {
+    Request {
+        method,
+        path: vec!["rd".to_owned(), registration.to_owned()],
+        payload: payload.into(),
+        ..Request::default()
+    }
+}
+
+/// Answers of the server with their tokens, in order.
+fn answers(world: &World) -> Vec<(Vec<u8>, Code)> {
+    world
+        .sent_by_server
+        .iter()
+        .filter_map(|(_, datagram)| Message::parse(datagram.clone()).ok())
+        .filter(|message| message.code().is_response())
+        .map(|message| (message.token().as_bytes().to_vec(), message.code()))
+        .collect()
+}
+
+fn registration_id(world: &World) -> String {
+    let id = world.bound.iter().find_map(|key| match key {
+        Key::Registration(id) => Some(id.to_string()),
+        Key::Peer(_) | Key::Session(_) => None,
+    });
+    id.expect("a registration is in force")
+}
+
+fn is_opened(uplink: &Uplink) -> bool {
+    matches!(uplink, Uplink::SessionOpened { .. })
+}
+
+fn is_closed(uplink: &Uplink) -> bool {
+    matches!(uplink, Uplink::SessionClosed { .. })
+}
+
+#[test]
+fn c11_a_register_from_another_peer_is_no_repetition_of_the_last_device_there() {
+    let mut world = World::registered(PROFILE, 31);
+    world.device.deregister(world.now.mono);
+    world.run(seconds(1));
+    let again = world.sent_by_device.first().unwrap().1.clone();
+    world.inject(peer(7000), again);
+    world.run(seconds(1));
+    assert_eq!(
+        world.count(is_opened),
+        2,
+        "the message id came from another peer before"
+    );
+    assert!(world.bound.contains(&Key::Peer(peer(7000))));
+    assert!(!world.bound.contains(&Key::Peer(peer(5683))));
+    world.run(seconds(60));
+    assert_eq!(world.closed, None, "the new registration is in force");
+}
+
+#[test]
+fn c11_the_peer_leads_to_the_endpoint_while_its_deregister_may_be_repeated() {
+    let mut world = World::registered(PROFILE, 32);
+    world.device.deregister(world.now.mono);
+    world.run(seconds(40));
+    assert_eq!(world.bound, [Key::Peer(peer(5683))]);
+    world.run(seconds(10));
+    assert_eq!(world.bound, []);
+    assert_eq!(world.closed, Some(CloseReason::Deregistered));
+}
+
+#[test]
+fn an_outcome_for_the_old_message_layer_acknowledges_nothing_on_the_new_one() {
+    let mut world = World::registered(PROFILE, 33);
+    world.platform.delay = seconds(10);
+    world.set("/3303/0/5700", Value::Float(22.0));
+    world.run(seconds(1));
+    world.platform.delay = Duration::from_millis(10);
+    world.peer = peer(6000);
+    world.device.register(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.count(is_opened), 2);
+    world.platform.delay = seconds(100);
+    world.set("/3303/0/5700", Value::Float(23.0));
+    world.run(seconds(20));
+    let acknowledged = world
+        .events
+        .iter()
+        .filter(|event| matches!(event, SimEvent::Acknowledged(_)));
+    assert_eq!(acknowledged.count(), 0, "23.0 is not durable yet");
+}
+
+#[test]
+fn an_update_that_overtakes_the_object_models_leaves_the_first_ones_awaited() {
+    let mut world = World::new(PROFILE, 34);
+    world.device.register(world.now.mono);
+    world.run(Duration::from_millis(25));
+    world.platform.delay = seconds(2);
+    world.run(Duration::from_millis(40));
+    let id = registration_id(&world);
+    let links = "</3>;ver=1.2,</3/0>,</3303>;ver=1.1,</3303/0>,</9>;ver=1.0,</9/0>";
+    world.inject(
+        peer(5683),
+        datagram(9000, 1, &at_registration(Code::POST, &id, links)),
+    );
+    world.run(seconds(10));
+    assert_eq!(requests(&world).len(), 5);
+    assert_eq!(world.posted("batteryLevel"), [KeyValue::Long(95)]);
+}
+
+#[test]
+fn rpc_130_a_command_that_waits_for_object_models_is_cancelled_with_the_registration() {
+    let mut world = World::new(PROFILE, 35);
+    world.device.register(world.now.mono);
+    world.run(Duration::from_millis(25));
+    world.platform.delay = seconds(5);
+    world.run(Duration::from_millis(40));
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.rpc_with(lightship::platform::RpcRequest {
+        persisted: true,
+        ..rpc_request(2, "Read", r#"{"id":"/3_1.2/0/9"}"#)
+    });
+    world.device.deregister(world.now.mono);
+    world.run(seconds(1));
+    let [reply] = world.rpc_history(1).try_into().unwrap();
+    assert!(reply.contains("/3/0/9 cancelled"), "{reply}");
+    assert_eq!(world.rpc_history(2), [""; 0], "the core keeps it");
+}
+
+#[test]
+fn the_newest_register_of_a_peer_is_the_one_that_is_answered() {
+    for (seed, port, before) in [(36, 5683, 0), (37, 6000, 1)] {
+        let mut world = if before == 0 {
+            World::new(PROFILE, seed)
+        } else {
+            World::registered(PROFILE, seed)
+        };
+        world.platform.delay = seconds(5);
+        world.inject(peer(port), register(100, 0xa1));
+        world.run(seconds(2));
+        world.inject(peer(port), register(101, 0xa2));
+        world.run(seconds(5));
+        let mut created = answers(&world)
+            .into_iter()
+            .filter(|(token, code)| *code == Code::CREATED && token.len() == 1);
+        assert_eq!(
+            created.next_back(),
+            Some((vec![0xa2], Code::CREATED)),
+            "port {port}"
+        );
+        let asked = world.count(|uplink| {
+            matches!(
+                uplink,
+                Uplink::Question {
+                    question: Question::Credentials { .. },
+                    ..
+                }
+            )
+        });
+        assert_eq!(asked, before + 1, "the platform is asked once, port {port}");
+    }
+}
+
+#[test]
+fn a_stop_ends_an_endpoint_whose_next_registration_is_being_decided() {
+    let mut world = World::registered(PROFILE, 38);
+    world.platform.delay = seconds(5);
+    world.inject(peer(6000), register(100, 0xa1));
+    world.endpoint.stop(world.now);
+    world.run(seconds(1));
+    assert_eq!(world.closed, Some(CloseReason::Stopped));
+    assert_eq!((world.count(is_opened), world.count(is_closed)), (1, 1));
+    assert_eq!(world.bound, []);
+}
+
+#[test]
+fn p31_5_an_update_or_deregister_of_another_registration_is_passed_on() {
+    let mut world = World::registered(PROFILE, 39);
+    let answered = world.sent_by_server.len();
+    for (id, method) in [(9000, Code::POST), (9001, Code::DELETE)] {
+        let request = datagram(id, 1, &at_registration(method, "0000000000", ""));
+        world.inject(peer(5683), request.clone());
+        world.run(seconds(1));
+        assert_eq!(world.misrouted.last(), Some(&request));
+    }
+    assert_eq!(world.sent_by_server.len(), answered);
+    assert_eq!(world.count(is_closed), 0);
+}
+
+#[test]
+fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
+    let mut world = World::registered(PROFILE, 40);
+    let id = registration_id(&world);
+    let stranger = Peer {
+        identity: PeerIdentity::PreSharedKey("other".to_owned()),
+        ..as_peer(peer(6000))
+    };
+    for (number, method) in [(9000, Code::POST), (9001, Code::DELETE)] {
+        let request = datagram(number, 1, &at_registration(method, &id, ""));
+        world
+            .endpoint
+            .handle_datagram(world.now, &stranger, request);
+        world.run(seconds(1));
+        let answer = Message::parse(world.sent_by_server.last().unwrap().1.clone()).unwrap();
+        assert_eq!(answer.code(), Code::BAD_REQUEST);
+        assert_eq!(answer.diagnostic(), Some("forbidden"));
+    }
+    assert_eq!(world.count(is_closed), 0);
+}
+
+#[test]
+fn a_register_in_blocks_is_not_taken_for_a_whole_one() {
+    let mut world = World::new(PROFILE, 41);
+    let first = Request {
+        method: Code::POST,
+        path: vec!["rd".to_owned()],
+        query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+        block1: Some(Block {
+            number: 0,
+            more: true,
+            szx: 0,
+        }),
+        payload: "</3/0>,</3303/0>".into(),
+        ..Request::default()
+    };
+    world.inject(peer(5683), datagram(1, 1, &first));
+    world.run(seconds(1));
+    assert_eq!(answers(&world), [(vec![1], Code::BAD_OPTION)]);
+    assert_eq!(world.count(is_opened), 0);
+    let whole = Request {
+        block1: Some(Block {
+            number: 0,
+            more: false,
+            szx: 6,
+        }),
+        ..first
+    };
+    world.inject(peer(5683), datagram(2, 2, &whole));
+    world.run(seconds(1));
+    assert_eq!(world.count(is_opened), 1);
+}
