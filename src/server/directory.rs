@@ -49,12 +49,14 @@ pub struct Counts {
     pub names: usize,
     /// Registrations in force.
     pub registered: usize,
+    /// Peers that lead to an endpoint: those of registrations in force, and of some that ended a moment ago.
+    pub peers: usize,
 }
 
 impl Counts {
-    /// Endpoints whose registration is not in force (yet).
+    /// Endpoints whose first registration is being decided: no peer leads to them yet.
     pub const fn registering(&self) -> usize {
-        self.names.saturating_sub(self.registered)
+        self.names.saturating_sub(self.peers)
     }
 }
 
@@ -92,12 +94,14 @@ impl Directory {
         }
     }
 
-    /// Makes `key` lead to `addr`.
-    pub(crate) fn bind(&self, key: &Key, addr: &EndpointAddr) {
+    /// Makes `key` lead to `addr`. Returns the other endpoint to which a peer led until then: the shard of that one may
+    /// know the peer too.
+    pub(crate) fn bind(&self, key: &Key, addr: &EndpointAddr) -> Option<EndpointAddr> {
         let mut tables = self.write();
         match key {
             Key::Peer(peer) => {
-                tables.peers.insert(*peer, addr.clone());
+                let before = tables.peers.insert(*peer, addr.clone());
+                return before.filter(|before| before != addr);
             }
             Key::Registration(id) => {
                 tables.registrations.insert(*id, addr.clone());
@@ -108,6 +112,7 @@ impl Directory {
                     .insert(session.id, (addr.clone(), Arc::clone(session)));
             }
         }
+        None
     }
 
     /// Removes `key`, if it leads to `addr`.
@@ -187,6 +192,7 @@ impl Directory {
         Counts {
             names: tables.names.len(),
             registered: tables.registrations.len(),
+            peers: tables.peers.len(),
         }
     }
 

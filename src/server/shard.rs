@@ -18,7 +18,7 @@ use crate::{
     coap::{Code, Message, Random, RateLimit, Response, stranger::Reason},
     endpoint::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
-        actor::{Datagram, EndpointActor, PlatformMessage, Shell},
+        actor::{Datagram, EndpointActor, PeerTaken, PlatformMessage, Shell},
     },
     platform::{
         Platform, ReplyTo,
@@ -303,13 +303,22 @@ impl Shell for Shard {
         if let Key::Peer(peer) = key {
             self.peers.borrow_mut().insert(*peer, actor.clone());
         }
-        self.parts.directory.bind(
+        let before = self.parts.directory.bind(
             key,
             &EndpointAddr {
                 actor: actor.clone(),
                 shard: self.parts.index,
             },
         );
+        if let (Some(before), Key::Peer(peer)) = (before, key)
+            && let Err(SendError::Full(_)) = before.actor.try_send(PeerTaken(*peer))
+        {
+            self.parts
+                .metrics
+                .mailbox_full
+                .of(metrics::Actor::Endpoint)
+                .inc();
+        }
     }
 
     fn unbind(&self, key: &Key, actor: &Addr<EndpointActor>) {
