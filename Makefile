@@ -15,7 +15,7 @@ test: ## run all tests; says which real peers (Kafka, Leshan, Wakaama) it does w
 	cargo test $(CARGOFLAGS)
 
 test-platform: ## run the tests with real peers, fetching those that can be had here
-	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop
+	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop --test kafka
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check
@@ -28,8 +28,9 @@ lint: ## format, lints, licences and sources of the dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo 'skipped: cargo-deny is not installed'; fi
 
-bench: ## measure the whole stack beside a bare socket
+bench: ## measure the whole stack beside a bare socket, and the way to Kafka
 	cargo run --release $(CARGOFLAGS) -- bench
+	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench kafka
 
 demo: ## server and one simulated device on this machine; Ctrl-C ends it
 	cargo run --release $(CARGOFLAGS) -- demo
