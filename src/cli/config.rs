@@ -12,7 +12,7 @@ use crate::{
     platform::embedded,
 };
 
-use super::serve::SettingsArguments;
+use super::serve::{SettingsArguments, missing_registry};
 
 /// Arguments of `config`.
 #[derive(Clone, Debug, Args)]
@@ -51,7 +51,11 @@ fn check(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
         Ok(loaded) => loaded,
         Err(errors) => return refuse(&errors, out),
     };
-    for warning in &loaded.warnings {
+    for warning in loaded
+        .warnings
+        .iter()
+        .chain(&missing_registry(&loaded.settings))
+    {
         writeln!(out, "warning: {warning}")?;
     }
     let problems = match loaded.settings.mode {

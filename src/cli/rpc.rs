@@ -36,10 +36,10 @@ const EXAMPLES: &str = r#"Examples:
   lightship rpc demo-1 Execute /3/0/4
   lightship rpc urn:imei:490154203237518 Read /3/0/0 --timeout 60 --url http://gateway:8083
 
-Prints the reply as ThingsBoard would receive it. Exits with 0, or with 1 when the reply holds an error or none came."#;
+Prints the reply as ThingsBoard would receive it. Exits with 0, or with 1 when the command failed or no reply came."#;
 
 impl Rpc {
-    /// Exit status 0 when the reply holds no error, else 1.
+    /// Exit status 0 when the command succeeded, else 1.
     pub fn run(&self) -> ExitCode {
         let token = env::var("LIGHTSHIP__HTTP__API_TOKEN").unwrap_or_default();
         let reply = call(self, &token);
@@ -47,7 +47,7 @@ impl Rpc {
             Ok(body) => writeln!(io::stdout(), "{body}"),
             Err(message) => writeln!(io::stderr(), "{message}"),
         };
-        if printed.is_ok() && reply.is_ok_and(|body| !holds_error(&body)) {
+        if printed.is_ok() && reply.is_ok_and(|body| !is_failure(&body)) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -104,11 +104,17 @@ fn params(text: Option<&str>) -> Result<Value, String> {
     }
 }
 
-/// Whether a reply body says that the command failed.
-fn holds_error(body: &str) -> bool {
-    serde_json::from_str::<Value>(body)
-        .is_ok_and(|body| body.get("error").is_some_and(|error| error != ""))
+/// Whether a reply body says that the command failed: by an error, or by the device's response code alone.
+fn is_failure(body: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|body| {
+        let error = body.get("error").is_some_and(|error| error != "");
+        let result = body.get("result").and_then(Value::as_str);
+        error || result.is_some_and(|result| !SUCCESSES.contains(&result))
+    })
 }
+
+/// The response codes of class 2 that a device can answer, as replies name them.
+const SUCCESSES: [&str; 4] = ["CHANGED", "CONTENT", "CREATED", "DELETED"];
 
 /// Text as one segment of a path (RFC 3986 section 2.1).
 fn path_segment(text: &str) -> String {
@@ -242,9 +248,18 @@ mod tests {
     }
 
     #[test]
-    fn an_error_member_counts_unless_it_is_empty() {
-        assert!(holds_error(r#"{"result":"NOT_FOUND","error":"no"}"#));
-        assert!(!holds_error(r#"{"result":"NOT_FOUND","error":""}"#));
-        assert!(!holds_error(r#"{"result":"CONTENT","value":"error"}"#));
+    fn a_bare_result_that_is_no_success_is_a_failure() {
+        assert!(is_failure(r#"{"result":"NOT_FOUND"}"#));
+        for success in SUCCESSES {
+            assert!(!is_failure(&format!(r#"{{"result":"{success}"}}"#)));
+        }
+    }
+
+    #[test]
+    fn an_error_counts_unless_it_is_empty() {
+        assert!(is_failure(r#"{"error":"no"}"#));
+        assert!(is_failure(r#"{"result":"BAD_REQUEST","error":"no"}"#));
+        assert!(!is_failure(r#"{"result":"CHANGED","error":""}"#));
+        assert!(!is_failure(r#"{"result":"CONTENT","value":"error"}"#));
     }
 }

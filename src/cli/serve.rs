@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Sources};
+use crate::config::{self, Mode, Settings, Sources};
 
 use super::{
     logging,
@@ -51,7 +51,11 @@ impl Serve {
             complain(&error);
             return ExitCode::from(2);
         }
-        for warning in &loaded.warnings {
+        for warning in loaded
+            .warnings
+            .iter()
+            .chain(&missing_registry(&loaded.settings))
+        {
             tracing::warn!("{warning}");
         }
         actix::System::new().block_on(async move {
@@ -64,7 +68,11 @@ impl Serve {
             };
             let started = tokio::select! {
                 started = Service::start(loaded.settings, StartOptions::default()) => started,
-                () = signals.next() => return ExitCode::SUCCESS,
+                () = signals.next() => {
+                    tracing::info!("stopped before anything was served");
+                    // A thread may wait for the broker, for long; nothing has been taken that could be lost.
+                    std::process::exit(0);
+                }
             };
             let service = match started {
                 Ok(service) => service,
@@ -150,6 +158,17 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return 2;
     }
     1
+}
+
+/// A warning when embedded mode has nothing to read: perhaps the folder's name is misspelt.
+pub(super) fn missing_registry(settings: &Settings) -> Option<String> {
+    let folder = &settings.embedded.registry_dir;
+    (settings.mode == Mode::Embedded && !folder.is_dir()).then(|| {
+        format!(
+            "there is no folder {} (embedded.registry_dir): no device is known",
+            folder.display()
+        )
+    })
 }
 
 /// Says what is wrong before there is a log.

@@ -81,6 +81,7 @@ impl Service {
         };
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
+        tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
         tracing::info!("the secured and the bootstrap ports are not served in this release");
         health.set_state(State::Ready);
         Ok(Self {
@@ -145,9 +146,12 @@ impl PlatformSide {
             #[cfg(feature = "kafka")]
             Mode::Kafka => {
                 let settings = thingsboard_settings(settings);
+                let servers = settings.kafka.bootstrap_servers.clone();
                 let start =
                     move || crate::platform::thingsboard::ThingsBoard::start(&settings, sink);
-                Ok(Self::ThingsBoard(Arc::new(spawn_blocking(start).await??)))
+                let started = spawn_blocking(start).await?;
+                let core = started.with_context(|| format!("Kafka at {servers} cannot be used"))?;
+                Ok(Self::ThingsBoard(Arc::new(core)))
             }
             #[cfg(not(feature = "kafka"))]
             Mode::Kafka => anyhow::bail!("this program was built without the feature `kafka`"),

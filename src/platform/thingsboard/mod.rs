@@ -269,22 +269,22 @@ impl Drop for ThingsBoard {
 #[non_exhaustive]
 pub enum StartError {
     /// The broker does not answer, or a property is not usable.
-    #[error("Kafka: {0}")]
+    #[error(transparent)]
     Kafka(#[from] rdkafka::error::KafkaError),
     /// The core did not answer.
     #[error("the platform core did not answer: it tells no queues")]
     NoCore,
     /// `kafka.extra` cannot be read.
-    #[error("`kafka.extra`: {0}")]
+    #[error("`kafka.extra`")]
     Properties(#[from] PropertiesError),
     /// Topics cannot be named.
     #[error(transparent)]
     ServiceId(#[from] ServiceIdError),
     /// A thread could not be started.
-    #[error("a thread could not be started: {0}")]
+    #[error("a thread could not be started")]
     Thread(#[from] io::Error),
     /// Topics cannot be looked after.
-    #[error("topics: {0}")]
+    #[error(transparent)]
     Topics(#[from] TopicError),
 }
 

@@ -104,7 +104,8 @@ impl HttpServer {
                                 tracing::error!(event = "http_failed", %error, "the HTTP server ended");
                             }
                         }
-                        _ = stopped => {}
+                        // What streams have to say goes out first.
+                        _ = stopped => tokio::time::sleep(LAST_EVENTS).await,
                     }
                 });
             })
@@ -245,6 +246,8 @@ async fn version() -> Json<Value> {
     Json(json!({ "version": env!("CARGO_PKG_VERSION"), "features": features }))
 }
 
+/// Time for the events that a stop itself causes.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_millis(50);
 /// Content type of the OpenMetrics text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Largest request body.
