@@ -85,6 +85,8 @@ pub struct Endpoint {
     resources: Resources,
     deliveries: Deliveries,
     timers: Timers,
+    /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
+    bindings: VecDeque<Output>,
     outputs: VecDeque<Output>,
     next_request: u64,
     last_log: UnixMillis,
@@ -184,6 +186,7 @@ impl Endpoint {
             resources: Resources::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
+            bindings: VecDeque::new(),
             outputs: VecDeque::new(),
             next_request: 0,
             last_log: UnixMillis::default(),
@@ -251,7 +254,7 @@ impl Endpoint {
                         device,
                     });
                     registration.session = Arc::clone(&session);
-                    self.outputs.push_back(Output::Bind(Key::Session(session)));
+                    self.bindings.push_back(Output::Bind(Key::Session(session)));
                 }
             }
             Downlink::ModelChanged {
@@ -317,6 +320,9 @@ impl Endpoint {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(binding) = self.bindings.pop_front() {
+            return Some(binding);
+        }
         if let Some((peer, payload)) = self.exchanges.poll_transmit() {
             return Some(Output::Transmit { peer, payload });
         }

@@ -55,7 +55,7 @@ impl Endpoint {
     pub(in crate::endpoint) fn stop_lingering(&mut self) {
         self.timers.stop(Timer::Linger);
         if let Some(peer) = self.lingering.take() {
-            self.outputs.push_back(Output::Unbind(Key::Peer(peer)));
+            self.bindings.push_back(Output::Unbind(Key::Peer(peer)));
         }
     }
 
@@ -64,9 +64,9 @@ impl Endpoint {
         self.observations = Observations::default();
         self.downlink = self.downlink.successor();
         let session = Arc::clone(&registration.session);
-        self.outputs
+        self.bindings
             .push_back(Output::Unbind(Key::Registration(registration.id)));
-        self.outputs
+        self.bindings
             .push_back(Output::Unbind(Key::Session(session)));
         self.outputs
             .push_back(Output::Uplink(Uplink::SessionClosed {

@@ -119,7 +119,7 @@ impl Endpoint {
             last_update: now.wall,
         };
         for key in registration.keys() {
-            self.outputs.push_back(Output::Bind(key));
+            self.bindings.push_back(Output::Bind(key));
         }
         let location_path = vec!["rd".to_owned(), id.to_string()];
         let response = Response {

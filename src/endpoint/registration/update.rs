@@ -59,8 +59,8 @@ impl Endpoint {
         if let Some(old) = moved {
             self.exchanges.cancel_requests();
             self.exchanges.rebind(peer.id);
-            self.outputs.push_back(Output::Unbind(Key::Peer(old.id)));
-            self.outputs.push_back(Output::Bind(Key::Peer(peer.id)));
+            self.bindings.push_back(Output::Unbind(Key::Peer(old.id)));
+            self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
         }
         self.log(now, &session, &line);
         if !added.is_empty() {

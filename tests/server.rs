@@ -1,0 +1,279 @@
+//! The device side as a whole: sockets, shards and directory, over loopback, against a platform that admits everybody.
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking and says what it compared"
+)]
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use lightship::{
+    coap::{Code, Message, MessageId, MessageType, Request, Token, TransmissionParameters, encode},
+    endpoint::{EndpointSettings, rpc::RpcSettings, telemetry::TimeForm},
+    lwm2m::model::Models,
+    platform::{
+        Answer, DeviceInfo, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError, Uplink,
+        credentials::{Admission, ClientCredentials},
+        profile::{DeviceProfile, PowerSettings},
+    },
+    server::{
+        Foundation, Server, ServerParts, clock,
+        http::Health,
+        metrics::Metrics,
+        settings::{LimitSettings, RuntimeSettings},
+    },
+};
+use uuid::Uuid;
+
+/// Admits every endpoint unsecured and knows no object model.
+#[derive(Debug, Default)]
+struct OpenPlatform {
+    sessions: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Platform for OpenPlatform {
+    fn submit(&self, uplink: Uplink, reply_to: &ReplyTo) -> Result<(), SubmitError> {
+        match uplink {
+            Uplink::Question {
+                id,
+                question: Question::Credentials { id: endpoint },
+            } => {
+                let admission = Admission {
+                    device: Arc::new(DeviceInfo {
+                        tenant: PlatformId(Uuid::from_u128(1)),
+                        customer: PlatformId::NULL,
+                        device: PlatformId(Uuid::from_u128(2)),
+                        profile: PlatformId(Uuid::from_u128(3)),
+                        name: endpoint.clone(),
+                        kind: "profile".to_owned(),
+                    }),
+                    client: ClientCredentials::NoSec { endpoint },
+                    profile: Arc::new(DeviceProfile::default()),
+                    power: PowerSettings::default(),
+                };
+                reply_to.reply(Reply::Answer {
+                    id,
+                    result: Ok(Answer::Credentials(Arc::new(admission))),
+                });
+            }
+            Uplink::Question { id, .. } => reply_to.reply(Reply::Answer {
+                id,
+                result: Ok(Answer::Models(Vec::new())),
+            }),
+            Uplink::SessionOpened { session } => {
+                let mut sessions = self.sessions.lock().unwrap();
+                *sessions.entry(session.device.name.clone()).or_default() += 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
+    let now = clock::now();
+    let foundation = Foundation::new(RuntimeSettings {
+        workers,
+        ..RuntimeSettings::default()
+    });
+    foundation
+        .start(ServerParts {
+            address: ([127, 0, 0, 1], 0).into(),
+            platform: Arc::<OpenPlatform>::clone(platform),
+            clock: clock::now,
+            metrics: Arc::new(Metrics::new(now.wall)),
+            health: Arc::new(Health::new(now.mono)),
+            limits: LimitSettings::default(),
+            endpoint: EndpointSettings {
+                ordinal: 0,
+                shard: 0,
+                coap: Arc::new(TransmissionParameters::default()),
+                request_timeout: Duration::from_secs(120),
+                log_enabled: true,
+                log_max_length: 1024,
+                rpc: RpcSettings::default(),
+                time_form: TimeForm::default(),
+                core_models: Arc::new(Models::default()),
+            },
+        })
+        .await
+        .unwrap()
+}
+
+/// A socket of a device, used as a device would: a request, then its answer.
+struct Client {
+    socket: UdpSocket,
+    next: u16,
+}
+
+impl Client {
+    fn new(server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(server).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        Self { socket, next: 1 }
+    }
+
+    fn ask(
+        &mut self,
+        method: Code,
+        path: &[&str],
+        query: &[&str],
+        payload: &'static str,
+    ) -> Message {
+        let request = self.request(method, path, query, payload);
+        self.send(&request)
+    }
+
+    fn request(
+        &mut self,
+        method: Code,
+        path: &[&str],
+        query: &[&str],
+        payload: &'static str,
+    ) -> Bytes {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let request = Request {
+            method,
+            path: owned(path),
+            query: owned(query),
+            payload: payload.into(),
+            ..Request::default()
+        };
+        self.next += 1;
+        let id = MessageId(self.next);
+        encode::request(&request, MessageType::Confirmable, id, Token::default())
+    }
+
+    /// Sends a request until it is answered.
+    fn send(&self, request: &Bytes) -> Message {
+        let mut buffer = [0; 2048];
+        let received = (0..60).find_map(|_| {
+            self.socket.send(request).unwrap();
+            self.socket.recv(&mut buffer).ok()
+        });
+        Message::parse(Bytes::copy_from_slice(&buffer[..received.unwrap()])).unwrap()
+    }
+
+    fn register(&mut self, endpoint: &str) -> String {
+        let name = format!("ep={endpoint}");
+        let answer = self.ask(Code::POST, &["rd"], &[&name, "lwm2m=1.1"], "</3/0>");
+        assert_eq!(answer.code(), Code::CREATED);
+        answer.location_path().nth(1).unwrap().to_owned()
+    }
+
+    fn update(&mut self, registration: &str) -> Code {
+        self.ask(Code::POST, &["rd", registration], &[], "").code()
+    }
+}
+
+/// Runs `test`, which blocks as devices do, beside a server with this many shards.
+fn with_server(workers: usize, test: impl FnOnce(SocketAddr, Arc<OpenPlatform>) + Send + 'static) {
+    actix::System::new().block_on(async move {
+        let platform = Arc::new(OpenPlatform::default());
+        let server = start(workers, &platform).await;
+        let address = server.address();
+        let done = actix::clock::timeout(
+            Duration::from_secs(60),
+            tokio::task::spawn_blocking(move || test(address, platform)),
+        );
+        done.await.unwrap().unwrap();
+        server.stop_reading();
+        server.stop_endpoints().await;
+        server.close();
+    });
+}
+
+#[test]
+fn c11_a_repeated_deregister_gets_the_first_answer_again() {
+    with_server(1, |server, _| {
+        let mut client = Client::new(server);
+        let id = client.register("dev1");
+        let deregister = client.request(Code::DELETE, &["rd", &id], &[], "");
+        for _ in 0..3 {
+            assert_eq!(client.send(&deregister).code(), Code::DELETED);
+        }
+        assert_eq!(client.update(&id), Code::NOT_FOUND);
+        client.register("dev1");
+    });
+}
+
+#[test]
+fn a48_update_and_deregister_of_an_unknown_registration_get_4_04() {
+    with_server(1, |server, _| {
+        let mut client = Client::new(server);
+        client.register("dev1");
+        for method in [Code::POST, Code::DELETE] {
+            let answer = client.ask(method, &["rd", "0000000000"], &[], "");
+            assert_eq!(answer.code(), Code::NOT_FOUND);
+        }
+    });
+}
+
+#[test]
+fn p31_5_an_update_finds_its_registration_behind_an_address_that_was_anothers() {
+    with_server(2, |server, _| {
+        let mut first = Client::new(server);
+        let mut second = Client::new(server);
+        let own = first.register("dev1");
+        let other = second.register("dev2");
+        // The NAT gives the first device the address of the second.
+        assert_eq!(second.update(&own), Code::CHANGED);
+        assert_eq!(second.update(&own), Code::CHANGED);
+        // The second device is elsewhere by now.
+        assert_eq!(first.update(&other), Code::CHANGED);
+        assert_eq!(first.update(&other), Code::CHANGED);
+    });
+}
+
+#[test]
+fn p31_6_endpoints_may_change_places_across_shards() {
+    with_server(4, |server, _| {
+        let mut clients: Vec<_> = (0..8).map(|_| Client::new(server)).collect();
+        for round in 0..3 {
+            for (index, client) in clients.iter_mut().enumerate() {
+                let name = format!("dev{}", (index + round) % 8);
+                let id = client.register(&name);
+                // Requests of the new owner reach it at once, wherever its actor lives.
+                assert_eq!(client.update(&id), Code::CHANGED, "round {round}");
+                let send = client.ask(Code::POST, &["dp"], &[], "");
+                assert_eq!(send.diagnostic(), Some("Unsupported content format"));
+            }
+        }
+    });
+}
+
+#[test]
+fn p31_1_registers_of_one_name_on_all_shards_leave_one_registration() {
+    with_server(4, |server, platform| {
+        let clients: Vec<_> = (0..16).map(|_| Client::new(server)).collect();
+        let threads: Vec<_> = clients
+            .into_iter()
+            .map(|mut client| {
+                std::thread::spawn(move || {
+                    let id = client.register("dev1");
+                    (client, id)
+                })
+            })
+            .collect();
+        let registered: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
+        let alive = registered
+            .into_iter()
+            .map(|(mut client, id)| client.update(&id))
+            .filter(|code| *code == Code::CHANGED);
+        assert_eq!(alive.count(), 1);
+        assert!(platform.sessions.lock().unwrap()["dev1"] >= 1);
+    });
+}
