@@ -351,6 +351,10 @@ impl Shell for Shard {
             },
         );
         match reason {
+            // A stranger's mistake, or forgery: what anybody can cause with one datagram makes no line.
+            Some(CloseReason::Refused) => {
+                tracing::debug!(endpoint = %endpoint.name(), "registration refused");
+            }
             Some(reason) => tracing::info!(endpoint = %endpoint.name(), ?reason, "endpoint ended"),
             None => {
                 self.parts.metrics.actor_panics.inc();
