@@ -59,9 +59,12 @@ impl DownlinkQueue {
             || self.unread.iter().any(|request| request.id.uuid == *id)
     }
 
-    /// Whether another RPC may wait.
+    /// Whether there is room for another RPC. Those under way count: a device that acknowledges requests and never
+    /// answers them takes no NSTART slot.
     pub(super) fn has_room(&self) -> bool {
-        self.rpc.len() + self.unread.len() < MAX_WAITING_RPC
+        let is_rpc = |(_, command): &&(Token, Command)| command.origin != Origin::Profile;
+        let under_way = self.under_way.iter().filter(is_rpc).count();
+        self.rpc.len() + self.unread.len() + under_way < MAX_RPC
     }
 
     /// Keeps an RPC until the object models are known.
@@ -151,7 +154,45 @@ impl DownlinkQueue {
     }
 }
 
-/// RPC one device may have waiting.
-pub(super) const MAX_WAITING_RPC: usize = 128;
+/// RPC one device may have waiting and under way.
+const MAX_RPC: usize = 128;
 /// RPC ids remembered after sending.
 const MAX_REMEMBERED_RPC: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{coap::ContentFormat, lwm2m::path::Path};
+
+    fn read(origin: Origin) -> Command {
+        let path = Path::resource(3, 0, 9);
+        Command {
+            operation: Operation::read("/3/0/9", path, ContentFormat::TEXT),
+            origin,
+        }
+    }
+
+    #[test]
+    fn a61_rpc_that_a_device_acknowledges_and_never_answers_count_against_the_limit() {
+        let mut queue = DownlinkQueue::default();
+        let token = |number: u64| Token::new(&number.to_be_bytes()).unwrap();
+        for number in 0..1000 {
+            queue.sent(token(number), read(Origin::Profile));
+        }
+        for number in 0..MAX_RPC as u64 {
+            assert!(queue.has_room());
+            let origin = Origin::Rpc {
+                id: RpcId {
+                    request: 1,
+                    uuid: Uuid::from_u128(u128::from(number)),
+                },
+                expires: UnixMillis(0),
+                persisted: false,
+            };
+            queue.sent(token(1000 + number), read(origin));
+        }
+        assert!(!queue.has_room());
+        queue.finished(token(1000));
+        assert!(queue.has_room());
+    }
+}
