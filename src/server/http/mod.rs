@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod connections;
 mod health;
 mod settings;
 
@@ -16,7 +17,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Query, State},
+    extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use access::Access;
+use connections::Limits;
 use health::Probe;
 
 pub use api::{CommandError, Commands, Endpoints, ServerEvent};
@@ -182,8 +184,8 @@ fn bind(address: SocketAddr, next_free: bool) -> io::Result<TcpListener> {
 async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).await
+    connections::serve(listener, router, Limits::default()).await;
+    Ok(())
 }
 
 fn router(settings: &HttpSettings, services: Services) -> Router {
@@ -197,9 +199,7 @@ fn router(settings: &HttpSettings, services: Services) -> Router {
     if settings.metrics {
         router = router.route("/actuator/prometheus", get(metrics));
     }
-    router
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Arc::new(services))
+    router.with_state(Arc::new(services))
 }
 
 #[derive(Debug, Deserialize)]
@@ -250,8 +250,6 @@ async fn version() -> Json<Value> {
 const LAST_EVENTS: std::time::Duration = std::time::Duration::from_millis(50);
 /// Content type of the OpenMetrics text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Largest request body.
-const MAX_BODY_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests need some clock")]
