@@ -34,8 +34,8 @@ struct File {
     content: Option<Content>,
 }
 
-/// What tells a changed file: modification time and length.
-type Stamp = (SystemTime, u64);
+/// What tells a changed file: modification time and length; `None` while it cannot be looked at.
+type Stamp = Option<(SystemTime, u64)>;
 
 /// What a file holds.
 #[derive(Debug)]
@@ -179,10 +179,13 @@ fn scan_folder(
         // Not the entry's own metadata: links (as in a mounted ConfigMap) count by their target.
         match fs::metadata(&path) {
             Ok(metadata) => {
-                found.insert(path, (kind, (metadata.modified()?, metadata.len())));
+                found.insert(path, (kind, Some((metadata.modified()?, metadata.len()))));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            // Reading it will say why, and the others are not kept waiting.
+            Err(_) => {
+                found.insert(path, (kind, None));
+            }
         }
     }
     Ok(())
@@ -223,11 +226,11 @@ impl Kind {
         let text = self.text(path)?;
         match self {
             Self::Devices if text.trim_start().starts_with('[') => Ok(Content::Devices {
-                entries: json(path, &text)?,
+                entries: json(path, &text).map_err(Problem::unquoted)?,
                 listed: true,
             }),
             Self::Devices => Ok(Content::Devices {
-                entries: vec![json(path, &text)?],
+                entries: vec![json(path, &text).map_err(Problem::unquoted)?],
                 listed: false,
             }),
             Self::Models => models(path, &text),
@@ -238,6 +241,10 @@ impl Kind {
     fn text(self, path: &Path) -> Result<String, Problem> {
         let problem = |error: io::Error| Problem::of_file(path, error.to_string());
         let max = self.max_bytes();
+        // A pipe would keep the thread waiting, a device has no end.
+        if !fs::metadata(path).map_err(problem)?.is_file() {
+            return Err(Problem::of_file(path, "not a regular file".to_owned()));
+        }
         let mut text = String::new();
         let read = fs::File::open(path)
             .and_then(|file| file.take(max + 1).read_to_string(&mut text))
@@ -350,6 +357,24 @@ impl Problem {
             message,
         }
     }
+
+    /// Without the value that serde_json quotes: in a device file it may be a key.
+    fn unquoted(self) -> Self {
+        let quotes_value = ["invalid type: ", "invalid value: ", "unknown variant "]
+            .iter()
+            .any(|start| self.message.starts_with(start));
+        let parts = self
+            .message
+            .split_once(['`', '"'])
+            .zip(self.message.rsplit_once(", expected "));
+        let message = match parts {
+            Some(((what, _), (_, expected))) if quotes_value => {
+                format!("{}, expected {expected}", what.trim_end())
+            }
+            Some(_) | None => self.message,
+        };
+        Self { message, ..self }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -382,6 +407,45 @@ mod tests {
     }
 
     #[test]
+    fn a58_no_error_quotes_a_value_of_a_device_file() {
+        let good = device("C", "p", "ep");
+        let client = r#"{"securityConfigClientMode":"NO_SEC","endpoint":"ep"}"#;
+        for (part, secret) in [
+            (r#""ep""#, "12345678901234567890123456789012"),
+            (r#""ep""#, "6789"),
+            ("NO_SEC", "6789, expected \\\" of `"),
+            (client, "\"6789, expected `\""),
+            ("null", "\"6789\""),
+        ] {
+            let files = RegistryFolder::new();
+            files.write("devices/c.json", &good.replace(part, secret));
+            let mut folder = Folder::new(files.path().to_owned());
+            for problem in problems(&mut folder) {
+                let message = problem.rsplit_once("c.json:").unwrap().1;
+                assert!(!message.contains("6789"), "{message}");
+                assert!(message.contains(", expected "), "{message}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_neither_blocks_nor_hides_the_others() {
+        let files = RegistryFolder::new();
+        let devices = files.path().join("devices");
+        std::os::unix::fs::symlink("loop.json", devices.join("loop.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", devices.join("zero.json")).unwrap();
+        let pipe = devices.join("pipe.json");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        files.write("devices/a.json", &device("A", "p", "ep"));
+        let mut folder = Folder::new(files.path().to_owned());
+        let expected = 2 + usize::from(made.is_ok_and(|status| status.success()));
+        assert_eq!(problems(&mut folder).len(), expected);
+        assert_eq!(folder.devices().count(), 1);
+        assert_eq!(problems(&mut folder).len(), 0, "each is told once");
+    }
+
+    #[test]
     fn errors_of_syntax_and_type_name_line_and_column() {
         let files = RegistryFolder::new();
         files.write("devices/a.json", "{\n  \"deviceName\": 5\n}");
@@ -400,7 +464,7 @@ mod tests {
         let root = files.path().display();
         let problems = problems(&mut folder);
         for expected in [
-            "devices/a.json:2:17: invalid type: integer `5`, expected a string",
+            "devices/a.json:2:17: invalid type: integer, expected a string",
             "devices/b.json:2:3: key must be a string",
             "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`",
             "models/m.xml:2:3: ",
