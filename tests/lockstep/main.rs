@@ -108,6 +108,16 @@ fn l1_register_opens_the_session_then_observes_and_reads_what_the_profile_names(
 }
 
 #[test]
+fn a_composite_strategy_is_carried_out_path_by_path() {
+    let single = requests(&World::registered(PROFILE, 34));
+    for strategy in ["COMPOSITE_ALL", "COMPOSITE_BY_OBJECT"] {
+        let member = format!(r#""observeStrategy": "{strategy}", "observe""#);
+        let profile = PROFILE.replace(r#""observe""#, &member);
+        assert_eq!(requests(&World::registered(&profile, 34)), single);
+    }
+}
+
+#[test]
 fn l2_an_object_in_another_version_is_left_alone() {
     let profile = PROFILE.replace("/3_1.2/", "/3_1.1/");
     let world = World::registered(&profile, 2);
@@ -192,6 +202,18 @@ fn deregister_closes_the_session_and_answers_repetitions_alike() {
     assert_eq!(world.sent_by_server.last().unwrap().1, first);
     world.run(seconds(60));
     assert_eq!(world.closed, Some(CloseReason::Deregistered));
+    assert_eq!(
+        world.count(|uplink| matches!(uplink, Uplink::SessionClosed { .. })),
+        1
+    );
+}
+
+#[test]
+fn a_stop_closes_the_session() {
+    let mut world = World::registered(PROFILE, 33);
+    world.endpoint.stop(world.now);
+    world.run(Duration::ZERO);
+    assert_eq!(world.closed, Some(CloseReason::Stopped));
     assert_eq!(
         world.count(|uplink| matches!(uplink, Uplink::SessionClosed { .. })),
         1

@@ -204,6 +204,33 @@ fn rpc_016_to_018_read_opaque() {
 }
 
 #[test]
+fn commands_that_are_not_built_are_refused() {
+    for method in [
+        "ReadComposite",
+        "DiscoverAll",
+        "ObserveReadAll",
+        "Observe",
+        "ObserveComposite",
+        "ObserveCancel",
+        "ObserveCompositeCancel",
+        "ObserveCancelAll",
+        "WriteUpdate",
+        "WriteComposite",
+        "WriteAttributes",
+        "Delete",
+        "Create",
+    ] {
+        assert_eq!(
+            Fixture::f().rpc(method, r#"{"id":"/3_1.2/0/9","ids":["/3_1.2/0/9"]}"#),
+            error(
+                "METHOD_NOT_ALLOWED",
+                &format!("Unsupported operation type: {method}")
+            )
+        );
+    }
+}
+
+#[test]
 fn rpc_019_to_021_methods_are_exact_and_in_the_catalogue() {
     for method in ["ReadAll", "read", "FirmwareUpdate", "", "Observe"] {
         assert_eq!(

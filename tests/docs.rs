@@ -1,0 +1,147 @@
+//! What the documents say, held against the tree: links, settings, names of tests, and the example registry.
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lightship::platform::embedded::{EmbeddedSettings, check};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Files below `folder` with this extension; builds and version control left out.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() && !["target", ".git"].contains(&name.to_str().unwrap()) {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn documents() -> impl Iterator<Item = (PathBuf, String)> {
+    files(Path::new(ROOT), "md").into_iter().map(|path| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+}
+
+/// The pieces of a document's prose between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|prose| prose.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn relative_links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in documents() {
+        for target in text.split("](").skip(1) {
+            let target = target.split([')', '#']).next().unwrap();
+            if !target.is_empty()
+                && !target.contains("://")
+                && !path.parent().unwrap().join(target).exists()
+            {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn settings_and_variables_exist() {
+    let reference = fs::read_to_string(Path::new(ROOT).join("docs/configuration.md")).unwrap();
+    let known: Vec<&str> = quoted(&reference).collect();
+    let sections: Vec<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`'))
+        .collect();
+    let is_word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let mut unknown = Vec::new();
+    for (path, text) in documents() {
+        for piece in quoted(&text) {
+            let name = piece.split(['=', ' ']).next().unwrap();
+            let setting = name.split_once('.').is_some_and(|(section, rest)| {
+                sections.contains(&section) && rest.split('.').all(is_word) && rest != "rs"
+            });
+            let is_inner = |key: &&str| key.starts_with(&format!("{name}."));
+            let variable = ["TB_", "LWM2M_", "ZOOKEEPER_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+            if (setting || variable) && !known.contains(&name) && !known.iter().any(is_inner) {
+                unknown.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+#[test]
+fn every_difference_names_tests_that_exist() {
+    let folder = Path::new(ROOT).join("docs/compat");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    for path in files(&folder, "md") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name == "README.md" {
+            continue;
+        }
+        assert!(index.contains(&format!("({name})")), "{name} is not listed");
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, tests) = text.split_once("**Tests:**").expect(name);
+        let mut named = 0;
+        for test in tests.split(", ") {
+            let (test, file) = test
+                .trim()
+                .strip_prefix('`')
+                .and_then(|test| test.strip_suffix(')')?.split_once("` ("))
+                .expect(name);
+            let source = fs::read_to_string(Path::new(ROOT).join(file)).expect(file);
+            assert!(
+                source.contains(&format!("fn {test}(")),
+                "{name}: {file} has no test {test}"
+            );
+            named += 1;
+        }
+        assert!(named > 0, "{name} names no test");
+    }
+}
+
+/// A line "..., `registry/<file>`:" comes before each file of the example.
+#[test]
+fn the_example_registry_is_valid() {
+    let text = fs::read_to_string(Path::new(ROOT).join("docs/embedded.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    for (before, block) in text.split("\n```").zip(text.split("\n```").skip(1)) {
+        let Some((_, file)) = before
+            .trim_end()
+            .strip_suffix("`:")
+            .and_then(|before| before.rsplit_once('`'))
+        else {
+            continue;
+        };
+        let (_, content) = block.split_once('\n').unwrap();
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        written += 1;
+    }
+    assert_eq!(written, 3);
+    let settings = EmbeddedSettings {
+        registry_dir: folder.path().join("registry"),
+        ..EmbeddedSettings::default()
+    };
+    assert_eq!(check(&settings), []);
+}
