@@ -13,7 +13,7 @@ label! {
 label! {
     /// Why a datagram was dropped unhandled.
     pub enum DropReason "reason" {
-        Multicast "multicast", Send "send",
+        KernelBuffer "kernel_buffer", Multicast "multicast", Send "send",
     }
 }
 label! {

@@ -275,6 +275,8 @@ impl Metrics {
     /// # Errors
     /// Never: writing to a string does not fail.
     pub fn encode(&self) -> Result<String, fmt::Error> {
+        let dropped = self.udp_dropped.of(DropReason::KernelBuffer);
+        dropped.inc_by(process::udp_drops().saturating_sub(dropped.get()));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -398,6 +400,7 @@ set of values, and every series exists from the start. On Linux the usual `proce
     fn every_series_exists_from_the_start() {
         let text = Metrics::new(UnixMillis(0)).encode().unwrap();
         for line in [
+            "lightship_udp_dropped_total{reason=\"kernel_buffer\"} 0",
             "lightship_udp_dropped_total{reason=\"multicast\"} 0",
             "lightship_registrations{security=\"nosec\"} 0",
             "lightship_commands_total{method=\"Read\",result=\"no_session\"} 0",
