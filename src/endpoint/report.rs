@@ -24,7 +24,7 @@ impl Endpoint {
             return acknowledge(self);
         };
         let session = Arc::clone(&registration.session);
-        if ended {
+        if ended && message.code().is_error() {
             self.observations.remove(token);
             let reason = message
                 .diagnostic()
@@ -66,6 +66,10 @@ impl Endpoint {
                 }
             }
             _ => self.stats.notifications += 1,
+        }
+        if ended {
+            // A value without Observe: the last one, and as good as the others (RFC 7641 section 4.2).
+            self.observations.remove(token);
         }
         self.uplink_seen(&session);
     }
