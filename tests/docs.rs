@@ -101,7 +101,7 @@ fn every_difference_names_tests_that_exist() {
         let text = fs::read_to_string(&path).unwrap();
         let (_, tests) = text.split_once("**Tests:**").expect(name);
         let mut named = 0;
-        for test in tests.split(", ") {
+        for test in tests.split(',') {
             let (test, file) = test
                 .trim()
                 .strip_prefix('`')
