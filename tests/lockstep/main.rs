@@ -554,8 +554,8 @@ fn commands_beyond_the_queue_are_refused_at_once() {
                 == [r#"{"result":"INTERNAL_SERVER_ERROR","error":"Downlink queue is full"}"#]
         })
         .count();
-    // One is under way, 128 wait.
-    assert_eq!(refused, 200 - 129);
+    // One is under way, 127 wait.
+    assert_eq!(refused, 200 - 128);
 }
 
 #[test]
