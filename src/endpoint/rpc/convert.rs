@@ -239,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_to_the_last_bit() {
+        // Neighbours of what a reader that stops early makes of them.
+        for number in [
+            1.920_019_418_552_926_2,
+            1.664_304_451_226_264_1,
+            1.757_585_158_770_427_5_f64,
+        ] {
+            let json = number.to_string();
+            assert_eq!(read(ResourceType::Float, &json), Some(Value::Float(number)));
+        }
+    }
+
+    #[test]
     fn integers_have_64_bits_and_a_sign() {
         for (json, number) in [
             ("-1", -1),
