@@ -249,9 +249,16 @@ impl Server {
     }
 
     async fn unfinished(&self) -> usize {
+        // All are asked before the first answer is awaited: one round trip each would outlast the limits of a stop.
+        let asked: Vec<_> = self
+            .directory
+            .all()
+            .into_iter()
+            .map(|addr| addr.actor.send(Unfinished))
+            .collect();
         let mut endpoints = 0;
-        for addr in self.directory.all() {
-            if addr.actor.send(Unfinished).await.is_ok_and(|open| open > 0) {
+        for answer in asked {
+            if answer.await.is_ok_and(|open| open > 0) {
                 endpoints += 1;
             }
         }
