@@ -129,35 +129,38 @@ impl Signals {
     }
 }
 
-/// The exit status for a start that failed.
+/// The exit status for a start that failed (`operations.md` 2).
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if let Some(error) = error.downcast_ref::<crate::server::StartError>() {
-        return if matches!(error, crate::server::StartError::Bind { .. }) {
-            3
-        } else {
-            1
+    use crate::{platform::embedded, server, server::http::HttpError};
+    if let Some(error) = error.downcast_ref::<server::StartError>() {
+        return match error {
+            server::StartError::Bind { .. } => PORT_TAKEN,
+            server::StartError::Random(_)
+            | server::StartError::Socket(_)
+            | server::StartError::Worker => FAILED,
         };
     }
-    if error
-        .downcast_ref::<crate::server::http::HttpError>()
-        .is_some()
-    {
-        return 3;
+    if let Some(error) = error.downcast_ref::<HttpError>() {
+        return match error {
+            HttpError::Bind { .. } => PORT_TAKEN,
+            HttpError::Thread(_) => FAILED,
+            HttpError::Unprotected(_) => WRONG_SETTINGS,
+        };
     }
     #[cfg(feature = "kafka")]
-    if error
-        .downcast_ref::<crate::platform::thingsboard::StartError>()
-        .is_some()
-    {
-        return 4;
+    if let Some(error) = error.downcast_ref::<crate::platform::thingsboard::StartError>() {
+        return if error.is_of_settings() {
+            WRONG_SETTINGS
+        } else {
+            NO_PLATFORM
+        };
     }
-    if error
-        .downcast_ref::<crate::platform::embedded::StartError>()
-        .is_some()
-    {
-        return 2;
+    match error.downcast_ref::<embedded::StartError>() {
+        Some(embedded::StartError::Output { .. } | embedded::StartError::Registry(_)) => {
+            WRONG_SETTINGS
+        }
+        Some(embedded::StartError::Thread(_)) | None => FAILED,
     }
-    1
 }
 
 /// A warning when embedded mode has nothing to read: perhaps the folder's name is misspelt.
@@ -175,4 +178,77 @@ pub(super) fn missing_registry(settings: &Settings) -> Option<String> {
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
 pub(crate) fn complain(error: &dyn std::fmt::Display) {
     eprintln!("lightship: {error}");
+}
+
+const FAILED: u8 = 1;
+const WRONG_SETTINGS: u8 = 2;
+const PORT_TAKEN: u8 = 3;
+#[cfg(feature = "kafka")]
+const NO_PLATFORM: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::SocketAddr};
+
+    use super::*;
+
+    #[test]
+    fn a_failed_start_says_by_its_status_what_to_look_at() {
+        use crate::server::{StartError, http::HttpError};
+        let address = SocketAddr::from(([127, 0, 0, 1], 5685));
+        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
+        let bind = StartError::Bind {
+            address,
+            source: taken(),
+        };
+        let http = HttpError::Bind {
+            address,
+            source: taken(),
+        };
+        for (error, status) in [
+            (bind.into(), 3),
+            (StartError::Worker.into(), 1),
+            (http.into(), 3),
+            (HttpError::Unprotected(address).into(), 2),
+            (anyhow::anyhow!("anything else"), 1),
+        ] {
+            assert_eq!(exit_code(&error), status, "{error}");
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn unusable_kafka_settings_are_told_from_an_absent_core() {
+        use crate::platform::thingsboard::{StartError, ThingsBoard, ThingsBoardSettings};
+        #[derive(Debug)]
+        struct Nobody;
+        impl crate::platform::DownlinkSink for Nobody {
+            fn deliver(
+                &self,
+                _: crate::platform::SessionId,
+                _: crate::platform::Downlink,
+            ) -> Result<(), crate::platform::Undeliverable> {
+                Ok(())
+            }
+            fn broadcast(
+                &self,
+                _: crate::platform::downlink::Scope,
+                _: &crate::platform::Downlink,
+            ) {
+            }
+        }
+        let status = |service_id: &str, extra: &str| {
+            let mut settings = ThingsBoardSettings {
+                service_id: service_id.to_owned(),
+                ..ThingsBoardSettings::default()
+            };
+            settings.kafka.extra = extra.to_owned();
+            let error = ThingsBoard::start(&settings, std::sync::Arc::new(Nobody)).unwrap_err();
+            exit_code(&error.into())
+        };
+        assert_eq!(status("with blanks", ""), 2);
+        assert_eq!(status("ls-0", "without a colon"), 2);
+        assert_eq!(status("ls-0", "no.such.property:1"), 2);
+        assert_eq!(exit_code(&StartError::NoCore.into()), 4);
+    }
 }

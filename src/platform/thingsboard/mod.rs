@@ -54,6 +54,7 @@ use std::{
     time::Duration,
 };
 
+use rdkafka::error::KafkaError;
 use tracing::{info, warn};
 
 use self::{
@@ -270,7 +271,7 @@ impl Drop for ThingsBoard {
 pub enum StartError {
     /// The broker does not answer, or a property is not usable.
     #[error(transparent)]
-    Kafka(#[from] rdkafka::error::KafkaError),
+    Kafka(#[from] KafkaError),
     /// The core did not answer.
     #[error("the platform core did not answer: it tells no queues")]
     NoCore,
@@ -286,6 +287,21 @@ pub enum StartError {
     /// Topics cannot be looked after.
     #[error(transparent)]
     Topics(#[from] TopicError),
+}
+
+impl StartError {
+    /// Whether other settings are needed, rather than a broker or a core.
+    pub const fn is_of_settings(&self) -> bool {
+        match self {
+            Self::Kafka(error) | Self::Topics(TopicError::Kafka(error)) => {
+                matches!(error, KafkaError::ClientConfig(..))
+            }
+            Self::Properties(_) | Self::ServiceId(_) | Self::Topics(TopicError::Properties(_)) => {
+                true
+            }
+            Self::NoCore | Self::Thread(_) => false,
+        }
+    }
 }
 
 /// Creates what this instance reads and the topic of its questions, and waits until they are there.
