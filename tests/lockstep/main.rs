@@ -468,6 +468,18 @@ fn rpc_074_write_replace_then_read_shows_the_value() {
 }
 
 #[test]
+fn a_value_of_one_instance_is_posted_with_those_known_of_its_resource() {
+    let mut world = World::registered(PROFILE, 35);
+    let before = world.posted("powerSources").len();
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/6/1"}"#);
+    world.run(seconds(1));
+    assert_eq!(
+        world.posted("powerSources")[before..],
+        [KeyValue::Json(r#"{"0":1,"1":5}"#.to_owned())]
+    );
+}
+
+#[test]
 fn rpc_103_execute_reaches_the_device() {
     let mut world = World::registered(PROFILE, 21);
     world.rpc(1, "Execute", r#"{"id":"/3_1.2/0/4"}"#);

@@ -275,3 +275,20 @@ fn a_register_in_blocks_is_not_taken_for_a_whole_one() {
     world.run(seconds(1));
     assert_eq!(world.count(is_opened), 1);
 }
+
+#[test]
+fn an_update_with_a_new_object_begins_the_profile_work_for_that_one_alone() {
+    let mut world = World::new(PROFILE, 42);
+    world.inject(peer(5683), register(1, 1));
+    world.run(seconds(5));
+    let before = requests(&world);
+    assert!(before.iter().all(|request| request.contains(" /3/")));
+    let links = "</3>;ver=1.2,</3/0>,</3303>;ver=1.1,</3303/0>";
+    let update = at_registration(Code::POST, &registration_id(&world), links);
+    world.inject(peer(5683), datagram(2, 2, &update));
+    world.run(seconds(5));
+    assert_eq!(
+        requests(&world)[before.len()..],
+        ["GET /3303/0/5700 observe=0"]
+    );
+}
