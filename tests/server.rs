@@ -9,7 +9,10 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, UdpSocket},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,7 +38,10 @@ use uuid::Uuid;
 /// Admits every endpoint unsecured and knows no object model.
 #[derive(Debug, Default)]
 struct OpenPlatform {
+    /// Sessions opened and not closed, by endpoint.
     sessions: Mutex<BTreeMap<String, usize>>,
+    /// The next session that is opened is too much for it.
+    panics: AtomicBool,
 }
 
 impl Platform for OpenPlatform {
@@ -70,6 +76,15 @@ impl Platform for OpenPlatform {
             Uplink::SessionOpened { session } => {
                 let mut sessions = self.sessions.lock().unwrap();
                 *sessions.entry(session.device.name.clone()).or_default() += 1;
+                drop(sessions);
+                assert!(
+                    !self.panics.swap(false, Ordering::Relaxed),
+                    "as the test wants"
+                );
+            }
+            Uplink::SessionClosed { session } => {
+                let mut sessions = self.sessions.lock().unwrap();
+                *sessions.get_mut(&session.device.name).unwrap() -= 1;
             }
             _ => {}
         }
@@ -274,6 +289,24 @@ fn p31_1_registers_of_one_name_on_all_shards_leave_one_registration() {
             .map(|(mut client, id)| client.update(&id))
             .filter(|code| *code == Code::CHANGED);
         assert_eq!(alive.count(), 1);
-        assert!(platform.sessions.lock().unwrap()["dev1"] >= 1);
+        assert_eq!(platform.sessions.lock().unwrap()["dev1"], 1);
+    });
+}
+
+#[test]
+fn a_panic_ends_one_endpoint_alone_and_closes_its_session() {
+    with_server(1, |server, platform| {
+        let mut other = Client::new(server);
+        let id_of_other = other.register("dev2");
+        // Its session is open once its next request is answered.
+        assert_eq!(other.update(&id_of_other), Code::CHANGED);
+        let mut client = Client::new(server);
+        platform.panics.store(true, Ordering::Relaxed);
+        let id = client.register("dev1");
+        assert_eq!(client.update(&id), Code::NOT_FOUND);
+        assert_eq!(platform.sessions.lock().unwrap()["dev1"], 0);
+        assert_eq!(other.update(&id_of_other), Code::CHANGED);
+        let id = client.register("dev1");
+        assert_eq!(client.update(&id), Code::CHANGED);
     });
 }
