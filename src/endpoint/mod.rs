@@ -302,6 +302,9 @@ impl Endpoint {
             self.handle_candidate_events(now);
         }
         self.expire(now);
+        if self.timers.expired(Timer::Models, now.mono) {
+            self.ask_models_again();
+        }
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();
             if self.candidate.is_none() {
@@ -532,6 +535,15 @@ impl Endpoint {
         id
     }
 
+    fn ask_models_again(&mut self) {
+        if let Some(registration) = &self.registration {
+            let tenant = registration.session.device.tenant;
+            let keys = registration::versions(&registration.data);
+            let question = self.ask(Question::Models { tenant, keys });
+            self.resources.await_instead(question);
+        }
+    }
+
     fn handle_answer(&mut self, now: Now, id: RequestId, result: Result<Answer, QuestionError>) {
         if self
             .candidate
@@ -546,7 +558,10 @@ impl Endpoint {
         } else if self.resources.awaits(id) {
             let models = match result {
                 Ok(Answer::Models(models)) => models,
-                // Without models values are opaque and most commands are refused; the device stays registered.
+                // Without models nothing the device says can be published: whatever waits for them goes on waiting.
+                Err(QuestionError::Unavailable) => {
+                    return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
+                }
                 Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
             };
             self.resources.learn(id, models);
@@ -556,3 +571,6 @@ impl Endpoint {
         }
     }
 }
+
+/// How long after a failed question the platform is asked for object models again.
+const MODELS_PAUSE: Duration = Duration::from_secs(10);

@@ -50,6 +50,11 @@ impl Resources {
         self.awaited.insert(question);
     }
 
+    /// Notes that `question` replaces those that are awaited.
+    pub(super) fn await_instead(&mut self, question: RequestId) {
+        self.awaited = BTreeSet::from([question]);
+    }
+
     /// Whether `question` is awaited.
     pub(super) fn awaits(&self, question: RequestId) -> bool {
         self.awaited.contains(&question)

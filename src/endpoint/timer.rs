@@ -9,11 +9,13 @@ pub(super) enum Timer {
     Lifetime,
     /// A registration has ended, but its last answer may be asked for again (RFC 7252 section 4.5).
     Linger,
+    /// The platform could not say which object models it has: it is asked again.
+    Models,
 }
 
 /// One deadline per [`Timer`]; the message layer keeps its own.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; 2]);
+pub(super) struct Timers([Option<Instant>; 3]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {

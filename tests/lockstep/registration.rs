@@ -145,6 +145,28 @@ fn an_update_that_overtakes_the_object_models_leaves_the_first_ones_awaited() {
 }
 
 #[test]
+fn a_core_that_has_no_time_for_object_models_is_asked_again() {
+    let mut world = World::new(PROFILE, 42);
+    world.platform.models_unavailable = true;
+    world.device.register(world.now.mono);
+    world.run(seconds(25));
+    assert!(world.device.is_registered());
+    assert_eq!(requests(&world), [""; 0]);
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.platform.models_unavailable = false;
+    world.run(seconds(15));
+    assert_eq!(requests(&world).len(), 6);
+    assert_eq!(world.rpc_history(1).len(), 3);
+    assert!(!world.posted("temperature").is_empty());
+    let asked = world.count(|uplink| matches!(uplink, Uplink::Question { .. }));
+    world.run(seconds(100));
+    assert_eq!(
+        world.count(|uplink| matches!(uplink, Uplink::Question { .. })),
+        asked
+    );
+}
+
+#[test]
 fn rpc_130_a_command_that_waits_for_object_models_is_cancelled_with_the_registration() {
     let mut world = World::new(PROFILE, 35);
     world.device.register(world.now.mono);

@@ -81,6 +81,8 @@ pub(crate) struct Network {
 pub(crate) struct ScriptedPlatform {
     pub(crate) admission: Result<Arc<Admission>, QuestionError>,
     pub(crate) models: Vec<Arc<ObjectModel>>,
+    /// Questions for models end in a timeout.
+    pub(crate) models_unavailable: bool,
     /// How uplinks with an id end, and after how long.
     pub(crate) outcome: Outcome,
     pub(crate) delay: Duration,
@@ -374,6 +376,7 @@ impl ScriptedPlatform {
         Self {
             admission: Ok(Arc::new(admission("dev1", profile))),
             models: objects().models().cloned().collect(),
+            models_unavailable: false,
             outcome: Outcome::Durable,
             delay: Duration::from_millis(10),
             uplinks: Vec::new(),
@@ -389,6 +392,13 @@ impl ScriptedPlatform {
             } => Some(Reply::Answer {
                 id: *id,
                 result: self.admission.clone().map(Answer::Credentials),
+            }),
+            Uplink::Question {
+                id,
+                question: Question::Models { .. },
+            } if self.models_unavailable => Some(Reply::Answer {
+                id: *id,
+                result: Err(QuestionError::Unavailable),
             }),
             Uplink::Question {
                 id,

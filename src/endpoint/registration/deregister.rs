@@ -61,6 +61,7 @@ impl Endpoint {
 
     /// Forgets what belonged to a registration and tells the platform and the directory. Its peer stays bound.
     pub(super) fn release(&mut self, registration: &Registration) {
+        self.timers.stop(Timer::Models);
         self.observations = Observations::default();
         self.downlink = self.downlink.successor();
         let session = Arc::clone(&registration.session);

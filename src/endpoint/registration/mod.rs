@@ -25,6 +25,7 @@ use super::Key;
 pub use id::RegistrationId;
 pub(super) use interface::read_register;
 pub use interface::{Target, register_name};
+pub(super) use register::versions;
 
 /// The endpoint client name (`ep`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -183,7 +183,7 @@ impl Endpoint {
 }
 
 /// The objects of a registration, each with its version.
-pub(super) fn versions(data: &RegistrationData) -> Vec<(ObjectId, ObjectVersion)> {
+pub(in crate::endpoint) fn versions(data: &RegistrationData) -> Vec<(ObjectId, ObjectVersion)> {
     let objects = data.objects.objects().iter();
     objects.map(|(id, object)| (*id, object.version)).collect()
 }
