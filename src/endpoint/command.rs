@@ -13,6 +13,13 @@ impl Endpoint {
             return;
         }
         let Some(registration) = &self.registration else {
+            // It was under way when the registration ended.
+            if let Some(ended) = &self.lingering {
+                let session = Arc::clone(&ended.session);
+                let empty =
+                    rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::REGISTRATION_EMPTY);
+                self.reply(&session, request.id, empty.body());
+            }
             return;
         };
         let session = Arc::clone(&registration.session);

@@ -78,8 +78,8 @@ pub struct Endpoint {
     exchanges: Exchanges<PeerId>,
     registration: Option<Registration>,
     candidate: Option<Candidate>,
-    /// The peer of a registration that has ended, while the message layer still answers its repetitions.
-    lingering: Option<PeerId>,
+    /// A registration that has ended, while the message layer still answers repetitions of its messages.
+    lingering: Option<Registration>,
     downlink: DownlinkQueue,
     observations: Observations,
     resources: Resources,
@@ -442,7 +442,8 @@ impl Endpoint {
             .as_ref()
             .filter(|candidate| candidate.exchanges.is_none())
             .map(|candidate| candidate.peer.id);
-        registered.or(self.lingering).or(first)
+        let ended = self.lingering.as_ref().map(|ended| ended.peer.id);
+        registered.or(ended).or(first)
     }
 
     /// Whether a Register is for this endpoint; one without a name is refused here as well as anywhere.

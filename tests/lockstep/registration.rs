@@ -167,7 +167,7 @@ fn a_core_that_has_no_time_for_object_models_is_asked_again() {
 }
 
 #[test]
-fn rpc_130_a_command_that_waits_for_object_models_is_cancelled_with_the_registration() {
+fn a_command_that_waits_for_object_models_is_cancelled_with_the_registration() {
     let mut world = World::new(PROFILE, 35);
     world.device.register(world.now.mono);
     world.run(Duration::from_millis(25));
@@ -312,5 +312,18 @@ fn an_update_with_a_new_object_begins_the_profile_work_for_that_one_alone() {
     assert_eq!(
         requests(&world)[before.len()..],
         ["GET /3303/0/5700 observe=0"]
+    );
+}
+
+#[test]
+fn rpc_130_a_command_that_meets_the_end_of_the_registration_is_answered() {
+    let mut world = World::registered(PROFILE, 43);
+    world.device.deregister(world.now.mono);
+    world.run(seconds(1));
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.run(seconds(1));
+    assert_eq!(
+        world.rpc_history(1),
+        [r#"{"result":"INTERNAL_SERVER_ERROR","error":"Registration is empty"}"#]
     );
 }

@@ -40,7 +40,7 @@ impl Endpoint {
         self.release(&registration);
         self.timers.stop(Timer::Lifetime);
         // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
-        self.lingering = Some(registration.peer.id);
+        self.lingering = Some(registration);
         if reason == CloseReason::Deregistered {
             self.timers.set(Timer::Linger, now.mono + LINGER);
             return;
@@ -54,8 +54,9 @@ impl Endpoint {
     /// The message layer of an ended registration need not be found any more.
     pub(in crate::endpoint) fn stop_lingering(&mut self) {
         self.timers.stop(Timer::Linger);
-        if let Some(peer) = self.lingering.take() {
-            self.bindings.push_back(Output::Unbind(Key::Peer(peer)));
+        if let Some(ended) = self.lingering.take() {
+            let peer = Key::Peer(ended.peer.id);
+            self.bindings.push_back(Output::Unbind(peer));
         }
     }
 

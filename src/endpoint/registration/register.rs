@@ -149,7 +149,7 @@ impl Endpoint {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
             self.release(&old);
-            self.lingering = Some(old.peer.id);
+            self.lingering = Some(old);
         }
         self.stop_lingering();
         if let Some(exchanges) = candidate.exchanges.take() {
