@@ -12,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{message::MessageId, retransmission::later};
+use super::{
+    message::{MessageId, Token},
+    retransmission::later,
+};
 
 /// Handle of one message that was received and waits for its answer. It never names a later message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,7 @@ pub(super) enum Reaction<W> {
 struct Entry<W> {
     id: IncomingId,
     message_id: MessageId,
+    token: Token,
     expires: Instant,
     reaction: Reaction<W>,
 }
@@ -56,12 +60,22 @@ impl<W> Deduplication<W> {
         }
     }
 
-    /// What a message with this id gets if it is a duplicate; `None` if it is new.
-    pub(super) fn duplicate(&self, now: Instant, message_id: MessageId) -> Option<&Reaction<W>> {
+    /// What a message with this id and token gets if it is a duplicate; `None` if it is new.
+    ///
+    /// A repetition has the token of the original, too. Comparing it tells a device that rebooted and begins with the
+    /// message id it began with before from one that repeats itself.
+    pub(super) fn duplicate(
+        &self,
+        now: Instant,
+        message_id: MessageId,
+        token: Token,
+    ) -> Option<&Reaction<W>> {
         self.entries
             .iter()
             .rev()
-            .find(|entry| entry.message_id == message_id && entry.expires > now)
+            .find(|entry| {
+                entry.message_id == message_id && entry.token == token && entry.expires > now
+            })
             .map(|entry| &entry.reaction)
     }
 
@@ -71,6 +85,7 @@ impl<W> Deduplication<W> {
         &mut self,
         now: Instant,
         message_id: MessageId,
+        token: Token,
         lifetime: Duration,
         reaction: Reaction<W>,
     ) -> Option<IncomingId> {
@@ -87,6 +102,7 @@ impl<W> Deduplication<W> {
         self.entries.push_back(Entry {
             id,
             message_id,
+            token,
             expires: later(now, lifetime),
             reaction,
         });
@@ -163,17 +179,23 @@ mod tests {
         id: u16,
         reaction: Reaction<()>,
     ) -> Option<IncomingId> {
-        ring.insert(now, MessageId(id), LIFETIME, reaction)
+        ring.insert(now, MessageId(id), Token::default(), LIFETIME, reaction)
     }
 
     #[test]
     fn c11_a_duplicate_within_the_lifetime_gets_the_same_answer() {
         let (mut ring, now) = (Deduplication::new(4), start());
-        assert_eq!(ring.duplicate(now, MessageId(1)), None);
+        assert_eq!(ring.duplicate(now, MessageId(1), Token::default()), None);
         insert(&mut ring, now, 1, answer(7)).unwrap();
         let just_before = now + LIFETIME - Duration::from_millis(1);
-        assert_eq!(ring.duplicate(just_before, MessageId(1)), Some(&answer(7)));
-        assert_eq!(ring.duplicate(now + LIFETIME, MessageId(1)), None);
+        assert_eq!(
+            ring.duplicate(just_before, MessageId(1), Token::default()),
+            Some(&answer(7))
+        );
+        assert_eq!(
+            ring.duplicate(now + LIFETIME, MessageId(1), Token::default()),
+            None
+        );
     }
 
     #[test]
@@ -183,8 +205,11 @@ mod tests {
             insert(&mut ring, now, id, answer(0)).unwrap();
         }
         assert_eq!(ring.len(), 2);
-        assert_eq!(ring.duplicate(now, MessageId(1)), None);
-        assert!(ring.duplicate(now, MessageId(2)).is_some());
+        assert_eq!(ring.duplicate(now, MessageId(1), Token::default()), None);
+        assert!(
+            ring.duplicate(now, MessageId(2), Token::default())
+                .is_some()
+        );
     }
 
     #[test]
@@ -193,11 +218,14 @@ mod tests {
         let first = insert(&mut ring, now, 1, Reaction::Waiting(())).unwrap();
         insert(&mut ring, now, 2, answer(0)).unwrap();
         insert(&mut ring, now, 3, Reaction::Waiting(())).unwrap();
-        assert!(ring.duplicate(now, MessageId(1)).is_some());
+        assert!(
+            ring.duplicate(now, MessageId(1), Token::default())
+                .is_some()
+        );
         assert_eq!(insert(&mut ring, now, 4, answer(0)), None);
         ring.settle(first, Reaction::Silent);
         assert!(insert(&mut ring, now, 4, answer(0)).is_some());
-        assert_eq!(ring.duplicate(now, MessageId(1)), None);
+        assert_eq!(ring.duplicate(now, MessageId(1), Token::default()), None);
     }
 
     #[test]
@@ -216,5 +244,17 @@ mod tests {
         let later = now + LIFETIME;
         assert_eq!(ring.waiting(later, old), None);
         assert!(ring.waiting(later, new).is_some());
+    }
+
+    #[test]
+    fn a_rebooted_device_that_begins_with_the_same_message_id_is_no_duplicate() {
+        let mut ring: Deduplication<()> = Deduplication::new(4);
+        let (now, id) = (start(), MessageId(1));
+        let token = |byte| Token::new(&[byte]).unwrap();
+        ring.insert(now, id, token(1), LIFETIME, answer(1)).unwrap();
+        assert_eq!(ring.duplicate(now, id, token(2)), None);
+        ring.insert(now, id, token(2), LIFETIME, answer(2)).unwrap();
+        assert_eq!(ring.duplicate(now, id, token(1)), Some(&answer(1)));
+        assert_eq!(ring.duplicate(now, id, token(2)), Some(&answer(2)));
     }
 }

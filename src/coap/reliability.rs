@@ -402,7 +402,10 @@ impl<P: Copy + Eq> Reliability<P> {
 
     /// Gives a duplicate what it gets; `false` if the message is new.
     fn handle_duplicate(&mut self, now: Instant, peer: P, message: &Message) -> bool {
-        let answer = match self.incoming.duplicate(now, message.message_id()) {
+        let answer = match self
+            .incoming
+            .duplicate(now, message.message_id(), message.token())
+        {
             None => return false,
             Some(Reaction::Answered(answer)) => Some(answer.clone()),
             Some(Reaction::Waiting(waiting)) => match waiting.answer {
@@ -461,9 +464,13 @@ impl<P: Copy + Eq> Reliability<P> {
         } else {
             self.parameters.non_lifetime()
         };
-        let id = self
-            .incoming
-            .insert(now, message.message_id(), lifetime, reaction);
+        let id = self.incoming.insert(
+            now,
+            message.message_id(),
+            message.token(),
+            lifetime,
+            reaction,
+        );
         if id.is_none() {
             count(&mut self.stats.ring_full);
         }
