@@ -6,8 +6,27 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::{
     platform::thingsboard::{self, FailureReason, Health},
-    server::metrics::{CoreDrop, Metrics, RecordFailure, RecordKind, RecordResult},
+    server::{
+        http,
+        metrics::{CoreDrop, Metrics, RecordFailure, RecordKind, RecordResult},
+    },
 };
+
+/// Says whether broker and core are there.
+pub(super) fn check(health: &Health, report: &http::Health) {
+    let problem = |is: bool, text| is.then_some(text);
+    report.set_check(
+        "kafka",
+        problem(health.broker_away, "no broker can be reached"),
+    );
+    report.set_check(
+        "core",
+        problem(
+            health.core_silent,
+            "the last question was not answered in time",
+        ),
+    );
+}
 
 /// Sets the metrics to what the Kafka side has counted.
 pub(super) fn publish(health: &Health, metrics: &Metrics) {

@@ -76,6 +76,23 @@ fn a59_a_broker_that_comes_back_soon_costs_only_time() {
 }
 
 #[test]
+fn a59_an_absent_broker_and_a_silent_core_show_until_they_are_back() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 1000);
+    let (endpoint, session) = fixture.registered();
+    assert!(!fixture.health().broker_away && !fixture.health().core_silent);
+    fixture.broker.down();
+    eventually("the broker to be missed", || fixture.health().broker_away);
+    endpoint.credentials("ep1").unwrap_err();
+    assert!(fixture.health().core_silent);
+    fixture.broker.up();
+    let id = endpoint.post(&session, "n", KeyValue::Long(1)).unwrap();
+    assert_eq!(endpoint.outcome(id), Outcome::Durable);
+    assert!(!fixture.health().broker_away);
+    eventually("an answer", || endpoint.credentials("ep1").is_ok());
+    assert!(!fixture.health().core_silent);
+}
+
+#[test]
 fn a59_a_device_is_answered_after_ten_seconds_though_its_reading_may_come_later() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();

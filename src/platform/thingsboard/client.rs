@@ -49,6 +49,8 @@ pub(super) fn producer(
             "request.timeout.ms",
             settings.request_timeout_ms.to_string(),
         )
+        // How soon a broker that went away or came back shows while nothing is written.
+        .set("statistics.interval.ms", "15000")
         .set("queue.buffering.max.messages", "500000")
         .set("queue.buffering.max.kbytes", kbytes.to_string());
     common(&mut config, settings)?;

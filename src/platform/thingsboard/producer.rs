@@ -10,7 +10,7 @@ use std::sync::{
 use std::time::Duration;
 
 use rdkafka::{
-    ClientConfig, ClientContext, Message,
+    ClientConfig, ClientContext, Message, Statistics,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
@@ -331,7 +331,18 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.stats.broker_away.store(true, Relaxed);
+        }
         client::log_error(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let reached = statistics
+            .brokers
+            .values()
+            .any(|broker| broker.state == "UP");
+        self.0.stats.broker_away.store(!reached, Relaxed);
     }
 }
 
@@ -342,6 +353,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => {
                 self.0.stats.delivered(ticket.kind);
+                self.0.stats.broker_away.store(false, Relaxed);
                 if let Some(receipt) = ticket.receipt {
                     receipt.end_part(Outcome::Durable);
                 }

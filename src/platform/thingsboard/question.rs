@@ -1,6 +1,6 @@
 //! Questions to the core: asked once for all who want to know, answered to each.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tracing::{debug, warn};
 
@@ -146,6 +146,7 @@ impl Engine {
         let expired = lock(&self.requests).expired(now);
         for asker in expired {
             self.stats.timed_out.add();
+            self.stats.core_silent.store(true, Relaxed);
             self.answered(asker, Err(QuestionError::Unavailable));
         }
         for id in self.producer.failed_questions() {
@@ -162,6 +163,7 @@ impl Engine {
         match asker {
             Some(asker) => {
                 self.stats.answered.add();
+                self.stats.core_silent.store(false, Relaxed);
                 self.answered(asker, answer);
             }
             None => self.stats.late_answers.add(),

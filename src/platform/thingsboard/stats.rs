@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 /// What a record carries.
@@ -95,6 +95,10 @@ pub struct Health {
     pub forbidden: u64,
     /// Times that the producer was rebuilt.
     pub producer_rebuilds: u64,
+    /// Whether no broker can be reached.
+    pub broker_away: bool,
+    /// Whether the last question that ended was not answered in time.
+    pub core_silent: bool,
     /// Open questions.
     pub open_questions: usize,
     /// Sessions that are open.
@@ -134,6 +138,8 @@ pub(super) struct Stats {
     pub(super) garbage: Counter,
     pub(super) forbidden: Counter,
     pub(super) producer_rebuilds: Counter,
+    pub(super) broker_away: AtomicBool,
+    pub(super) core_silent: AtomicBool,
 }
 
 impl Stats {
@@ -182,6 +188,8 @@ impl Stats {
             garbage: self.garbage.get(),
             forbidden: self.forbidden.get(),
             producer_rebuilds: self.producer_rebuilds.get(),
+            broker_away: self.broker_away.load(Relaxed),
+            core_silent: self.core_silent.load(Relaxed),
             ..Health::default()
         }
     }

@@ -100,16 +100,12 @@ impl Health {
         heartbeat
     }
 
-    /// Sets what is known of something outside this process (`kafka`, `core`): well, or not and why.
-    pub fn set_check(&self, name: &'static str, result: Result<String, String>) {
-        let (status, detail) = match result {
-            Ok(detail) => (Status::Ok, detail),
-            Err(detail) => (Status::Fail, detail),
-        };
+    /// Sets what is known of something outside this process (`kafka`, `core`): what is wrong with it, if anything.
+    pub fn set_check(&self, name: &'static str, problem: Option<&str>) {
         let check = Check {
             name: name.to_owned(),
-            status,
-            detail,
+            status: problem.map_or(Status::Ok, |_| Status::Fail),
+            detail: problem.unwrap_or_default().to_owned(),
         };
         self.inner().checks.insert(name, check);
     }
@@ -216,7 +212,7 @@ mod tests {
         let now = Instant::now();
         let health = Health::new(now);
         health.set_state(State::Ready);
-        health.set_check("kafka", Err("no broker".to_owned()));
+        health.set_check("kafka", Some("no broker"));
         let report = health.report(Probe::Ready, now);
         assert_eq!(
             serde_json::to_string(&report).unwrap(),

@@ -45,7 +45,7 @@ pub struct Services {
     pub health: Arc<Health>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
-    /// Brings metrics up to date that nobody changes as they happen; called before each scrape.
+    /// Brings metrics and checks up to date that nobody changes as they happen; called before each answer.
     pub refresh: Refresh,
     /// The registered endpoints.
     pub endpoints: Arc<dyn Endpoints>,
@@ -55,7 +55,7 @@ pub struct Services {
     pub clock: Clock,
 }
 
-/// Brings metrics up to date.
+/// Brings metrics and checks up to date.
 pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 
 impl fmt::Debug for Services {
@@ -212,6 +212,7 @@ async fn probe(
     State(services): State<Arc<Services>>,
     Query(query): Query<ProbeQuery>,
 ) -> Response {
+    (services.refresh)(&services.metrics);
     let report = services.health.report(probe, (services.clock)().mono);
     let status = if report.is_ok() {
         StatusCode::OK
