@@ -1,6 +1,10 @@
 //! The whole service put together: platform side, device side, HTTP side; and how it stops.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
@@ -60,16 +64,24 @@ impl Service {
         let foundation = Foundation::new(settings.runtime.clone());
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
-        let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
+        // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
+        let late = Arc::new(OnceLock::new());
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
-            refresh: refresh(Arc::clone(&directory), platform.clone()),
+            refresh: refresh(
+                Arc::clone(&directory),
+                Arc::clone(&late),
+                Arc::clone(&health),
+            ),
             endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
-            commands: platform.commands(),
+            commands: (settings.mode == Mode::Embedded)
+                .then(|| Arc::new(EmbeddedCommands(Arc::clone(&late))) as Arc<dyn Commands>),
             clock: clock::now,
         };
         let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
+        let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
+        late.get_or_init(|| platform.clone());
         let parts = ServerParts {
             address: free_address(settings.lwm2m.server.address(), options)?,
             platform: platform.seam(),
@@ -166,14 +178,6 @@ impl PlatformSide {
         }
     }
 
-    fn commands(&self) -> Option<Arc<dyn Commands>> {
-        match self {
-            Self::Embedded(embedded) => Some(Arc::new(EmbeddedCommands(Arc::clone(embedded)))),
-            #[cfg(feature = "kafka")]
-            Self::ThingsBoard(_) => None,
-        }
-    }
-
     async fn stop_notifications(&self) {
         match self {
             Self::Embedded(_) => {}
@@ -217,16 +221,25 @@ fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
         .ok()
 }
 
-/// What a scrape finds out by itself: how many endpoints there are, and how the Kafka side does.
-fn refresh(directory: Arc<Directory>, platform: PlatformSide) -> Refresh {
+/// The platform side, once it has started.
+type Late = Arc<OnceLock<PlatformSide>>;
+
+/// What is found out when somebody asks: how many endpoints there are, and how the Kafka side does.
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(unused_variables, reason = "only a broker is outside this process")
+)]
+fn refresh(directory: Arc<Directory>, platform: Late, health: Arc<Health>) -> Refresh {
     Arc::new(move |metrics| {
         let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
         metrics.registrations.of(Security::NoSec).set(registered);
-        match &platform {
-            PlatformSide::Embedded(_) => {}
+        match platform.get() {
+            Some(PlatformSide::Embedded(_)) | None => {}
             #[cfg(feature = "kafka")]
-            PlatformSide::ThingsBoard(core) => {
-                super::kafka_metrics::publish(&core.health(), metrics)
+            Some(PlatformSide::ThingsBoard(core)) => {
+                let counted = core.health();
+                super::kafka_metrics::publish(&counted, metrics);
+                super::kafka_metrics::check(&counted, &health);
             }
         }
     })
@@ -285,7 +298,17 @@ fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Resul
 }
 
 /// Commands and events of embedded mode, as the HTTP side wants them.
-struct EmbeddedCommands(Arc<Embedded>);
+struct EmbeddedCommands(Late);
+
+impl EmbeddedCommands {
+    fn embedded(&self) -> Option<&Arc<Embedded>> {
+        match self.0.get()? {
+            PlatformSide::Embedded(embedded) => Some(embedded),
+            #[cfg(feature = "kafka")]
+            PlatformSide::ThingsBoard(_) => None,
+        }
+    }
+}
 
 impl Commands for EmbeddedCommands {
     fn rpc(
@@ -295,7 +318,10 @@ impl Commands for EmbeddedCommands {
         params: &str,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<RpcBody, CommandError>> {
-        let answer = self.0.rpc(endpoint, method, params, timeout);
+        let Some(embedded) = self.embedded() else {
+            return Box::pin(async { Err(CommandError::Busy) });
+        };
+        let answer = embedded.rpc(endpoint, method, params, timeout);
         Box::pin(async move {
             answer.await.map_err(|error| match error {
                 RpcError::Timeout => CommandError::Timeout,
@@ -306,7 +332,10 @@ impl Commands for EmbeddedCommands {
     }
 
     fn events(&self) -> BoxStream<'static, ServerEvent> {
-        let events = futures_util::stream::unfold(self.0.events(), |mut events| async {
+        let Some(embedded) = self.embedded() else {
+            return futures_util::stream::empty().boxed();
+        };
+        let events = futures_util::stream::unfold(embedded.events(), |mut events| async {
             loop {
                 match events.recv().await {
                     Ok(event) => {
@@ -329,3 +358,45 @@ impl Commands for EmbeddedCommands {
 const PORTS_TRIED: u16 = 100;
 /// Time for the messages that close the sessions.
 const SECOND_FLUSH: Duration = Duration::from_secs(3);
+
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn health_can_be_asked_while_the_core_is_awaited() {
+        // Takes connections and says nothing, as a broker that hangs.
+        let broker = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut settings = Settings {
+            mode: Mode::Kafka,
+            ..Settings::default()
+        };
+        settings.service.id = Some("ls-0".to_owned());
+        settings.kafka.bootstrap_servers = broker.local_addr().unwrap().to_string();
+        settings.http.bind = free.local_addr().unwrap();
+        drop(free);
+        let url = format!("http://{}", settings.http.bind);
+        let status = move |path: &str| {
+            let agent = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .build()
+                .new_agent();
+            loop {
+                if let Ok(answer) = agent.get(format!("{url}{path}")).call() {
+                    return answer.status().as_u16();
+                }
+                std::thread::yield_now();
+            }
+        };
+        let (started, statuses) = actix::System::new().block_on(async move {
+            let ask =
+                spawn_blocking(move || ["/livez", "/startupz", "/readyz"].map(|path| status(path)));
+            futures_util::future::join(Service::start(settings, StartOptions::default()), ask).await
+        });
+        assert!(started.is_err(), "nobody told the queues");
+        assert_eq!(statuses.unwrap(), [200, 503, 503]);
+    }
+}
