@@ -52,7 +52,7 @@ fn a44_files_that_are_wrong_end_the_start_with_file_line_and_column() {
         (
             "registry/devices/a.json",
             "{\n  \"deviceName\": 5\n}".to_owned(),
-            "registry/devices/a.json:2:17: invalid type: integer `5`, expected a string",
+            "registry/devices/a.json:2:17: invalid type: integer, expected a string",
         ),
         (
             "registry/devices/b.json",
