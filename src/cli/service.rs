@@ -392,8 +392,7 @@ mod tests {
             }
         };
         let (started, statuses) = actix::System::new().block_on(async move {
-            let ask =
-                spawn_blocking(move || ["/livez", "/startupz", "/readyz"].map(|path| status(path)));
+            let ask = spawn_blocking(move || ["/livez", "/startupz", "/readyz"].map(status));
             futures_util::future::join(Service::start(settings, StartOptions::default()), ask).await
         });
         assert!(started.is_err(), "nobody told the queues");
