@@ -125,7 +125,8 @@ pub type ReplyTo = Arc<dyn ReplySink>;
 
 /// The way to the endpoints.
 pub trait DownlinkSink: Send + Sync {
-    /// Hands a message to the endpoint that holds `session`. Never blocks.
+    /// Hands a message to the endpoint that holds `session`. A command is refused when there is no room; with anything
+    /// else it may wait for room, because nobody would say it again. Runs on the platform's own thread.
     ///
     /// # Errors
     /// [`Undeliverable`] with the message.

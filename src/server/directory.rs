@@ -230,14 +230,10 @@ impl DownlinkSink for Directory {
             return Err(Undeliverable::UnknownSession(Box::new(downlink)));
         };
         queue
-            .try_send((addr.actor, downlink))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full((_, downlink)) => {
-                    Undeliverable::Full(Box::new(downlink))
-                }
-                mpsc::error::TrySendError::Closed((_, downlink)) => {
-                    Undeliverable::UnknownSession(Box::new(downlink))
-                }
+            .blocking_send((addr.actor, downlink))
+            // The shard has stopped, and its endpoints with it.
+            .map_err(|mpsc::error::SendError((_, downlink))| {
+                Undeliverable::UnknownSession(Box::new(downlink))
             })
     }
 
@@ -271,5 +267,53 @@ impl std::fmt::Debug for Tables {
             .field("names", &self.names.len())
             .field("sessions", &self.sessions.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{AsyncContext, Context};
+    use uuid::Uuid;
+
+    use crate::platform::session::{DeviceInfo, PlatformId};
+
+    use super::*;
+
+    #[test]
+    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
+        let (sender, mut queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        let context = Context::<EndpointActor>::new();
+        let id = SessionId(Uuid::from_u128(1));
+        let session = Arc::new(SessionInfo {
+            id,
+            device: Arc::new(DeviceInfo {
+                tenant: PlatformId::NULL,
+                customer: PlatformId::NULL,
+                device: PlatformId::NULL,
+                profile: PlatformId::NULL,
+                name: "ep1".to_owned(),
+                kind: "lw".to_owned(),
+            }),
+        });
+        let addr = EndpointAddr {
+            actor: context.address(),
+            shard: 0,
+        };
+        directory.bind(&Key::Session(session), &addr);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    directory.deliver(id, Downlink::CredentialsChanged).unwrap();
+                }
+            });
+            for _ in 0..5 {
+                let (_, downlink) = queue.blocking_recv().unwrap();
+                assert_eq!(downlink, Downlink::CredentialsChanged);
+            }
+        });
+        drop(queue);
+        let gone = directory.deliver(id, Downlink::CredentialsChanged);
+        assert!(matches!(gone, Err(Undeliverable::UnknownSession(_))));
     }
 }
