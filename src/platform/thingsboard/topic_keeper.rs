@@ -47,7 +47,7 @@ pub(super) enum TopicKind {
 #[derive(Debug)]
 pub(super) struct TopicKeeper {
     jobs: mpsc::SyncSender<(String, TopicKind)>,
-    known: Mutex<HashSet<String>>,
+    known: Arc<Mutex<HashSet<String>>>,
 }
 
 impl TopicKeeper {
@@ -60,9 +60,10 @@ impl TopicKeeper {
         config: &ClientConfig,
     ) -> Result<(Self, TopicMaker), TopicError> {
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let known = Arc::default();
         let keeper = Self {
             jobs,
-            known: Mutex::default(),
+            known: Arc::clone(&known),
         };
         let maker = TopicMaker {
             admin: AdminClient::from_config_and_context(config, Logged)?,
@@ -70,6 +71,7 @@ impl TopicKeeper {
             replication: i32::from(settings.replication_factor),
             properties: Properties::new(&settings.topics)?,
             queue,
+            known,
         };
         Ok((keeper, maker))
     }
@@ -90,6 +92,7 @@ pub(super) struct TopicMaker {
     replication: i32,
     properties: Properties,
     queue: mpsc::Receiver<(String, TopicKind)>,
+    known: Arc<Mutex<HashSet<String>>>,
 }
 
 impl TopicMaker {
@@ -101,6 +104,11 @@ impl TopicMaker {
                 .collect();
             if let Err(error) = self.make(&topics) {
                 warn!(%error, ?topics, "topics could not be looked at or created");
+                // The next record for one of them has it looked at again.
+                let mut known = lock(&self.known);
+                for (topic, _) in &topics {
+                    known.remove(topic);
+                }
             }
         }
     }
@@ -242,3 +250,30 @@ fn block_on<F: Future>(future: F) -> F::Output {
 const QUEUE: usize = 10_000;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::super::client;
+    use super::*;
+
+    #[test]
+    fn a_topic_that_could_not_be_looked_at_is_looked_at_again() {
+        let settings = KafkaSettings {
+            bootstrap_servers: "127.0.0.1:1".to_owned(),
+            ..KafkaSettings::default()
+        };
+        let config = client::admin(&settings, "ls-0").unwrap();
+        let (keeper, maker) = TopicKeeper::new(&settings, &config).unwrap();
+        let known = Arc::clone(&keeper.known);
+        let knows = |topic| lock(&known).contains(topic);
+        keeper.ensure("tb_core.1", TopicKind::Core);
+        assert!(knows("tb_core.1"));
+        thread::scope(|scope| {
+            scope.spawn(move || maker.run());
+            while knows("tb_core.1") {
+                thread::yield_now();
+            }
+            drop(keeper);
+        });
+    }
+}
