@@ -32,6 +32,7 @@ mod receipt;
 mod request;
 mod responses;
 pub mod routing;
+mod seldom;
 pub mod settings;
 mod stats;
 mod sync;
@@ -150,7 +151,7 @@ impl ThingsBoard {
         started.spawn_producer()?;
         started.spawn_timer()?;
         let stop = Arc::clone(&started.stop);
-        let mut handler = Responses(Arc::clone(&engine));
+        let mut handler = Responses::new(Arc::clone(&engine));
         let thread = spawn("kafka-responses", move || {
             responses.run(&stop, &mut handler)
         })?;
@@ -163,7 +164,7 @@ impl ThingsBoard {
             Begin::Committed,
         )?;
         let stop = Arc::clone(&started.stop_notifications);
-        let mut handler = Notifications(engine);
+        let mut handler = Notifications::new(engine);
         let thread = spawn("kafka-notifications", move || {
             notifications.run(&stop, &mut handler);
         })?;

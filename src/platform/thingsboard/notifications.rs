@@ -18,24 +18,39 @@ use super::{
     convert::{ApiQuestion, Broadcast, CoreMessage, EntityKind, Notification, notification},
     engine::Engine,
     model_desk::ModelKey,
+    seldom::Seldom,
     stats::RecordKind,
     sync::lock,
 };
 
 /// Handles the records of the notification topic.
-pub(super) struct Notifications(pub(super) Arc<Engine>);
+pub(super) struct Notifications {
+    engine: Arc<Engine>,
+    garbage: Seldom,
+}
+
+impl Notifications {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            garbage: Seldom::default(),
+        }
+    }
+}
 
 impl Handler for Notifications {
     type Item = Notification;
 
     fn read(&mut self, message: &BorrowedMessage<'_>) -> Option<Notification> {
-        let stats = &self.0.stats;
+        let stats = &self.engine.stats;
         stats.notifications.add();
         match notification(message.payload().unwrap_or_default()) {
             Ok(notification) => Some(notification),
             Err(error) => {
                 stats.garbage.add();
-                warn!(offset = message.offset(), %error, "a notification of the core cannot be read");
+                if self.garbage.is_due(clock::now().mono) {
+                    warn!(offset = message.offset(), %error, "a notification of the core cannot be read");
+                }
                 None
             }
         }
@@ -55,10 +70,10 @@ impl Handler for Notifications {
         match item {
             Notification::Session(session, downlinks) => {
                 for downlink in downlinks {
-                    self.0.deliver(session, downlink);
+                    self.engine.deliver(session, downlink);
                 }
             }
-            Notification::Broadcast(broadcast) => self.0.take_broadcast(broadcast),
+            Notification::Broadcast(broadcast) => self.engine.take_broadcast(broadcast),
         }
     }
 

@@ -11,14 +11,28 @@ use uuid::Uuid;
 
 use super::super::uplink::QuestionError;
 use super::{
+    clock,
     consumer::Handler,
     convert::{Answer, answer},
     engine::Engine,
     request::REQUEST_ID,
+    seldom::Seldom,
 };
 
 /// Handles the records of the response topic.
-pub(super) struct Responses(pub(super) Arc<Engine>);
+pub(super) struct Responses {
+    engine: Arc<Engine>,
+    garbage: Seldom,
+}
+
+impl Responses {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            garbage: Seldom::default(),
+        }
+    }
+}
 
 impl Handler for Responses {
     type Item = (Uuid, Result<Answer, QuestionError>);
@@ -29,12 +43,14 @@ impl Handler for Responses {
             .and_then(|headers| headers.iter().find(|header| header.key == REQUEST_ID))
             .and_then(|header| Uuid::from_slice(header.value?).ok());
         let Some(id) = id else {
-            self.0.stats.garbage.add();
+            self.engine.stats.garbage.add();
             return None;
         };
         let answer = answer(message.payload().unwrap_or_default()).map_err(|error| {
-            self.0.stats.garbage.add();
-            warn!(offset = message.offset(), %error, "an answer of the core cannot be used");
+            self.engine.stats.garbage.add();
+            if self.garbage.is_due(clock::now().mono) {
+                warn!(offset = message.offset(), %error, "an answer of the core cannot be used");
+            }
             QuestionError::Invalid
         });
         Some((id, answer))
@@ -45,7 +61,7 @@ impl Handler for Responses {
     }
 
     fn handle(&mut self, (id, answer): Self::Item) {
-        self.0.take_answer(id, answer);
+        self.engine.take_answer(id, answer);
     }
 
     fn give_up(&mut self, _: Self::Item) {}
