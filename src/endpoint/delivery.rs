@@ -109,9 +109,11 @@ impl Deliveries {
         })
     }
 
-    /// Forgets the messages that wait: their message layer is gone, and their ids mean others in the next.
+    /// Forgets the messages that wait, and that earlier ones stayed unacknowledged: their registration is over, and their
+    /// ids mean others in the next message layer.
     pub(super) fn abandon(&mut self) {
         self.waiting.clear();
+        self.unavailable_since = None;
     }
 
     /// Messages that wait.

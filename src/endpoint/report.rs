@@ -89,7 +89,7 @@ impl Endpoint {
             if partial {
                 self.resources.complete(path, resource);
             }
-            self.resources.store(*path, resource.clone(), now.wall);
+            self.resources.store(*path, resource, now.wall);
         }
         let Some(registration) = &self.registration else {
             return 0;

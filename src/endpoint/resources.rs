@@ -5,11 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use crate::{
     lwm2m::{
         model::{Models, ObjectModel},
         node::{Resource, ResourceContent},
         path::{ObjectId, Path},
+        value::Value,
     },
     platform::{RequestId, time::UnixMillis},
 };
@@ -24,6 +27,8 @@ pub(super) struct Resources {
     /// Objects for which the profile's work has begun.
     begun: BTreeSet<ObjectId>,
     values: BTreeMap<Path, (Resource, UnixMillis)>,
+    /// Bytes that `values` takes, about.
+    used: usize,
 }
 
 impl Resources {
@@ -87,10 +92,15 @@ impl Resources {
         }
     }
 
-    /// Remembers a resource.
-    pub(super) fn store(&mut self, path: Path, resource: Resource, ts: UnixMillis) {
-        if self.values.len() < MAX_VALUES || self.values.contains_key(&path) {
-            self.values.insert(path, (resource, ts));
+    /// Remembers a resource, unless the device has used up its room.
+    pub(super) fn store(&mut self, path: Path, resource: &Resource, ts: UnixMillis) {
+        if let Some((old, _)) = self.values.remove(&path) {
+            self.used = self.used.saturating_sub(size(&old));
+        }
+        let size = size(resource);
+        if self.used.saturating_add(size) <= MAX_VALUES_BYTES {
+            self.used = self.used.saturating_add(size);
+            self.values.insert(path, (detached(resource), ts));
         }
     }
 
@@ -126,5 +136,70 @@ impl Resources {
     }
 }
 
-/// Resources remembered per endpoint.
-const MAX_VALUES: usize = 1024;
+/// About how much memory a remembered resource takes, bytes.
+fn size(resource: &Resource) -> usize {
+    let value = |value: &Value| {
+        let own = match value {
+            Value::String(text) | Value::CoreLink(text) => text.len(),
+            Value::Opaque(bytes) => bytes.len(),
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Time(_)
+            | Value::ObjectLink(..)
+            | Value::UnsignedInteger(_) => 0,
+        };
+        own.saturating_add(size_of::<Value>())
+    };
+    let content = match &resource.content {
+        ResourceContent::Single(own) => value(own),
+        ResourceContent::Multiple { instances, .. } => {
+            instances.iter().map(|own| value(&own.value)).sum()
+        }
+    };
+    content.saturating_add(ENTRY_BYTES)
+}
+
+/// A copy that does not hold the datagram in which an opaque value came.
+fn detached(resource: &Resource) -> Resource {
+    let mut copy = resource.clone();
+    let detach = |value: &mut Value| {
+        if let Value::Opaque(bytes) = value {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+    };
+    match &mut copy.content {
+        ResourceContent::Single(value) => detach(value),
+        ResourceContent::Multiple { instances, .. } => {
+            instances.iter_mut().for_each(|own| detach(&mut own.value));
+        }
+    }
+    copy
+}
+
+/// Memory for the last values of one endpoint.
+const MAX_VALUES_BYTES: usize = 64 * 1024;
+/// What an entry costs beside its values.
+const ENTRY_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_values_have_a_byte_budget() {
+        let mut resources = Resources::default();
+        let text = |length| Resource::single(0, Value::String("x".repeat(length)));
+        for instance in 0..1000 {
+            let path = Path::resource(3, instance, 0);
+            resources.store(path, &text(1000), UnixMillis(0));
+        }
+        let kept = resources.values().count();
+        assert!((50..64).contains(&kept), "{kept}");
+        let first = Path::resource(3, 0, 0);
+        resources.store(first, &text(10), UnixMillis(1));
+        assert_eq!(resources.values().count(), kept, "a known path is replaced");
+        let total: usize = resources.values().map(|(_, own, _)| size(own)).sum();
+        assert_eq!(resources.used, total);
+    }
+}

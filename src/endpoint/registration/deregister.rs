@@ -65,6 +65,7 @@ impl Endpoint {
         self.timers.stop(Timer::Models);
         self.observations = Observations::default();
         self.downlink = self.downlink.successor();
+        self.deliveries.abandon();
         let session = Arc::clone(&registration.session);
         self.bindings
             .push_back(Output::Unbind(Key::Registration(registration.id)));

@@ -155,7 +155,6 @@ impl Endpoint {
         if let Some(exchanges) = candidate.exchanges.take() {
             self.coap_before += self.exchanges.stats();
             self.exchanges = *exchanges;
-            self.deliveries.abandon();
         }
     }
 
@@ -182,11 +181,14 @@ impl Endpoint {
     }
 }
 
-/// The objects of a registration, each with its version.
+/// The objects of a registration, each with its version; of more than any device has, the first.
 pub(in crate::endpoint) fn versions(data: &RegistrationData) -> Vec<(ObjectId, ObjectVersion)> {
-    let objects = data.objects.objects().iter();
+    let objects = data.objects.objects().iter().take(MAX_OBJECTS);
     objects.map(|(id, object)| (*id, object.version)).collect()
 }
+
+/// Objects of one device whose models are asked for: each may cost the core a question.
+const MAX_OBJECTS: usize = 256;
 
 /// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
 /// document decides how the device must authenticate, never the id by which it was found.
