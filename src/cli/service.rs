@@ -254,9 +254,25 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,
         rpc: settings.rpc,
-        time_form: TimeForm::Milliseconds,
+        time_form: time_form(settings),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
+}
+
+/// How points in time are published (`compat.time_as_text`).
+#[cfg(feature = "kafka")]
+const fn time_form(settings: &Settings) -> TimeForm {
+    if settings.compat.time_as_text {
+        TimeForm::Text
+    } else {
+        TimeForm::Milliseconds
+    }
+}
+
+/// How points in time are published.
+#[cfg(not(feature = "kafka"))]
+const fn time_form(_: &Settings) -> TimeForm {
+    TimeForm::Milliseconds
 }
 
 #[cfg(feature = "kafka")]

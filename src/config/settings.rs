@@ -129,6 +129,9 @@ impl TryFrom<String> for LogFormat {
 pub struct CompatSettings {
     /// Release of the core: `auto`, `3.7`, `4.0` or `4.1`. Default `auto`.
     pub core_version: CoreVersion,
+    /// Whether points in time are published as text (`Nov 14, 2023 22:13 PM`, UTC), as the platform's transport did
+    /// before release 4.3; else as milliseconds since 1970. Default false.
+    pub time_as_text: bool,
 }
 
 /// `state`: what is kept across restarts.

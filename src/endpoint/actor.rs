@@ -95,6 +95,9 @@ impl EndpointActor {
             }
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
+                if let Key::Registration(registration) = &key {
+                    tracing::info!(endpoint = %self.machine.name(), %registration, "endpoint registered");
+                }
                 self.shell.bind(&key, &ctx.address());
                 self.bound.retain(|own| !own.replaces(&key));
                 self.bound.push(key);

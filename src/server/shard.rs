@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
@@ -89,7 +90,7 @@ impl Shard {
             let received = tokio::select! {
                 biased;
                 _ = phase.wait_for(|phase| *phase >= Phase::NotReading) => return,
-                received = self.transport.receive(&mut buffers, |datagram| self.dispatch(&datagram)) => received,
+                received = self.transport.receive(&mut buffers, |datagram| self.guard(&datagram)) => received,
             };
             if let Err(error) = received {
                 // ICMP errors of single peers arrive here too; the socket stays usable.
@@ -115,6 +116,14 @@ impl Shard {
         loop {
             self.parts.heartbeat.beat((self.parts.clock)().mono);
             tokio::time::sleep(HEARTBEAT).await;
+        }
+    }
+
+    /// A datagram that makes its handling panic costs itself, not the socket.
+    fn guard(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
+        if catch_unwind(AssertUnwindSafe(|| self.dispatch(datagram))).is_err() {
+            self.parts.metrics.actor_panics.inc();
+            tracing::error!(peer = %datagram.peer, "handling a datagram panicked");
         }
     }
 

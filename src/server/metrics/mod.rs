@@ -181,7 +181,7 @@ impl Metrics {
             actor_panics: add(
                 r,
                 "actor_panics",
-                "Endpoints that ended because handling a message panicked",
+                "Endpoints and datagrams lost because handling them panicked",
             ),
             limit_rejections: add(r, "limit_rejections", "What a limit refused"),
             platform_messages: add(
