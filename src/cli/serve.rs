@@ -242,7 +242,7 @@ mod tests {
                 service_id: service_id.to_owned(),
                 ..ThingsBoardSettings::default()
             };
-            settings.kafka.extra = extra.to_owned();
+            settings.kafka.extra = crate::platform::secret::Secret::new(extra);
             let error = ThingsBoard::start(&settings, std::sync::Arc::new(Nobody)).unwrap_err();
             exit_code(&error.into())
         };

@@ -243,6 +243,14 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (
         &[
+            "USAGE_STATS_REPORT_ENABLED",
+            "USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED",
+            "USAGE_STATS_REPORT_INTERVAL",
+        ],
+        "this release reports no usage to the core",
+    ),
+    (
+        &[
             "LWM2M_UPLINK_POOL_SIZE",
             "LWM2M_DOWNLINK_POOL_SIZE",
             "LWM2M_OTA_POOL_SIZE",

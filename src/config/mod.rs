@@ -182,6 +182,27 @@ mod tests {
         assert_eq!(origin(&loaded, "lwm2m.timeout_ms"), "default");
     }
 
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a58_properties_that_may_hold_passwords_are_not_shown() {
+        let extra = "sasl.username:u;sasl.password:s3cr3t";
+        let loaded = load_with(&[("TB_QUEUE_KAFKA_OTHER_PROPERTIES", extra)], &[]).unwrap();
+        assert_eq!(loaded.settings.kafka.extra.expose(), extra);
+        let shown = loaded.values.iter().map(ToString::to_string);
+        let shown: Vec<_> = shown
+            .filter(|line| line.starts_with("kafka.extra"))
+            .collect();
+        assert_eq!(
+            shown,
+            [r#"kafka.extra = "***"  # environment variable TB_QUEUE_KAFKA_OTHER_PROPERTIES"#]
+        );
+        let error = crate::platform::thingsboard::topics::parse_properties("a:1;s3cr3t");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "entry 2 of `name:value;name:value` has no such form"
+        );
+    }
+
     #[test]
     fn later_layers_win() {
         let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use lightship::platform::{
     Outcome, PlatformId, SessionInfo, SubmitError, Uplink, UplinkId,
+    secret::Secret,
     thingsboard::RecordKind,
     time::UnixMillis,
     uplink::{KeyValue, Readings, RejectReason},
@@ -153,7 +154,7 @@ fn uplinks_wait_in_order_until_the_tenant_is_known() {
 fn who_waited_and_then_found_no_room_is_told_so() {
     // One record fits into the producer, and stays there for a while.
     let small = "queue.buffering.max.messages:1;linger.ms:300";
-    let fixture = Fixture::start_with(|settings| settings.kafka.extra = small.to_owned());
+    let fixture = Fixture::start_with(|settings| settings.kafka.extra = Secret::new(small));
     fixture.core.mute("tenant", true);
     let endpoint = fixture.endpoint();
     let session = fixture.open(&endpoint, "ep1");

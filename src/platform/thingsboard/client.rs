@@ -115,7 +115,7 @@ fn common(config: &mut ClientConfig, settings: &KafkaSettings) -> Result<(), Pro
         .set("reconnect.backoff.max.ms", "5000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
-    for (name, value) in parse_properties(&settings.extra)? {
+    for (name, value) in parse_properties(settings.extra.expose())? {
         config.set(name, value);
     }
     Ok(())
@@ -160,6 +160,7 @@ pub(super) fn log_error(error: &KafkaError, reason: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::secret::Secret;
     use super::*;
 
     #[test]
@@ -179,14 +180,14 @@ mod tests {
     #[test]
     fn extra_properties_come_last() {
         let settings = KafkaSettings {
-            extra: "linger.ms:50;client.rack:a:b".to_owned(),
+            extra: Secret::new("linger.ms:50;client.rack:a:b"),
             ..KafkaSettings::default()
         };
         let config = producer(&settings, "ls-0").unwrap();
         assert_eq!(config.get("linger.ms"), Some("50"));
         assert_eq!(config.get("client.rack"), Some("a:b"));
         let broken = KafkaSettings {
-            extra: "linger.ms=50".to_owned(),
+            extra: Secret::new("linger.ms=50"),
             ..settings
         };
         assert!(producer(&broken, "ls-0").is_err());

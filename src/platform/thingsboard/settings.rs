@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::secret::Secret;
+
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ThingsBoardSettings {
@@ -55,9 +57,9 @@ pub struct KafkaSettings {
     pub profile_refresh_s: u32,
     /// Age at which object models are asked for again, seconds. Default 3600.
     pub model_refresh_s: u32,
-    /// Properties for every client, `name:value;..`, applied last. Default empty.
-    /// Upstream: `TB_QUEUE_KAFKA_OTHER_PROPERTIES`.
-    pub extra: String,
+    /// Properties for every client, `name:value;..`, applied last; shown as `***`, because passwords may be among them.
+    /// Default empty. Upstream: `TB_QUEUE_KAFKA_OTHER_PROPERTIES`.
+    pub extra: Secret,
     /// Names and properties of topics.
     pub topics: TopicSettings,
 }
@@ -81,7 +83,7 @@ impl Default for KafkaSettings {
             api_max_pending: 10_000,
             profile_refresh_s: 300,
             model_refresh_s: 3_600,
-            extra: String::new(),
+            extra: Secret::default(),
             topics: TopicSettings::default(),
         }
     }

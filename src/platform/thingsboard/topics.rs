@@ -108,13 +108,13 @@ impl TopicProperties {
             partitions: 1,
             config: Vec::new(),
         };
-        for (name, value) in parse_properties(text)? {
+        for (index, (name, value)) in parse_properties(text)?.into_iter().enumerate() {
             if name == "partitions" {
                 properties.partitions = value
                     .parse()
                     .ok()
                     .filter(|count| *count > 0)
-                    .ok_or_else(|| PropertiesError(text.to_owned()))?;
+                    .ok_or(PropertiesError(index + 1))?;
             } else {
                 properties.config.push((name, value));
             }
@@ -130,19 +130,19 @@ impl TopicProperties {
 pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, PropertiesError> {
     text.split(';')
         .filter(|entry| !entry.trim().is_empty())
-        .map(|entry| {
-            let (name, value) = entry
-                .split_once(':')
-                .ok_or_else(|| PropertiesError(text.to_owned()))?;
+        .enumerate()
+        .map(|(index, entry)| {
+            let (name, value) = entry.split_once(':').ok_or(PropertiesError(index + 1))?;
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         })
         .collect()
 }
 
-/// A text that is not `name:value;..`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not of the form name:value;name:value")]
-pub struct PropertiesError(String);
+/// A text that is not `name:value;..`: its first entry that is not, counted from 1. The entry itself is not shown, for
+/// it may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {0} of `name:value;name:value` has no such form")]
+pub struct PropertiesError(usize);
 
 /// A record key: a UUID in its text form, which every service of the platform insists on.
 pub fn record_key(id: Uuid) -> String {
