@@ -13,7 +13,7 @@ use super::super::uplink::QuestionError;
 use super::{
     clock,
     consumer::Handler,
-    convert::{Answer, answer},
+    convert::{Answer, ConvertError, answer},
     engine::Engine,
     request::REQUEST_ID,
     seldom::Seldom,
@@ -51,7 +51,7 @@ impl Handler for Responses {
             if self.garbage.is_due(clock::now().mono) {
                 warn!(offset = message.offset(), %error, "an answer of the core cannot be used");
             }
-            QuestionError::Invalid
+            verdict(&error)
         });
         Some((id, answer))
     }
@@ -65,4 +65,30 @@ impl Handler for Responses {
     }
 
     fn give_up(&mut self, _: Self::Item) {}
+}
+
+/// What the asker makes of an answer that cannot be used. Bytes that are no message say nothing about the device, so
+/// it is put off and not refused (hardening A60).
+const fn verdict(error: &ConvertError) -> QuestionError {
+    match error {
+        ConvertError::Protobuf(_) => QuestionError::Unavailable,
+        ConvertError::Json(_) | ConvertError::Missing(_) | ConvertError::Transport(_) => {
+            QuestionError::Invalid
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a60_garbage_puts_a_device_off_and_does_not_refuse_it() {
+        let garbage = answer(b"\xff\xff\xff").unwrap_err();
+        assert_eq!(verdict(&garbage), QuestionError::Unavailable);
+        // deviceInfo with a name, and no profile: validateCredResponseMsg { deviceInfo { deviceName: "a" } }
+        let unusable = answer(b"\x0a\x05\x0a\x03\x2a\x01a").unwrap_err();
+        assert_eq!(unusable, ConvertError::Missing("deviceProfile"));
+        assert_eq!(verdict(&unusable), QuestionError::Invalid);
+    }
 }
