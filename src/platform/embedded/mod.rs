@@ -14,6 +14,7 @@ mod device;
 mod event;
 mod folder;
 mod output;
+mod queue;
 mod registry;
 mod sessions;
 mod settings;
@@ -26,10 +27,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -39,6 +37,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Clock, uplink::RpcBody};
 
 use output::Output;
+use queue::MessageSender;
 use worker::{Message, RpcCall, Worker};
 
 pub use event::{Event, EventKind};
@@ -53,7 +52,7 @@ pub fn check(settings: &EmbeddedSettings) -> Vec<Problem> {
 /// The running embedded platform; dropping it stops it.
 #[derive(Debug)]
 pub struct Embedded {
-    messages: SyncSender<Message>,
+    messages: MessageSender,
     events: broadcast::Sender<Arc<Event>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The output is `none`: values matter only to who listens to events.
@@ -77,7 +76,7 @@ impl Embedded {
         let mute = settings.output == OutputTarget::None;
         let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
         let events = worker.events().clone();
-        let (messages, queue) = sync_channel(QUEUE);
+        let (messages, queue) = queue::queue();
         let thread = thread::Builder::new()
             .name("embedded".to_owned())
             .spawn(move || worker.run(&queue))
@@ -103,7 +102,7 @@ impl Embedded {
         timeout: Duration,
     ) -> impl Future<Output = Result<RpcBody, RpcError>> + Send + use<> {
         let (done, ended) = oneshot::channel();
-        let accepted = self.messages.try_send(Message::Rpc(RpcCall {
+        let accepted = self.messages.send(Message::Rpc(RpcCall {
             endpoint: endpoint.to_owned(),
             method: method.to_owned(),
             params: params.to_owned(),
@@ -113,8 +112,8 @@ impl Embedded {
         async move {
             match accepted {
                 Ok(()) => {}
-                Err(TrySendError::Full(_)) => return Err(RpcError::Busy),
-                Err(TrySendError::Disconnected(_)) => return Err(RpcError::Stopped),
+                Err(SubmitError::Busy) => return Err(RpcError::Busy),
+                Err(SubmitError::Stopped) => return Err(RpcError::Stopped),
             }
             match tokio::time::timeout(timeout, ended).await {
                 Ok(Ok(result)) => result,
@@ -161,11 +160,7 @@ impl Platform for Embedded {
             return Ok(());
         }
         self.messages
-            .try_send(Message::Uplink(uplink, Arc::clone(reply_to)))
-            .map_err(|error| match error {
-                TrySendError::Full(_) => SubmitError::Busy,
-                TrySendError::Disconnected(_) => SubmitError::Stopped,
-            })
+            .send(Message::Uplink(uplink, Arc::clone(reply_to)))
     }
 }
 
@@ -234,9 +229,6 @@ pub enum RpcError {
     #[error("no such endpoint is registered")]
     UnknownEndpoint,
 }
-
-/// Messages that may wait for the thread.
-const QUEUE: usize = 8192;
 
 #[cfg(test)]
 mod tests {

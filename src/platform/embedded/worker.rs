@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     io, iter,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
 
@@ -25,6 +22,7 @@ use super::{
     event::{Event, EventKind},
     folder::{Folder, Problem},
     output::Output,
+    queue::MessageReceiver,
     registry::Registry,
     sessions::Sessions,
     settings::EmbeddedSettings,
@@ -117,7 +115,7 @@ impl Worker {
     }
 
     /// Works until [`Message::Stop`].
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+    pub(super) fn run(mut self, messages: &MessageReceiver) {
         let mut next_poll = (self.clock)().mono + POLL_PERIOD;
         loop {
             let now = (self.clock)();
