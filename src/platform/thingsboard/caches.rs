@@ -91,7 +91,19 @@ impl Caches {
         let tenant = self.tenants.look_up(now, &device.tenant);
         let (profile, tenant) = match (profile, tenant) {
             (Lookup::Found(profile), Lookup::Found(tenant)) => (profile, tenant),
-            (Lookup::Absent, _) | (_, Lookup::Absent) => return Err(NoRoute::Nowhere),
+            (Lookup::Absent, tenant) => {
+                // Nobody asks now, so it must not count as asked.
+                if tenant == Lookup::Ask {
+                    self.tenants.unanswered(now, &device.tenant);
+                }
+                return Err(NoRoute::Nowhere);
+            }
+            (profile, Lookup::Absent) => {
+                if profile == Lookup::Ask {
+                    self.profiles.unanswered(now, &device.profile);
+                }
+                return Err(NoRoute::Nowhere);
+            }
             (profile, tenant) => {
                 let mut questions = Vec::new();
                 if profile == Lookup::Ask {
@@ -349,6 +361,31 @@ mod tests {
         caches.learn_profile(now, profile(1, "lw"));
         caches.tenants.learn(now, TENANT, None);
         assert_eq!(caches.route(now, &session()), Err(NoRoute::Nowhere));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_asked_for_later() {
+        for (profile_absent, missing) in [
+            (true, ApiQuestion::Tenant(TENANT)),
+            (false, ApiQuestion::DeviceProfile(PROFILE)),
+        ] {
+            let mut caches = Caches::new(&KafkaSettings::default(), CoreVersion::Auto);
+            let now = clock::now().mono;
+            if profile_absent {
+                caches.profiles.learn(now, PROFILE, None);
+            } else {
+                caches.tenants.learn(now, TENANT, None);
+            }
+            assert_eq!(caches.route(now, &session()), Err(NoRoute::Nowhere));
+            // The core has learned of it since.
+            if profile_absent {
+                caches.learn_profile(now, profile(1, "lw"));
+            } else {
+                caches.tenants.learn(now, TENANT, Some(tenant(1)));
+            }
+            let route = caches.route(now, &session());
+            assert_eq!(route, Err(NoRoute::Wait(vec![missing])));
+        }
     }
 
     #[test]
