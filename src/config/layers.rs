@@ -171,6 +171,14 @@ impl Layers {
                 }
             }
         }
+        // Going on in plain text where encryption was asked for would be worse than not starting.
+        for name in ["TB_KAFKA_SSL_ENABLED", "TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD"] {
+            if set(&name).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                self.errors.push(format!(
+                    "{name}: this release speaks to Kafka without TLS and SASL only"
+                ));
+            }
+        }
         for (names, reason) in WITHOUT_EFFECT {
             let names: Vec<_> = names
                 .iter()

@@ -204,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn encryption_that_cannot_be_had_is_an_error() {
+        let errors = errors(&[("TB_KAFKA_SSL_ENABLED", "true")], &[]);
+        assert!(
+            errors
+                .iter()
+                .any(|error| error.starts_with("TB_KAFKA_SSL_ENABLED: ")),
+            "{errors:?}"
+        );
+        assert!(load_with(&[("TB_KAFKA_SSL_ENABLED", "false")], &[]).is_ok());
+    }
+
+    #[test]
     fn later_layers_win() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));

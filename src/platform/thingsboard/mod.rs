@@ -270,15 +270,18 @@ impl Drop for ThingsBoard {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The broker does not answer, or a property is not usable.
+    /// The broker does not answer.
     #[error(transparent)]
-    Kafka(#[from] KafkaError),
+    Kafka(KafkaError),
     /// The core did not answer.
     #[error("the platform core did not answer: it tells no queues")]
     NoCore,
     /// `kafka.extra` cannot be read.
     #[error("`kafka.extra`")]
     Properties(#[from] PropertiesError),
+    /// The Kafka client refuses a property. Its value may be a secret and is not shown.
+    #[error("`kafka.extra`: `{0}` is no property of the Kafka client, or its value is not usable")]
+    Property(String),
     /// Topics cannot be named.
     #[error(transparent)]
     ServiceId(#[from] ServiceIdError),
@@ -287,20 +290,37 @@ pub enum StartError {
     Thread(#[from] io::Error),
     /// Topics cannot be looked after.
     #[error(transparent)]
-    Topics(#[from] TopicError),
+    Topics(TopicError),
+}
+
+impl From<KafkaError> for StartError {
+    fn from(error: KafkaError) -> Self {
+        if let KafkaError::ClientConfig(_, _, name, _) = error {
+            Self::Property(name)
+        } else {
+            Self::Kafka(error)
+        }
+    }
+}
+
+impl From<TopicError> for StartError {
+    fn from(error: TopicError) -> Self {
+        match error {
+            TopicError::Kafka(error) => Self::from(error),
+            TopicError::Properties(_) => Self::Topics(error),
+        }
+    }
 }
 
 impl StartError {
     /// Whether other settings are needed, rather than a broker or a core.
     pub const fn is_of_settings(&self) -> bool {
         match self {
-            Self::Kafka(error) | Self::Topics(TopicError::Kafka(error)) => {
-                matches!(error, KafkaError::ClientConfig(..))
-            }
-            Self::Properties(_) | Self::ServiceId(_) | Self::Topics(TopicError::Properties(_)) => {
-                true
-            }
-            Self::NoCore | Self::Thread(_) => false,
+            Self::Property(_)
+            | Self::Properties(_)
+            | Self::ServiceId(_)
+            | Self::Topics(TopicError::Properties(_)) => true,
+            Self::Kafka(_) | Self::Topics(_) | Self::NoCore | Self::Thread(_) => false,
         }
     }
 }
