@@ -83,6 +83,8 @@ impl Device {
             confirmable: !self.non,
             coap: Arc::new(TransmissionParameters::default()),
         };
+        // Whoever reads the first line may interrupt at once.
+        let mut signals = Signals::new()?;
         println!("{} registers at {server}", self.endpoint);
         let (commands, told) = mpsc::channel(16);
         let (events, mut happened) = mpsc::channel(64);
@@ -101,7 +103,6 @@ impl Device {
                 println!("{}", describe(&event));
             }
         };
-        let mut signals = Signals::new()?;
         let interrupted = async {
             signals.next().await;
             // The device may have ended by itself.
