@@ -17,6 +17,7 @@ mod process;
 
 mod commands;
 mod demo;
+mod docs;
 mod flood;
 mod http;
 mod registry;

@@ -119,7 +119,11 @@ impl Server {
     /// Starts with further arguments, and waits until it is ready.
     pub(crate) fn start_with(home: &Home, arguments: &[&str]) -> Self {
         let mut command = home.lightship(&["serve"]);
-        let mut process = Process::spawn("lightship", command.args(arguments));
+        Self::of(Process::spawn("lightship", command.args(arguments)))
+    }
+
+    /// Waits until a server that has been started is ready.
+    pub(crate) fn of(mut process: Process) -> Self {
         let coap = listening(&mut process, "serving LwM2M over CoAP");
         let http = listening(
             &mut process,

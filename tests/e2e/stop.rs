@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use crate::process::Process;
-use crate::server::{Home, PATIENCE, Server, poll};
+use crate::server::{Home, PATIENCE, Server, device, poll};
 use crate::wire::{Client, Code};
 
 const EP: &str = "urn:dev:one";
+const ACKNOWLEDGED: &str = "the server has acknowledged the new value of /3303/0/5700";
 
 #[test]
 fn sigterm_stops_in_order_and_closes_the_session_of_a_registered_device() {
@@ -42,6 +43,53 @@ fn sigterm_stops_in_order_and_closes_the_session_of_a_registered_device() {
         closed.contains(&format!(r#""endpoint":"{EP}""#)),
         "{closed}"
     );
+}
+
+#[test]
+fn every_value_that_was_acknowledged_when_a_stop_came_is_written() {
+    let names = ["urn:dev:one", "urn:dev:two", "urn:dev:three"];
+    let home = Home::new();
+    let entries: Vec<_> = names.iter().map(|name| device(name)).collect();
+    home.write(
+        "registry/devices/all.json",
+        &format!("[{}]", entries.join(",")),
+    );
+    let mut server = Server::start(&home);
+    let mut devices: Vec<_> = names
+        .iter()
+        .map(|name| server.registered_device(&home, name))
+        .collect();
+    // The stop comes while they work these off.
+    for step in 0..500 {
+        for device in &mut devices {
+            device.send_line(&format!("set /3303/0/5700 {step}.5"));
+        }
+    }
+    for device in &mut devices {
+        device.expect(PATIENCE, |line| line == ACKNOWLEDGED);
+    }
+    server.process.signal("TERM");
+    server.expect_log("stopped");
+    assert_eq!(server.process.wait(PATIENCE).code(), Some(0));
+    let written = home.telemetry();
+    for (name, device) in names.iter().zip(&devices) {
+        let acknowledged = device
+            .lines()
+            .iter()
+            .filter(|line| *line == ACKNOWLEDGED)
+            .count();
+        let written = written.iter().filter(|line| {
+            line["endpoint"] == *name
+                && line["kind"] == "telemetry"
+                && !line["values"]["temperature"].is_null()
+        });
+        // The first value came with the answer to Observe.
+        let written = written.count() - 1;
+        assert!(
+            written >= acknowledged,
+            "{name}: {written} of {acknowledged}"
+        );
+    }
 }
 
 #[test]
