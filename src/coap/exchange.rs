@@ -250,11 +250,6 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         self.messages.ignore(incoming);
     }
 
-    /// Whether a message is a repetition of one that was handled here, wherever it comes from.
-    pub fn remembers(&self, now: Instant, message: &Message) -> bool {
-        self.messages.remembers(now, message)
-    }
-
     /// Gives up on a notification whose content could not be made durable: it stays unacknowledged, and when the device
     /// repeats it, it is handed over anew.
     pub fn forget(&mut self, notification: IncomingId) {

@@ -328,13 +328,6 @@ impl<P: Copy + Eq> Reliability<P> {
         self.incoming.forget(incoming);
     }
 
-    /// Whether a message is a repetition of one in the ring.
-    pub(super) fn remembers(&self, now: Instant, message: &Message) -> bool {
-        self.incoming
-            .duplicate(now, message.message_id(), message.token())
-            .is_some()
-    }
-
     /// Acknowledges a message that was accepted with [`Acknowledge::Later`].
     pub(super) fn acknowledge(&mut self, now: Instant, incoming: IncomingId) {
         if let Some((message_id, &Waiting { peer, answer })) = self.incoming.waiting(now, incoming)

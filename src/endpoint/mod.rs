@@ -199,7 +199,7 @@ impl Endpoint {
     /// Takes a datagram from `peer`.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
         let parsed = Message::parse(payload);
-        match self.layer_for(now, peer, &parsed) {
+        match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
                 self.handle_events(now, peer);
@@ -405,7 +405,7 @@ enum Layer {
 impl Endpoint {
     /// A registration in force is not disturbed by Registers from elsewhere: those get a message layer of their own
     /// until their credentials are accepted. Everything else that was routed here names this registration.
-    fn layer_for(&self, now: Now, peer: &Peer, parsed: &Result<Message, ParseError>) -> Layer {
+    fn layer_for(&self, peer: &Peer, parsed: &Result<Message, ParseError>) -> Layer {
         let target = parsed.as_ref().ok().map(Target::of);
         let elsewhere = match (target, parsed, &self.registration) {
             (Some(Target::Register), Ok(message), _) => !self.is_named_by(message),
@@ -424,14 +424,8 @@ impl Endpoint {
         {
             return Layer::Candidate;
         }
-        // The Register with which this registration began, replayed after the device moved, replaces nothing (A23). While
-        // the layer lingers for another device, its message ids are not comparable.
-        let repeated = self.registration.is_some()
-            && parsed
-                .as_ref()
-                .is_ok_and(|message| self.exchanges.remembers(now.mono, message));
         match (self.home(), &self.candidate) {
-            _ if repeated || target != Some(Target::Register) => Layer::Own,
+            _ if target != Some(Target::Register) => Layer::Own,
             (Some(home), _) if home == peer.id => Layer::Own,
             (None, None) => Layer::Own,
             (_, None) => Layer::New,

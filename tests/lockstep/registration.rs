@@ -327,24 +327,3 @@ fn rpc_130_a_command_that_meets_the_end_of_the_registration_is_answered() {
         [r#"{"result":"INTERNAL_SERVER_ERROR","error":"Registration is empty"}"#]
     );
 }
-
-#[test]
-fn a23_a_register_replayed_from_the_old_address_replaces_nothing() {
-    let mut world = World::registered(PROFILE, 60);
-    let first = world.sent_by_device.first().unwrap().1.clone();
-    let old = world.peer;
-    world.peer = peer(6010);
-    world.device.update(world.now.mono);
-    world.run(seconds(1));
-    let opened =
-        |world: &World| world.count(|uplink| matches!(uplink, Uplink::SessionOpened { .. }));
-    world.inject(old, first);
-    world.run(seconds(2));
-    assert_eq!(opened(&world), 1);
-    world.set("/3303/0/5700", Value::Float(27.0));
-    world.run(seconds(1));
-    assert_eq!(
-        world.posted("temperature").last(),
-        Some(&KeyValue::Double(27.0))
-    );
-}
