@@ -94,7 +94,7 @@ impl Demo {
             );
             println!("     endpoints and their values   curl http://{http}/api/endpoints");
             println!(
-                "     a command from the shell     {} rpc demo-1 Read '{{\"id\":\"/3_1.2/0/9\"}}' --url http://{http}",
+                "     a command from the shell     {} rpc demo-1 Read /3/0/9 --url http://{http}",
                 program()
             );
             println!("     events as they happen        curl -N http://{http}/api/events");

@@ -18,8 +18,16 @@ use clap::{Parser, Subcommand};
 
 /// A Lightweight M2M server: devices over CoAP, the platform over Kafka or a folder of files.
 #[derive(Debug, Parser)]
-#[command(name = "lightship", version, max_term_width = 100)]
+#[command(
+    name = "lightship",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
+    /// Without a command, the service runs.
+    #[command(flatten)]
+    serve: serve::Serve,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -44,10 +52,8 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    match Arguments::parse()
-        .command
-        .unwrap_or_else(|| Command::Serve(serve::Serve::default()))
-    {
+    let Arguments { serve, command } = Arguments::parse();
+    match command.unwrap_or(Command::Serve(serve)) {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Rpc(command) => command.run(),
