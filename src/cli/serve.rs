@@ -1,4 +1,4 @@
-//! `lightship serve`: the service, until it is told to stop.
+//! `lightship serve`: the service until it is told to stop, and the ordered shutdown (`rulings` 4.1).
 
 use std::{path::PathBuf, process::ExitCode};
 
