@@ -262,11 +262,6 @@ pub fn updated(registration: &str, address: SocketAddr) -> String {
 /// A registration ended: de-registered, expired, replaced.
 pub const UNREGISTERED: &str = "info: Client unRegistration";
 
-/// A registration was not accepted.
-pub fn registration_failed(reason: &str) -> String {
-    format!("warn: Client registration failed due to: {reason}")
-}
-
 /// The device fell asleep.
 pub const SLEEPING: &str = "Info : Client is sleeping!";
 
@@ -304,34 +299,9 @@ pub fn processing_failed(request: &str, exception: &str) -> String {
     format!("[error]: Request [{request}] processing failed. Reason: {exception}")
 }
 
-/// Observations of one path were cancelled by command.
-pub fn observation_cancelled(id: &str, count: usize) -> String {
-    format!("[info]: Cancel Observe for [{id}] successful. Result: [{count}]")
-}
-
-/// Composite observations were cancelled by command; `ids` is the list in brackets.
-pub fn composite_observation_cancelled(ids: &str, count: usize) -> String {
-    format!("[info]: Cancel Composite Observe for [{ids}] successful. Result: [{count}]")
-}
-
-/// All observations were cancelled by command.
-pub fn observations_cancelled(count: usize) -> String {
-    format!("[info]: Cancel of all observations was successful. Result: [{count}]")
-}
-
 /// A notification that ended its observation.
 pub fn notification_failed(path: &Path, message: &str) -> String {
     format!("error: Single Observation Cancel: {path}: {message}")
-}
-
-/// A notification that ended its composite observation; `paths` is the list in brackets.
-pub fn composite_notification_failed(paths: &str, message: &str) -> String {
-    format!("error: Composite Observation Cancel: {paths}: {message}")
-}
-
-/// A path that the answer to a composite request leaves out.
-pub fn composite_value_missing(path: &Path) -> String {
-    format!("error: {path}: value in composite response is null")
 }
 
 /// Some request of the profile's start-up could not be made; `what` is `read`, `observe` or `write attribute`.
@@ -357,11 +327,6 @@ pub fn attribute_unchanged(id: &str, value: &str, multiple: bool) -> String {
         "the versionedId resource"
     };
     format!("warn: Didn't update {what} - {id} value - {value}. Value is not changed")
-}
-
-/// A shared attribute that is null.
-pub fn attribute_null(id: &str) -> String {
-    format!("error: Failed update resource versionedId - {id} value - null. New value is  bad")
 }
 
 #[cfg(test)]
