@@ -10,8 +10,11 @@ mod link;
 mod opaque;
 #[cfg(test)]
 mod properties;
+mod sample;
 mod text;
 mod tlv;
+
+pub use sample::{Sample, SampleTime, Samples};
 
 use bytes::Bytes;
 
@@ -23,21 +26,35 @@ use super::{
 };
 use crate::coap::content_format::ContentFormat;
 
-/// Reads a payload as the representation of `path`.
-///
-/// `models` decides the types; a resource without a model is read as the format allows (text gives String, TLV gives
-/// Opaque, CBOR follows the type on the wire). Whether built-in models take part is decided by the caller, who
-/// chooses `models`.
+/// What a payload is read in the light of.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The types of the resources. A resource without a model is read as the format allows (text gives String, TLV gives
+    /// Opaque, CBOR and SenML follow the type on the wire). Whether built-in models take part is decided by the caller.
+    pub models: &'a Models,
+    /// The segments of the device's alternate root path, which may stand in front of the paths that a payload names.
+    pub root: &'a [String],
+}
+
+impl<'a> From<&'a Models> for Scope<'a> {
+    /// The root of the device is `/`.
+    fn from(models: &'a Models) -> Self {
+        Self { models, root: &[] }
+    }
+}
+
+/// Reads a payload as the representation of `path`, the answer to a Read.
 ///
 /// # Errors
-/// When nothing at `path` can be made of the payload. Where some values can be read, those that cannot are listed in
-/// [`Decoded::rejected`] instead.
-pub fn decode(
+/// When nothing at `path` can be made of the payload, or when it holds values of more than one time. Where some values
+/// can be read, those that cannot are listed in [`Decoded::rejected`] instead.
+pub fn decode<'a>(
     format: ContentFormat,
     path: &Path,
     payload: &Bytes,
-    models: &Models,
+    scope: impl Into<Scope<'a>>,
 ) -> Result<Decoded, DecodeError> {
+    let Scope { models, .. } = scope.into();
     match format {
         ContentFormat::TEXT => text::decode(path, payload, models),
         ContentFormat::LINK => link::decode(path, payload, models),
@@ -46,6 +63,66 @@ pub fn decode(
         ContentFormat::TLV | ContentFormat::OLD_TLV => tlv::decode(path, payload, models),
         _ => Err(DecodeErrorKind::UnsupportedFormat.at(0)),
     }
+}
+
+/// Reads a payload as the representation of `path` at one or several times, a notification: every sample has one node,
+/// that of `path`.
+///
+/// # Errors
+/// As [`decode`], but for the times.
+pub fn decode_history<'a>(
+    format: ContentFormat,
+    path: &Path,
+    payload: &Bytes,
+    scope: impl Into<Scope<'a>>,
+) -> Result<Samples, DecodeError> {
+    let Decoded { node, rejected } = decode(format, path, payload, scope)?;
+    Ok(Samples {
+        samples: vec![Sample {
+            time: None,
+            nodes: vec![(*path, node)],
+        }],
+        rejected,
+    })
+}
+
+/// Reads the answer to a composite request, or a composite notification: in every sample the nodes of those `paths` that
+/// the device has, in the order of `paths`.
+///
+/// # Errors
+/// When the format does not name paths, or the payload breaks its grammar. Values that lie below none of the paths, and
+/// those that cannot be read, are listed in [`Samples::rejected`].
+pub fn decode_composite<'a>(
+    _format: ContentFormat,
+    _paths: &[Path],
+    _payload: &Bytes,
+    _scope: impl Into<Scope<'a>>,
+) -> Result<Samples, DecodeError> {
+    Err(DecodeErrorKind::UnsupportedFormat.at(0))
+}
+
+/// Reads what a device sent by itself (Send): every value is a node of its own, a resource or a resource instance.
+///
+/// # Errors
+/// As [`decode_composite`].
+pub fn decode_send<'a>(
+    _format: ContentFormat,
+    _payload: &Bytes,
+    _scope: impl Into<Scope<'a>>,
+) -> Result<Samples, DecodeError> {
+    Err(DecodeErrorKind::UnsupportedFormat.at(0))
+}
+
+/// Reads the list of paths in a Read-Composite or Observe-Composite request.
+///
+/// # Errors
+/// When the format does not name paths, the payload breaks its grammar, or a name is no path.
+pub fn decode_paths(
+    _format: ContentFormat,
+    _payload: &Bytes,
+    _root: &[String],
+) -> Result<Vec<Path>, DecodeError> {
+    Err(DecodeErrorKind::UnsupportedFormat.at(0))
 }
 
 /// Writes `node` as the representation of `path`.
@@ -62,6 +139,23 @@ pub fn encode(format: ContentFormat, path: &Path, node: &Node) -> Result<Bytes, 
         ContentFormat::TLV | ContentFormat::OLD_TLV => tlv::encode(path, node),
         _ => Err(EncodeError::UnsupportedFormat),
     }
+}
+
+/// Writes nodes of several paths, at one or several times: Write-Composite, Send, and the answers to composite requests.
+///
+/// # Errors
+/// [`EncodeError`] when the format names no paths, has no times though a sample states one, cannot carry a value, or when
+/// a node does not belong to its path.
+pub fn encode_samples(_format: ContentFormat, _samples: &[Sample]) -> Result<Bytes, EncodeError> {
+    Err(EncodeError::UnsupportedFormat)
+}
+
+/// Writes the list of paths of a Read-Composite or Observe-Composite request.
+///
+/// # Errors
+/// [`EncodeError::UnsupportedFormat`] when the format names no paths.
+pub fn encode_paths(_format: ContentFormat, _paths: &[Path]) -> Result<Bytes, EncodeError> {
+    Err(EncodeError::UnsupportedFormat)
 }
 
 /// The formats in which values can be read.
