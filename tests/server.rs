@@ -110,6 +110,7 @@ async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
                 ordinal: 0,
                 shard: 0,
                 coap: Arc::new(TransmissionParameters::default()),
+                bodies: TransmissionParameters::default().bodies(),
                 request_timeout: Duration::from_secs(120),
                 log_enabled: true,
                 log_max_length: 1024,

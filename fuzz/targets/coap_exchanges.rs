@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use lightship::coap::{
-    Code, Event, Exchanges, IncomingId, Message, MessageId, MessageType, Request, Response, Token,
-    TransmissionParameters, encode,
+    Block, Code, Event, Exchanges, IncomingId, Message, MessageId, MessageType, Request, Response,
+    Token, TransmissionParameters, encode,
 };
 
 /// Runs the script that `data` is and asserts the invariants after each step.
@@ -82,12 +82,21 @@ impl World {
     fn new() -> Self {
         let parameters = TransmissionParameters {
             dedup_ring: RING,
+            preferred_block_size_bytes: 16,
+            max_body_bytes: 100,
+            max_response_body_bytes: 100,
+            body_budget_bytes: 4096,
             ..TransmissionParameters::default()
         };
         #[expect(clippy::disallowed_methods, reason = "a base to which the script adds")]
         let now = Instant::now();
         Self {
-            exchanges: Exchanges::new(Arc::new(parameters), [1; 32], [0xa0, 0x01]),
+            exchanges: Exchanges::new(
+                Arc::new(parameters.clone()),
+                parameters.bodies(),
+                [1; 32],
+                [0xa0, 0x01],
+            ),
             now,
             peer: 1,
             received: 0,
@@ -113,7 +122,7 @@ impl World {
                 let request = Request {
                     method: Code(script.byte() & 7),
                     path: vec!["rd".to_owned()],
-                    ..Request::default()
+                    ..Self::request(script)
                 };
                 let token = Token::new(&[script.byte()]).unwrap_or_default();
                 self.receive(peer, encode::request(&request, message_type, id, token));
@@ -148,16 +157,17 @@ impl World {
             }
             7 => self.pass(Duration::from_millis(20) * u32::from(script.byte())),
             8 => self.pass(Duration::from_secs(2) * u32::from(script.byte())),
-            9 => {
-                let token = self
-                    .exchanges
-                    .request(now, peer, &Request::default(), TIMEOUT);
-                assert!(self.open.insert(token));
-            }
-            10 => {
-                let token = self
-                    .exchanges
-                    .observe(now, peer, &Request::default(), TIMEOUT);
+            9 | 10 => {
+                let request = Request {
+                    block1: None,
+                    block2: None,
+                    ..Self::request(script)
+                };
+                let token = if step.is_multiple_of(2) {
+                    self.exchanges.observe(now, peer, &request, TIMEOUT)
+                } else {
+                    self.exchanges.request(now, peer, &request, TIMEOUT)
+                };
                 assert!(self.open.insert(token));
             }
             11 => {
@@ -231,21 +241,57 @@ impl World {
         )
     }
 
+    fn request(script: &mut Script<'_>) -> Request {
+        let byte = script.byte();
+        Request {
+            block1: (byte & 1 == 1).then(|| Self::block(script)),
+            block2: (byte & 2 == 2).then(|| Self::block(script)),
+            payload: Self::payload(byte >> 2, script),
+            ..Request::default()
+        }
+    }
+
     fn response(script: &mut Script<'_>) -> Response {
         let byte = script.byte();
         Response {
             observe: (byte & 1 == 1).then(|| u32::from(script.byte())),
-            payload: if byte & 2 == 2 {
-                "1".into()
-            } else {
-                Bytes::new()
-            },
-            ..Response::new(match byte >> 2 & 3 {
-                0 | 1 => Code::CONTENT,
-                2 => Code::CHANGED,
+            payload: Self::payload(byte >> 6, script),
+            block1: (byte & 32 == 32).then(|| Self::block(script)),
+            block2: (byte & 16 == 16).then(|| Self::block(script)),
+            ..Response::new(match byte >> 1 & 7 {
+                0..=2 => Code::CONTENT,
+                3 => Code::CHANGED,
+                4 => Code::CONTINUE,
+                5 => Code::REQUEST_ENTITY_INCOMPLETE,
+                6 => Code::REQUEST_ENTITY_TOO_LARGE,
                 _ => Code::NOT_FOUND,
             })
         }
+    }
+
+    /// A block option with low numbers and sizes, so that blocks fit together now and then.
+    fn block(script: &mut Script<'_>) -> Block {
+        let byte = script.byte();
+        Block {
+            number: u32::from(byte >> 3 & 7),
+            more: byte & 1 == 1,
+            szx: match byte >> 6 {
+                0 | 1 => 0,
+                2 => 1,
+                _ => 7,
+            },
+        }
+    }
+
+    /// Nothing, a byte, one block, or as many bytes as the script says.
+    fn payload(kind: u8, script: &mut Script<'_>) -> Bytes {
+        let length = match kind & 3 {
+            0 => 0,
+            1 => 1,
+            2 => 16,
+            _ => usize::from(script.byte() & 0x7f),
+        };
+        vec![b'1'; length].into()
     }
 
     /// A token that means something, or one that does not.
@@ -316,13 +362,14 @@ impl World {
 
     fn check(&self) {
         assert!(self.exchanges.remembered_messages() <= RING);
-        assert!(self.exchanges.open_requests() <= self.open.len());
+        // The rest of a notification is fetched without the owner's knowledge.
+        assert!(self.exchanges.open_requests() <= self.open.len() + self.observations.len());
         assert_eq!(self.exchanges.observations(), self.observations.len());
         assert_eq!(self.exchanges.stats().received, self.received);
         let timer = self.exchanges.poll_timeout();
         if !self.open.is_empty() {
             assert!(timer.is_some(), "an open request ends some time");
-        } else if self.requests.is_empty() && !self.responded {
+        } else if self.requests.is_empty() && self.observations.is_empty() && !self.responded {
             assert_eq!(timer, None, "a timer, and nothing is open");
         }
     }

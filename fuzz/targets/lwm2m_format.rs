@@ -32,7 +32,7 @@ pub(crate) fn run(data: &[u8]) {
             .child(u16::from_be_bytes(segment))
             .expect("at most four segments");
     }
-    let models = if depth & 0x80 == 0 { &BUILT_IN } else { &NONE };
+    let models: &Models = if depth & 0x80 == 0 { &BUILT_IN } else { &NONE };
     let payload = Bytes::copy_from_slice(rest);
 
     match decode(format, &path, &payload, models) {

@@ -250,6 +250,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         ordinal: settings.service.node_id.unwrap_or_default(),
         shard: 0,
         coap: Arc::new(settings.coap.clone()),
+        bodies: settings.coap.bodies(),
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use coap_lite::{CoapOption, Packet};
 
 use super::{
-    block::Block,
+    blockwise::Block,
     code::Code,
     content_format::ContentFormat,
     message::{HEADER_LENGTH, MessageId, MessageType, Token, VERSION},
@@ -33,6 +33,8 @@ pub struct Request {
     pub block2: Option<Block>,
     /// Size1 in bytes.
     pub size1: Option<u32>,
+    /// Echo, 1 to 40 bytes (RFC 9175 section 2.2.1).
+    pub echo: Option<Bytes>,
     /// The payload; empty for none.
     pub payload: Bytes,
 }
@@ -50,6 +52,7 @@ impl Default for Request {
             block1: None,
             block2: None,
             size1: None,
+            echo: None,
             payload: Bytes::new(),
         }
     }
@@ -78,6 +81,8 @@ pub struct Response {
     pub size2: Option<u32>,
     /// ETag, 1 to 8 bytes.
     pub etag: Option<Bytes>,
+    /// Echo, 1 to 40 bytes: the challenge of a 4.01 (RFC 9175 section 2.2.1).
+    pub echo: Option<Bytes>,
     /// The payload; empty for none.
     pub payload: Bytes,
 }
@@ -96,6 +101,7 @@ impl Response {
             size1: None,
             size2: None,
             etag: None,
+            echo: None,
             payload: Bytes::new(),
         }
     }
@@ -143,6 +149,9 @@ pub fn request(
         request.block2.map(Block::to_uint),
     );
     add_uint(&mut packet, option::SIZE1, request.size1);
+    if let Some(echo) = &request.echo {
+        packet.add_option(option::ECHO.into(), echo.to_vec());
+    }
     finish(packet, &request.payload)
 }
 
@@ -176,6 +185,9 @@ pub fn response(
     );
     add_uint(&mut packet, option::SIZE1, response.size1);
     add_uint(&mut packet, option::SIZE2, response.size2);
+    if let Some(echo) = &response.echo {
+        packet.add_option(option::ECHO.into(), echo.to_vec());
+    }
     finish(packet, &response.payload)
 }
 
@@ -321,6 +333,10 @@ mod tests {
         of((0_u32..1 << 24).prop_map(Block::from_uint))
     }
 
+    fn echo() -> impl Strategy<Value = Option<Bytes>> {
+        of(vec(any::<u8>(), 1..=40).prop_map(Bytes::from))
+    }
+
     fn payload() -> impl Strategy<Value = Bytes> {
         vec(any::<u8>(), 0..40).prop_map(Bytes::from)
     }
@@ -340,11 +356,11 @@ mod tests {
             accept in format(),
             block1 in block(),
             block2 in block(),
-            size1 in of(any::<u32>()),
+            (size1, echo) in (of(any::<u32>()), echo()),
             payload in payload(),
         ) -> Request {
             Request {
-                method: Code(method), path, query, observe, content_format, accept, block1, block2, size1, payload,
+                method: Code(method), path, query, observe, content_format, accept, block1, block2, size1, echo, payload,
             }
         }
     }
@@ -358,12 +374,13 @@ mod tests {
             max_age in of(any::<u32>()),
             block1 in block(),
             block2 in block(),
-            (size1, size2) in (of(any::<u32>()), of(any::<u32>())),
+            (size1, size2, echo) in (of(any::<u32>()), of(any::<u32>()), echo()),
             etag in of(vec(any::<u8>(), 1..=8).prop_map(Bytes::from)),
             payload in payload(),
         ) -> Response {
             Response {
-                code, observe, content_format, location_path, max_age, block1, block2, size1, size2, etag, payload,
+                code, observe, content_format, location_path, max_age, block1, block2, size1, size2, etag, echo,
+                payload,
             }
         }
     }

@@ -76,6 +76,8 @@ pub enum Failure {
     Reset,
     /// [`Exchanges::cancel_all`] was called.
     Cancelled,
+    /// The device does not keep to block-wise transfer, or its response is too long.
+    Blockwise,
 }
 
 macro_rules! counters {
@@ -132,4 +134,8 @@ counters! {
     ring_full,
     /// Pings received.
     pings,
+    /// Blocks of requests that were refused: out of order, malformed, or of a body that is too long.
+    refused_blocks,
+    /// Notifications whose further blocks could not be fetched.
+    incomplete_notifications,
 }

@@ -1,7 +1,8 @@
 //! Requests and responses in both roles (RFC 7252 section 5, RFC 7641): all CoAP state of one device.
 //!
 //! A state machine: datagrams, time and calls come in, datagrams and events go out. The message layer under it
-//! (`reliability`) sees to acknowledgements, duplicates and retransmission; here tokens are matched.
+//! (`reliability`) sees to acknowledgements, duplicates and retransmission; here tokens are matched, and bodies that take
+//! several messages (`blockwise`) are sent and put together, so the owner sees whole requests and whole responses.
 //!
 //! Invariants: what a device sends can make nothing grow without bound; a timer runs only while something is open; the
 //! bytes that a duplicate gets are those that the first message got.
@@ -16,14 +17,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    blockwise::{Block, Bodies, Reassembled, Reassembly, Step, Transfer},
     code::Code,
     deduplication::IncomingId,
     encode::{self, Request, Response},
     event::{CoapStats, Event, Failure},
     message::{Message, MessageType, ParseError, Token},
-    observe::{NotificationOrder, Observation},
+    observe::{MadeBy, NotificationOrder, Observation},
     parameters::TransmissionParameters,
-    reliability::{Acknowledge, Received, Reliability, count},
+    reliability::{Acknowledge, Overdue, Received, Reliability, count},
     retransmission::{Purpose, later},
 };
 
@@ -35,21 +37,26 @@ use super::{
 pub struct Exchanges<P> {
     messages: Reliability<P>,
     token_prefix: TokenPrefix,
+    bodies: Bodies,
+    reassembly: Reassembly<()>,
     requests: Vec<OpenRequest<P>>,
     observations: Vec<Observation<P>>,
     events: VecDeque<Event<P>>,
 }
 
 impl<P: Copy + Eq + Debug> Exchanges<P> {
-    /// Nothing is open. The same `seed` and inputs give the same outputs.
+    /// Nothing is open. The same `seed` and inputs give the same outputs. `bodies` is shared with other devices.
     pub fn new(
         parameters: Arc<TransmissionParameters>,
+        bodies: Bodies,
         seed: [u8; 32],
         token_prefix: TokenPrefix,
     ) -> Self {
         Self {
             messages: Reliability::new(parameters, seed),
             token_prefix,
+            reassembly: Reassembly::new(bodies.clone(), MAX_BODIES),
+            bodies,
             requests: Vec::new(),
             observations: Vec::new(),
             events: VecDeque::new(),
@@ -66,7 +73,14 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         match self.messages.handle(now, peer, parsed) {
             None => {}
             Some(Received::Acknowledged(purpose)) => match purpose {
-                Purpose::Request(token) => self.events.push_back(Event::Acknowledged { token }),
+                Purpose::Request(token) => {
+                    if let Some(request) = self.requests.iter().find(|own| own.token == token)
+                        && request.is_the_owners()
+                    {
+                        let token = request.handle;
+                        self.events.push_back(Event::Acknowledged { token });
+                    }
+                }
                 Purpose::Notification(token) => {
                     self.events
                         .push_back(Event::NotificationAcknowledged { token });
@@ -75,20 +89,34 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             },
             Some(Received::Reset(purpose)) => self.give_up(purpose, Failure::Reset),
             Some(Received::Piggybacked(message)) => self.complete(now, peer, message),
-            Some(Received::Request(message)) => {
-                if let Some(id) = self.messages.accept_request(now, peer, &message) {
-                    self.events.push_back(Event::Request { id, peer, message });
-                }
-            }
+            Some(Received::Request(message)) => self.handle_request(now, peer, message),
             Some(Received::Response(message)) => self.handle_response(now, peer, message),
         }
+        self.send_next_blocks(now);
     }
 
     /// Does what is due: retransmits, gives up, acknowledges requests whose answer takes long.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.messages.acknowledge_slow_requests(now);
-        while let Some(purpose) = self.messages.retransmit(now) {
-            self.give_up(purpose, Failure::Timeout);
+        while let Some(overdue) = self.messages.retransmit(now) {
+            match overdue {
+                Overdue::GivenUp(purpose) => self.give_up(purpose, Failure::Timeout),
+                Overdue::Unanswered {
+                    token,
+                    peer,
+                    datagram,
+                } => {
+                    let request = self.requests.iter_mut().find(|own| own.token == token);
+                    if let Some(request) = request
+                        && request.transfer.shrink()
+                    {
+                        request.waits = true;
+                        self.messages.stop_request(token);
+                    } else {
+                        self.messages.repeat(peer, datagram);
+                    }
+                }
+            }
         }
         while let Some(token) = self
             .requests
@@ -98,6 +126,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         {
             self.fail(token, Failure::Timeout);
         }
+        self.send_next_blocks(now);
     }
 
     /// The next datagram to send, and to whom.
@@ -119,11 +148,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .min()
     }
 
-    /// Sends a confirmable request at once, with a fresh token, which is returned.
+    /// Sends a confirmable request at once, with a fresh token, which is returned and names it from here on.
     ///
-    /// The caller keeps NSTART (see [`Self::open_requests`]). `timeout` bounds the whole exchange, from `now` until the
-    /// response; the request also fails when MAX_RETRANSMIT retransmissions stay unacknowledged. One
-    /// [`Event::Response`] or [`Event::Failed`] follows.
+    /// The caller keeps NSTART (see [`Self::open_requests`]). A body that does not fit into one message leaves in blocks,
+    /// each with a token of its own but the last, and a response in blocks is fetched to its end. `timeout` bounds the
+    /// exchange of each block, from its sending until its response; the request also fails when MAX_RETRANSMIT
+    /// retransmissions stay unacknowledged. One [`Event::Response`] or [`Event::Failed`] follows.
     pub fn request(
         &mut self,
         now: Instant,
@@ -132,7 +162,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         timeout: Duration,
     ) -> Token {
         let token = self.fresh_token();
-        self.send_request(now, peer, request, timeout, token, Kind::Plain);
+        self.open(now, peer, request.clone(), timeout, token, Kind::Plain);
         token
     }
 
@@ -152,7 +182,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             observe: Some(0),
             ..request.clone()
         };
-        self.send_request(now, peer, &request, timeout, token, Kind::Observe);
+        self.open(now, peer, request, timeout, token, Kind::Observe);
         token
     }
 
@@ -173,7 +203,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .observations
             .iter()
             .any(|observation| observation.token == token);
-        let pending = self.requests.iter().any(|request| request.token == token);
+        let pending = self.requests.iter().any(|request| request.handle == token);
         if !known || pending {
             return false;
         }
@@ -181,19 +211,27 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             observe: Some(1),
             ..request.clone()
         };
-        self.send_request(now, peer, &request, timeout, token, Kind::CancelObservation);
+        self.open(now, peer, request, timeout, token, Kind::CancelObservation);
         true
     }
 
     /// Forgets an observation or an open request, without an event; what still arrives for it gets RST. `false`:
     /// nothing has this token.
     pub fn cancel(&mut self, token: Token) -> bool {
-        let before = (self.observations.len(), self.requests.len());
+        let observations = self.observations.len();
         self.observations
             .retain(|observation| observation.token != token);
-        self.requests.retain(|request| request.token != token);
-        self.messages.stop_request(token);
-        before != (self.observations.len(), self.requests.len())
+        let mut known = observations != self.observations.len();
+        while let Some(index) = self
+            .requests
+            .iter()
+            .position(|own| own.handle == token || own.kind.observation() == Some(token))
+        {
+            let request = self.requests.remove(index);
+            known |= request.is_the_owners();
+            self.messages.stop_request(request.token);
+        }
+        known
     }
 
     /// Fails every open request with [`Failure::Cancelled`] and forgets all observations: the device registered anew,
@@ -261,14 +299,26 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         self.messages.acknowledge(now, notification);
     }
 
-    /// Requests that occupy an NSTART slot: sent, and neither acknowledged nor answered.
+    /// Requests that occupy an NSTART slot: sent, and neither acknowledged nor answered, or waiting to send their next
+    /// block.
     pub fn open_requests(&self) -> usize {
-        self.messages.outstanding_requests()
+        let waiting = self.requests.iter().filter(|request| request.waits);
+        self.messages
+            .outstanding_requests()
+            .saturating_add(waiting.count())
     }
 
     /// How many observations there are.
     pub fn observations(&self) -> usize {
-        self.observations.len()
+        let beginning = |token: Token| {
+            self.requests
+                .iter()
+                .any(|request| request.handle == token && request.kind == Kind::Observe)
+        };
+        self.observations
+            .iter()
+            .filter(|observation| !beginning(observation.token))
+            .count()
     }
 
     /// How many message ids of the device are remembered; at most `dedup_ring`.
@@ -279,6 +329,33 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// What has been counted since the start.
     pub const fn stats(&self) -> CoapStats {
         self.messages.stats
+    }
+
+    /// A request, or a block of one.
+    fn handle_request(&mut self, now: Instant, peer: P, message: Message) {
+        let Some(id) = self.messages.accept_request(now, peer, &message) else {
+            return;
+        };
+        let is_reserved = |block: Block| block.szx > Block::MAX_SZX;
+        let reassembled = if message.block2().is_some_and(is_reserved) {
+            Reassembled::Answer(Response::new(Code::BAD_REQUEST))
+        } else if message.is_assembled() {
+            Reassembled::Whole(message)
+        } else {
+            let limit = self.messages.parameters().max_body(&message);
+            self.reassembly.receive(now, (), message, limit)
+        };
+        match reassembled {
+            Reassembled::Whole(message) => {
+                self.events.push_back(Event::Request { id, peer, message });
+            }
+            Reassembled::Answer(response) => {
+                if response.code.is_error() {
+                    count(&mut self.messages.stats.refused_blocks);
+                }
+                self.messages.respond(now, id, &response);
+            }
+        }
     }
 
     /// A separate response, a notification, or a stray.
@@ -309,15 +386,31 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     }
 
     fn handle_notification(&mut self, now: Instant, peer: P, message: Message) {
+        let token = message.token();
+        if self
+            .requests
+            .iter()
+            .any(|request| request.handle == token && request.kind == Kind::Observe)
+        {
+            // The first representation is still being fetched: the owner does not know the observation yet, so the
+            // device is left to repeat this one.
+            return;
+        }
+        // An error, or a success without Observe, is the last message of an observation (RFC 7641 section 3.2).
+        let value = message.observe().filter(|_| message.code().is_success());
+        let continues = value.is_some() && message.block2().is_some_and(|block| block.more);
+        // The first block is acknowledged at once, or the device would not serve the others (`rulings` 2.7).
+        let acknowledge = if continues {
+            Acknowledge::Now
+        } else {
+            Acknowledge::Later
+        };
         let Some(id) = self
             .messages
-            .accept_response(now, peer, &message, Acknowledge::Later)
+            .accept_response(now, peer, &message, acknowledge)
         else {
             return;
         };
-        let token = message.token();
-        // An error, or a success without Observe, is the last message of an observation (RFC 7641 section 3.2).
-        let value = message.observe().filter(|_| message.code().is_success());
         let fresh = match value {
             None => {
                 self.observations
@@ -334,6 +427,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         if !fresh {
             count(&mut self.messages.stats.stale_notifications);
         }
+        if continues {
+            if fresh {
+                self.fetch_rest(now, peer, message);
+            }
+            return;
+        }
         let confirmable = message.message_type() == MessageType::Confirmable;
         self.events.push_back(Event::Notification {
             token,
@@ -344,38 +443,130 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         });
     }
 
-    /// Hands over the response to an open request.
-    fn complete(&mut self, now: Instant, peer: P, message: Message) {
-        let token = message.token();
-        self.messages.stop_request(token);
-        let Some(index) = self
-            .requests
+    /// Fetches the other blocks of a notification with a request of its own, in place of those of an older one (RFC 7959
+    /// section 2.6).
+    fn fetch_rest(&mut self, now: Instant, peer: P, message: Message) {
+        let observation = message.token();
+        let older = Kind::Notification(observation);
+        if let Some(index) = self.requests.iter().position(|own| own.kind == older) {
+            let request = self.requests.remove(index);
+            self.messages.stop_request(request.token);
+            count(&mut self.messages.stats.incomplete_notifications);
+        }
+        let Some(made_by) = self
+            .observations
             .iter()
-            .position(|request| request.token == token)
+            .find(|own| own.token == observation)
+            .map(|own| &own.request)
         else {
             return;
         };
-        let observing = match self.requests.remove(index).kind {
-            Kind::Plain => false,
-            Kind::Observe => match message.observe() {
-                Some(value) if matches!(message.code(), Code::CONTENT | Code::CHANGED) => {
-                    self.observations.push(Observation {
-                        token,
-                        peer,
-                        order: NotificationOrder::new(now, value),
-                    });
-                    true
+        let szx = self.messages.parameters().preferred_szx();
+        let transfer = Transfer::of_notification(&made_by.request, szx);
+        let timeout = made_by.timeout;
+        let token = self.fresh_token();
+        self.requests.push(OpenRequest {
+            handle: token,
+            token,
+            peer,
+            deadline: later(now, timeout),
+            timeout,
+            kind: older,
+            waits: false,
+            transfer: Box::new(transfer),
+        });
+        self.advance(now, peer, token, message);
+    }
+
+    /// Takes the response to an open request.
+    fn complete(&mut self, now: Instant, peer: P, message: Message) {
+        let token = message.token();
+        self.messages.stop_request(token);
+        let Some(request) = self.requests.iter().find(|own| own.token == token) else {
+            return;
+        };
+        if let (Kind::Observe, Some(value), true) =
+            (request.kind, message.observe(), token == request.handle)
+            && matches!(message.code(), Code::CONTENT | Code::CHANGED)
+        {
+            self.observations.push(Observation {
+                token,
+                peer,
+                order: NotificationOrder::new(now, value),
+                request: Box::new(MadeBy {
+                    request: request.transfer.request().clone(),
+                    timeout: request.timeout,
+                }),
+            });
+        }
+        self.advance(now, peer, token, message);
+    }
+
+    /// Gives a response to the transfer that waits for it.
+    fn advance(&mut self, now: Instant, peer: P, token: Token, message: Message) {
+        let limit = self.messages.parameters().max_response_body_bytes;
+        let Some(request) = self.requests.iter_mut().find(|own| own.token == token) else {
+            return;
+        };
+        let step = match request.kind {
+            // The answer ends the observation, whatever it holds.
+            Kind::CancelObservation if request.transfer.is_decisive() => Step::Done(message),
+            Kind::Notification(observation) if message.token() == observation => request
+                .transfer
+                .begin_download(now, message, &self.bodies, limit),
+            Kind::Plain | Kind::Observe | Kind::CancelObservation | Kind::Notification(_) => {
+                request
+                    .transfer
+                    .handle_response(now, message, &self.bodies, limit)
+            }
+        };
+        match step {
+            Step::Send => {
+                request.waits = true;
+                request.peer = peer;
+                request.deadline = later(now, request.timeout);
+            }
+            Step::Failed => self.fail(token, Failure::Blockwise),
+            Step::Done(message) => self.finish(token, message),
+        }
+    }
+
+    /// Hands over a response that is whole.
+    fn finish(&mut self, token: Token, message: Message) {
+        let Some(index) = self.requests.iter().position(|own| own.token == token) else {
+            return;
+        };
+        let request = self.requests.remove(index);
+        let handle = request.handle;
+        let observing = match request.kind {
+            Kind::Notification(observation) => {
+                if message.code().is_error() {
+                    count(&mut self.messages.stats.incomplete_notifications);
+                    return;
                 }
-                Some(_) | None => false,
-            },
+                return self.events.push_back(Event::Notification {
+                    token: observation,
+                    message,
+                    deferred: None,
+                    fresh: true,
+                    ended: false,
+                });
+            }
+            Kind::Plain => false,
+            Kind::Observe => {
+                if message.code().is_error() {
+                    // The first block may have begun one.
+                    self.observations.retain(|own| own.token != handle);
+                }
+                self.observations.iter().any(|own| own.token == handle)
+            }
             Kind::CancelObservation => {
-                self.observations
-                    .retain(|observation| observation.token != token);
+                self.observations.retain(|own| own.token != handle);
                 false
             }
         };
         self.events.push_back(Event::Response {
-            token,
+            token: handle,
             message,
             observing,
         });
@@ -398,31 +589,81 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// Ends an open request without a response.
     fn fail(&mut self, token: Token, failure: Failure) {
         self.messages.stop_request(token);
-        self.requests.retain(|request| request.token != token);
         if failure == Failure::Timeout {
             count(&mut self.messages.stats.timeouts);
+        }
+        let Some(index) = self.requests.iter().position(|own| own.token == token) else {
+            return;
+        };
+        let request = self.requests.remove(index);
+        if !request.is_the_owners() {
+            return count(&mut self.messages.stats.incomplete_notifications);
+        }
+        let token = request.handle;
+        if request.kind == Kind::Observe {
+            self.observations.retain(|own| own.token != token);
         }
         self.events.push_back(Event::Failed { token, failure });
     }
 
-    fn send_request(
+    fn open(
         &mut self,
         now: Instant,
         peer: P,
-        request: &Request,
+        request: Request,
         timeout: Duration,
-        token: Token,
+        handle: Token,
         kind: Kind,
     ) {
+        let szx = self.messages.parameters().preferred_szx();
         self.requests.push(OpenRequest {
-            token,
+            handle,
+            token: handle,
             peer,
             deadline: later(now, timeout),
+            timeout,
             kind,
+            waits: false,
+            transfer: Box::new(Transfer::new(request, szx)),
         });
+        self.send_block(now, handle);
+    }
+
+    /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7).
+    fn send_next_blocks(&mut self, now: Instant) {
+        while self.messages.outstanding_requests() < self.messages.nstart()
+            && let Some(token) = self
+                .requests
+                .iter()
+                .find(|request| request.waits)
+                .map(|request| request.token)
+        {
+            self.send_block(now, token);
+        }
+    }
+
+    /// Sends what the request with this token has to send, with its handle as the token if the response may be final: that
+    /// token will name the observation.
+    fn send_block(&mut self, now: Instant, token: Token) {
+        let Some(index) = self.requests.iter().position(|own| own.token == token) else {
+            return;
+        };
+        let decisive = |own: &OpenRequest<P>| own.transfer.is_decisive();
+        let fresh = if self.requests.get(index).is_some_and(decisive) {
+            None
+        } else {
+            Some(self.fresh_token())
+        };
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        request.waits = false;
+        request.token = fresh.unwrap_or(request.handle);
+        let (peer, token) = (request.peer, request.token);
+        let message = request.transfer.next();
         self.messages
             .send_confirmable(now, peer, Purpose::Request(token), |message_id| {
-                encode::request(request, MessageType::Confirmable, message_id, token)
+                encode::request(&message, MessageType::Confirmable, message_id, token)
             });
     }
 
@@ -440,12 +681,19 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
 pub type TokenPrefix = [u8; 2];
 
 /// A request without its response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct OpenRequest<P> {
+    /// The token that the owner knows.
+    handle: Token,
+    /// The token of the message that is under way, or was last.
     token: Token,
     peer: P,
     deadline: Instant,
+    timeout: Duration,
     kind: Kind,
+    /// Its next block is to be sent.
+    waits: bool,
+    transfer: Box<Transfer>,
 }
 
 impl<P> OpenRequest<P> {
@@ -453,6 +701,11 @@ impl<P> OpenRequest<P> {
     /// observation that is being cancelled; its answer is what carries no Observe.
     fn is_answered_by(&self, message: &Message) -> bool {
         self.kind != Kind::CancelObservation || message.observe().is_none()
+    }
+
+    /// Whether the owner asked for it.
+    const fn is_the_owners(&self) -> bool {
+        self.kind.observation().is_none()
     }
 }
 
@@ -465,4 +718,18 @@ enum Kind {
     Observe,
     /// It ends the one with its token.
     CancelObservation,
+    /// It continues a notification of this one.
+    Notification(Token),
 }
+
+impl Kind {
+    const fn observation(self) -> Option<Token> {
+        match self {
+            Self::Notification(token) => Some(token),
+            Self::Plain | Self::Observe | Self::CancelObservation => None,
+        }
+    }
+}
+
+/// Bodies that one device may send at the same time.
+const MAX_BODIES: usize = 2;

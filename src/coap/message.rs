@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{block::Block, code::Code, content_format::ContentFormat, encode, option};
+use super::{blockwise::Block, code::Code, content_format::ContentFormat, encode, option};
 
 /// One received message.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct Message {
     raw: Bytes,
     /// Where the payload starts; the length of `raw` when there is none.
     payload_at: usize,
+    /// The whole body, when the payload is one block of it.
+    body: Option<Bytes>,
 }
 
 impl Message {
@@ -36,6 +38,7 @@ impl Message {
             Ok(payload_at) => Ok(Self {
                 raw: datagram,
                 payload_at,
+                body: None,
             }),
             Err((kind, offset)) => {
                 // In another version, type and id may stand elsewhere (section 3).
@@ -48,6 +51,19 @@ impl Message {
                 })
             }
         }
+    }
+
+    /// The message with the body of which its payload is a block (RFC 7959 section 2).
+    pub(super) fn with_body(self, body: Bytes) -> Self {
+        Self {
+            body: Some(body),
+            ..self
+        }
+    }
+
+    /// Whether its payload was put together from blocks.
+    pub const fn is_assembled(&self) -> bool {
+        self.body.is_some()
     }
 
     /// The datagram it came as.
@@ -147,6 +163,11 @@ impl Message {
         self.option_values(option::ETAG).next()
     }
 
+    /// Echo, 1 to 40 bytes (RFC 9175 section 2.2.1).
+    pub fn echo(&self) -> Option<&[u8]> {
+        self.option_values(option::ECHO).next()
+    }
+
     /// The Uri-Path segments.
     pub fn uri_path(&self) -> impl Iterator<Item = &str> {
         self.strings(option::URI_PATH)
@@ -162,9 +183,12 @@ impl Message {
         self.strings(option::LOCATION_PATH)
     }
 
-    /// The payload, a slice of the datagram; empty when there is none.
+    /// The payload, a slice of the datagram or the body that was put together; empty when there is none.
     pub fn payload(&self) -> Bytes {
-        self.raw.slice(self.payload_at..)
+        match &self.body {
+            Some(body) => body.clone(),
+            None => self.raw.slice(self.payload_at..),
+        }
     }
 
     /// The text that explains an error response (section 5.5.2): its payload, when it is UTF-8 and not empty.

@@ -1,12 +1,13 @@
-//! The Constrained Application Protocol (RFC 7252, 7641, 8132), free of I/O and clocks.
+//! The Constrained Application Protocol (RFC 7252, 7641, 7959, 8132, 9175), free of I/O and clocks.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`code`], [`content_format`], [`option`], [`block`] | the numbers of the protocol and what is known of each |
+//! | [`code`], [`content_format`], [`option`] | the numbers of the protocol and what is known of each |
 //! | [`message`], [`encode`] | messages received, read in place; messages to be sent |
 //! | [`exchange`] | requests and responses in both roles: the state machine of one device |
 //! | [`event`] | what that machine tells its owner |
 //! | `reliability` | the message layer under it, with `retransmission` (CON back-off) and `deduplication` (ids seen) |
+//! | [`blockwise`] | bodies larger than a message, in both directions and both roles |
 //! | `observe` | observations and the order of their notifications |
 //! | [`stranger`] | what peers without a registration get |
 //! | [`link_format`] | RFC 6690: lists of links, generic |
@@ -19,7 +20,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
-pub mod block;
+pub mod blockwise;
 pub mod code;
 pub mod content_format;
 mod deduplication;
@@ -37,7 +38,7 @@ mod reliability;
 mod retransmission;
 pub mod stranger;
 
-pub use block::Block;
+pub use blockwise::{Block, Bodies};
 pub use code::Code;
 pub use content_format::ContentFormat;
 pub use deduplication::IncomingId;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{message::Token, retransmission::later};
+use super::{encode::Request, message::Token, retransmission::later};
 
 /// A resource that the device reports on.
 #[derive(Clone, Debug)]
@@ -13,6 +13,16 @@ pub(super) struct Observation<P> {
     pub(super) peer: P,
     /// The freshest notification so far.
     pub(super) order: NotificationOrder,
+    /// What made it: the blocks of a notification are fetched with the same options.
+    pub(super) request: Box<MadeBy>,
+}
+
+/// The request that made an observation.
+#[derive(Clone, Debug)]
+pub(super) struct MadeBy {
+    pub(super) request: Request,
+    /// How long its exchange might take.
+    pub(super) timeout: Duration,
 }
 
 /// The freshest notification of an observation: its Observe value and the time it came.

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
+use super::{
+    blockwise::{Block, Bodies},
+    message::Message,
+    random::Random,
+};
 
 /// How patiently messages are sent and how long their ids are remembered.
 ///
@@ -32,6 +36,19 @@ pub struct TransmissionParameters {
     pub dedup_ring: usize,
     /// How many pings of one device are answered per second. Default 10.
     pub pings_per_second: u32,
+    /// The largest block that is sent and asked for, in bytes: 16, 32, 64, 128, 256, 512 or 1024; another number means the
+    /// next lower one. Default 1024.
+    pub preferred_block_size_bytes: u16,
+    /// The longest body of a request of a device that is put together from blocks, in bytes. Default 65536.
+    pub max_body_bytes: usize,
+    /// The longest body of a Send that is put together from blocks, in bytes. Default 1048576.
+    pub max_send_body_bytes: usize,
+    /// The longest response or notification that is fetched in blocks, in bytes. Default 1048576.
+    pub max_response_body_bytes: usize,
+    /// Memory for the bodies of all devices that are being put together, in bytes. Default 67108864.
+    pub body_budget_bytes: usize,
+    /// How long a body waits for its next block, in milliseconds. Default 300000.
+    pub body_lifetime_ms: u64,
 }
 
 impl TransmissionParameters {
@@ -73,6 +90,32 @@ impl TransmissionParameters {
         Duration::from_millis(self.separate_response_after_ms)
     }
 
+    /// The SZX of `preferred_block_size_bytes`, 0 to 6.
+    pub fn preferred_szx(&self) -> u8 {
+        let size = usize::from(self.preferred_block_size_bytes);
+        (0..=Block::MAX_SZX)
+            .rev()
+            .find(|&szx| Block::with_szx(szx).size() <= size)
+            .unwrap_or(0)
+    }
+
+    /// How long the body of a request may be.
+    pub fn max_body(&self, request: &Message) -> usize {
+        if request.uri_path().eq(["dp"]) {
+            self.max_send_body_bytes
+        } else {
+            self.max_body_bytes
+        }
+    }
+
+    /// An empty store with these limits for the bodies of many devices.
+    pub fn bodies(&self) -> Bodies {
+        Bodies::new(
+            self.body_budget_bytes,
+            Duration::from_millis(self.body_lifetime_ms),
+        )
+    }
+
     /// The sum of `timeouts` doubling timeouts, each as long as it can be.
     fn span(&self, timeouts: u32) -> Duration {
         let doublings = 1_u64
@@ -98,6 +141,12 @@ impl Default for TransmissionParameters {
             separate_response_after_ms: 1500,
             dedup_ring: 32,
             pings_per_second: 10,
+            preferred_block_size_bytes: 1024,
+            max_body_bytes: 64 << 10,
+            max_send_body_bytes: 1 << 20,
+            max_response_body_bytes: 1 << 20,
+            body_budget_bytes: 64 << 20,
+            body_lifetime_ms: 300_000,
         }
     }
 }
@@ -144,6 +193,22 @@ mod tests {
         assert!(
             most <= Some(&Duration::from_millis(3000)) && most > Some(&Duration::from_millis(2900))
         );
+    }
+
+    #[test]
+    fn b16_the_preferred_block_size_is_a_power_of_two_up_to_1024() {
+        let szx = |bytes| {
+            let parameters = TransmissionParameters {
+                preferred_block_size_bytes: bytes,
+                ..TransmissionParameters::default()
+            };
+            parameters.preferred_szx()
+        };
+        assert_eq!(
+            [0, 16, 31, 32, 512, 1023, 1024, 4096].map(szx),
+            [0, 0, 0, 1, 5, 5, 6, 6]
+        );
+        assert_eq!(TransmissionParameters::default().preferred_szx(), 6);
     }
 
     #[test]

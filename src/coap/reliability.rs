@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
+    blockwise::{Asked, serve},
     deduplication::{Deduplication, IncomingId, Reaction},
     encode::{self, Response},
     event::CoapStats,
@@ -46,6 +47,20 @@ pub(super) enum Received {
     Request(Message),
     /// A separate response or notification that is no duplicate.
     Response(Message),
+}
+
+/// What time brings that concerns the layer above.
+#[derive(Debug)]
+pub(super) enum Overdue<P> {
+    /// A message was sent for the last time, and its last wait is over.
+    GivenUp(Purpose),
+    /// [`TIMEOUTS_UNTIL_SMALLER`] waits of a request are over: it may be too large for the path. The owner sends a smaller
+    /// one in its place, or has this one repeated.
+    Unanswered {
+        token: Token,
+        peer: P,
+        datagram: Bytes,
+    },
 }
 
 /// When a response or notification is acknowledged, if it is confirmable.
@@ -127,17 +142,44 @@ impl<P: Copy + Eq> Reliability<P> {
         }
     }
 
-    /// Retransmits what is due until a message has to be given up, which is returned; `None` when nothing is left to do.
-    pub(super) fn retransmit(&mut self, now: Instant) -> Option<Purpose> {
+    /// Retransmits what is due until the owner has to decide; `None` when nothing is left to do.
+    pub(super) fn retransmit(&mut self, now: Instant) -> Option<Overdue<P>> {
         loop {
             match self.retransmissions.next_due(now)? {
-                Due::Repeat(peer, datagram) => {
-                    count(&mut self.stats.retransmissions);
-                    self.transmit(peer, datagram);
+                Due::Repeat {
+                    peer,
+                    datagram,
+                    purpose,
+                    timeouts,
+                } => {
+                    if let (Purpose::Request(token), TIMEOUTS_UNTIL_SMALLER) = (purpose, timeouts) {
+                        return Some(Overdue::Unanswered {
+                            token,
+                            peer,
+                            datagram,
+                        });
+                    }
+                    self.repeat(peer, datagram);
                 }
-                Due::GivenUp(purpose) => return Some(purpose),
+                Due::GivenUp(purpose) => return Some(Overdue::GivenUp(purpose)),
             }
         }
+    }
+
+    /// Sends a message again.
+    pub(super) fn repeat(&mut self, peer: P, datagram: Bytes) {
+        count(&mut self.stats.retransmissions);
+        self.transmit(peer, datagram);
+    }
+
+    /// NSTART
+    pub(super) fn nstart(&self) -> usize {
+        self.parameters.nstart.max(1).into()
+    }
+
+    /// The parameters of transmission.
+    pub(super) fn parameters(&self) -> &TransmissionParameters {
+        &self.parameters
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<(P, Bytes)> {
@@ -199,6 +241,8 @@ impl<P: Copy + Eq> Reliability<P> {
         notification: &Response,
         confirmable: bool,
     ) {
+        let szx = self.parameters.preferred_szx();
+        let notification = &serve(notification, Asked::default(), szx);
         if confirmable {
             let purpose = Purpose::Notification(token);
             return self.send_confirmable(now, peer, purpose, |message_id| {
@@ -243,7 +287,13 @@ impl<P: Copy + Eq> Reliability<P> {
                 WaitingFor::NonConfirmable { token }
             }
         };
-        self.remember(now, request, Reaction::Waiting(Waiting { peer, answer }))
+        let asked = Asked::by(request);
+        let waiting = Waiting {
+            peer,
+            answer,
+            asked,
+        };
+        self.remember(now, request, Reaction::Waiting(waiting))
     }
 
     /// Takes on a response or notification; `None`: it is dropped, for want of room to remember it.
@@ -265,8 +315,12 @@ impl<P: Copy + Eq> Reliability<P> {
                 Some(id)
             }
             Acknowledge::Later => {
-                let answer = WaitingFor::Durability;
-                self.remember(now, response, Reaction::Waiting(Waiting { peer, answer }))
+                let waiting = Waiting {
+                    peer,
+                    answer: WaitingFor::Durability,
+                    asked: Asked::default(),
+                };
+                self.remember(now, response, Reaction::Waiting(waiting))
             }
         }
     }
@@ -282,10 +336,18 @@ impl<P: Copy + Eq> Reliability<P> {
 
     /// Answers a request that waits; see [`super::Exchanges::respond`].
     pub(super) fn respond(&mut self, now: Instant, request: IncomingId, response: &Response) {
-        let Some((message_id, &Waiting { peer, answer })) = self.incoming.waiting(now, request)
+        let Some((
+            message_id,
+            &Waiting {
+                peer,
+                answer,
+                asked,
+            },
+        )) = self.incoming.waiting(now, request)
         else {
             return;
         };
+        let response = &serve(response, asked, self.parameters.preferred_szx());
         match answer {
             WaitingFor::Piggyback { token, .. } => {
                 let datagram =
@@ -330,7 +392,8 @@ impl<P: Copy + Eq> Reliability<P> {
 
     /// Acknowledges a message that was accepted with [`Acknowledge::Later`].
     pub(super) fn acknowledge(&mut self, now: Instant, incoming: IncomingId) {
-        if let Some((message_id, &Waiting { peer, answer })) = self.incoming.waiting(now, incoming)
+        if let Some((message_id, &Waiting { peer, answer, .. })) =
+            self.incoming.waiting(now, incoming)
             && matches!(answer, WaitingFor::Durability)
         {
             let datagram = encode::empty(MessageType::Acknowledgement, message_id);
@@ -499,6 +562,7 @@ impl<P: Copy + Eq> Reliability<P> {
 struct Waiting<P> {
     peer: P,
     answer: WaitingFor,
+    asked: Asked,
 }
 
 /// What a message waits for.
@@ -514,6 +578,8 @@ enum WaitingFor {
     Durability,
 }
 
+/// After how many timeouts of one request its blocks get smaller (`rulings` 2.13).
+const TIMEOUTS_UNTIL_SMALLER: u8 = 2;
 /// How many non-confirmable notifications are remembered.
 const NOTIFICATIONS: usize = 16;
 

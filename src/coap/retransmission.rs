@@ -39,7 +39,13 @@ pub(super) enum Purpose {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due<P> {
     /// Send these bytes again.
-    Repeat(P, Bytes),
+    Repeat {
+        peer: P,
+        datagram: Bytes,
+        purpose: Purpose,
+        /// How many waits have ended.
+        timeouts: u8,
+    },
     /// The last wait is over.
     GivenUp(Purpose),
 }
@@ -53,6 +59,8 @@ struct Outstanding<P> {
     timeout: Duration,
     /// How many retransmissions are left.
     left: u8,
+    /// How many waits have ended.
+    timeouts: u8,
 }
 
 impl<P: Copy + Eq> Retransmissions<P> {
@@ -74,6 +82,7 @@ impl<P: Copy + Eq> Retransmissions<P> {
             due: later(now, timeout),
             timeout,
             left: max_retransmit,
+            timeouts: 0,
         });
     }
 
@@ -154,10 +163,13 @@ impl<P: Copy + Eq> Retransmissions<P> {
         outstanding.left = left;
         outstanding.timeout = outstanding.timeout.saturating_mul(2);
         outstanding.due = later(now, outstanding.timeout);
-        Some(Due::Repeat(
-            outstanding.message.peer,
-            outstanding.message.datagram.clone(),
-        ))
+        outstanding.timeouts = outstanding.timeouts.saturating_add(1);
+        Some(Due::Repeat {
+            peer: outstanding.message.peer,
+            datagram: outstanding.message.datagram.clone(),
+            purpose: outstanding.message.purpose,
+            timeouts: outstanding.timeouts,
+        })
     }
 
     /// When the next wait ends.
@@ -210,14 +222,19 @@ mod tests {
             now = due;
             seen.push((wait.as_millis(), retransmissions.next_due(now).unwrap()));
         }
-        let repeat = || Due::Repeat(1, Bytes::from_static(b"datagram"));
+        let repeat = |timeouts| Due::Repeat {
+            peer: 1,
+            datagram: Bytes::from_static(b"datagram"),
+            purpose: request(),
+            timeouts,
+        };
         assert_eq!(
             seen,
             [
-                (2_500, repeat()),
-                (5_000, repeat()),
-                (10_000, repeat()),
-                (20_000, repeat()),
+                (2_500, repeat(1)),
+                (5_000, repeat(2)),
+                (10_000, repeat(3)),
+                (20_000, repeat(4)),
                 (40_000, Due::GivenUp(request())),
             ]
         );
@@ -230,7 +247,7 @@ mod tests {
         let late = begin + Duration::from_secs(30);
         assert!(matches!(
             retransmissions.next_due(late),
-            Some(Due::Repeat(..))
+            Some(Due::Repeat { .. })
         ));
         assert_eq!(retransmissions.next_due(late), None);
         assert_eq!(

@@ -54,7 +54,12 @@ impl Scene {
 
     pub(super) fn with(parameters: TransmissionParameters) -> Self {
         Self {
-            exchanges: Exchanges::new(Arc::new(parameters), [5; 32], [0xa0, 0x01]),
+            exchanges: Exchanges::new(
+                Arc::new(parameters.clone()),
+                parameters.bodies(),
+                [5; 32],
+                [0xa0, 0x01],
+            ),
             now: start(),
         }
     }
@@ -171,6 +176,7 @@ pub(super) fn request_of(message: &Message) -> Request {
         block1: message.block1(),
         block2: message.block2(),
         size1: message.size1(),
+        echo: message.echo().map(Bytes::copy_from_slice),
         payload: message.payload(),
     }
 }
@@ -188,6 +194,7 @@ pub(super) fn response_of(message: &Message) -> Response {
         size1: message.size1(),
         size2: message.size2(),
         etag: message.etag().map(Bytes::copy_from_slice),
+        echo: message.echo().map(Bytes::copy_from_slice),
         payload: message.payload(),
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    coap::{Exchanges, Random, TransmissionParameters},
+    coap::{Bodies, Exchanges, Random, TransmissionParameters},
     lwm2m::model::Models,
     platform::peer::PeerId,
 };
@@ -21,6 +21,8 @@ pub struct EndpointSettings {
     pub shard: u8,
     /// RFC 7252 section 4.8.
     pub coap: Arc<TransmissionParameters>,
+    /// Bodies that are being put together, of all endpoints of the process.
+    pub bodies: Bodies,
     /// How long a device may take to answer a request (`lwm2m.timeout_ms`).
     pub request_timeout: Duration,
     /// Whether `transportLog` lines are written (`transport.log_enabled`).
@@ -40,7 +42,12 @@ impl EndpointSettings {
     pub(super) fn exchanges(&self, random: &mut Random) -> Exchanges<PeerId> {
         let mut seed = [0; 32];
         random.fill(&mut seed);
-        Exchanges::new(Arc::clone(&self.coap), seed, [self.ordinal, self.shard])
+        Exchanges::new(
+            Arc::clone(&self.coap),
+            self.bodies.clone(),
+            seed,
+            [self.ordinal, self.shard],
+        )
     }
 }
 

@@ -106,7 +106,9 @@ struct Observer {
 impl<P: Copy + Eq + Debug> SimDevice<P> {
     /// A device that has not registered yet; everything random follows from `seed`.
     pub fn new(settings: SimSettings, objects: SimObjects, server: P, seed: [u8; 32]) -> Self {
-        let exchanges = Exchanges::new(Arc::clone(&settings.coap), seed, [0; 2]);
+        let coap = Arc::clone(&settings.coap);
+        let bodies = coap.bodies();
+        let exchanges = Exchanges::new(coap, bodies, seed, [0; 2]);
         Self {
             settings,
             server,

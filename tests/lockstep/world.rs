@@ -114,6 +114,7 @@ impl World {
             ordinal: 0,
             shard: 0,
             coap: Arc::clone(&parameters),
+            bodies: parameters.bodies(),
             request_timeout: Duration::from_secs(120),
             log_enabled: true,
             log_max_length: 1024,

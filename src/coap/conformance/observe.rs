@@ -271,19 +271,6 @@ fn o10_a_notification_that_is_ignored_stays_unacknowledged() {
 }
 
 #[test]
-fn o11_a_notification_shows_its_block2() {
-    let mut scene = Scene::new();
-    let token = scene.observe("61 05");
-    // Observe 6, Block2 0/1/6
-    scene.receive(&format!("48 45 00 07 {token} 61 06 d1 04 0e ff 31"));
-    let Event::Notification { message, .. } = scene.event() else {
-        panic!("no notification");
-    };
-    let block = message.block2().unwrap();
-    assert_eq!((block.number, block.more, block.size()), (0, true, 1024));
-}
-
-#[test]
 fn o12_an_observation_has_no_timer() {
     let mut scene = Scene::new();
     scene.observe("61 05");

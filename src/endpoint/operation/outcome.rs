@@ -89,6 +89,7 @@ impl Operation {
             Failure::Timeout => ("TimeoutException", text::timed_out(&uri)),
             Failure::Reset => ("RequestRejectedException", text::rejected(&uri)),
             Failure::Cancelled => ("RequestCanceledException", text::cancelled(&uri)),
+            Failure::Blockwise => ("InvalidResponseException", text::blockwise_failed(&uri)),
         };
         Failed {
             log: self.processing_failed(exception, &reason),
@@ -114,9 +115,6 @@ impl Operation {
 
     /// An answer that carries links.
     fn links(&self, response: &Message, device: &DeviceContext<'_>) -> Outcome {
-        if !is_whole(response) {
-            return self.unusable(text::undecodable(&self.to_string(), device.endpoint));
-        }
         if response.content_format() != Some(ContentFormat::LINK) {
             let format = response.content_format().map(|format| format.0);
             let request = self.to_string();
@@ -211,9 +209,6 @@ pub fn decode(
     path: &Path,
     device: &DeviceContext<'_>,
 ) -> Result<Decoded, DecodeError> {
-    if !is_whole(message) {
-        return Err(DecodeErrorKind::Truncated.at(message.payload().len()));
-    }
     let is_single = device
         .resource_model(path)
         .is_some_and(|model| !model.multiple || path.resource_instance_id().is_some());
@@ -228,14 +223,6 @@ pub fn decode(
     let mut decoded = format::decode(format, path, &message.payload(), device.models)?;
     render::arrange(&mut decoded.node, format);
     Ok(decoded)
-}
-
-/// Whether a message holds its whole payload: responses in blocks are not fetched to their end, and the first block of a
-/// text would pass for a value.
-fn is_whole(message: &Message) -> bool {
-    message
-        .block2()
-        .is_none_or(|block| block.number == 0 && !block.more)
 }
 
 /// The package of the exceptions that log lines name.

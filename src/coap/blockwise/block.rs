@@ -12,8 +12,19 @@ pub struct Block {
 }
 
 impl Block {
+    /// The SZX of the largest block on UDP, 1024 bytes.
+    pub const MAX_SZX: u8 = 6;
     /// The largest block number, 20 bits.
     pub const MAX_NUMBER: u32 = (1 << 20) - 1;
+
+    /// The first block, of `2^(szx + 4)` bytes, with nothing after it.
+    pub const fn with_szx(szx: u8) -> Self {
+        Self {
+            number: 0,
+            more: false,
+            szx,
+        }
+    }
 
     /// Reads an option value of at most 24 bits; higher bits are ignored.
     pub const fn from_uint(value: u32) -> Self {
@@ -34,6 +45,11 @@ impl Block {
     /// The block size in bytes: 16 to 2048.
     pub const fn size(self) -> usize {
         16 << (self.szx & 0b111)
+    }
+
+    /// Where the block begins in the body, in bytes: below 2^31.
+    pub const fn offset(self) -> usize {
+        (self.number as usize).saturating_mul(self.size())
     }
 }
 
