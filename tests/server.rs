@@ -30,7 +30,7 @@ use lightship::{
         Foundation, Server, ServerParts, clock,
         http::Health,
         metrics::Metrics,
-        settings::{LimitSettings, RuntimeSettings},
+        settings::{LimitSettings, NoSecSettings, RuntimeSettings},
     },
 };
 use uuid::Uuid;
@@ -106,11 +106,13 @@ async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
             metrics: Arc::new(Metrics::new(now.wall)),
             health: Arc::new(Health::new(now.mono)),
             limits: LimitSettings::default(),
+            nosec: NoSecSettings::default(),
             endpoint: EndpointSettings {
                 ordinal: 0,
                 shard: 0,
                 coap: Arc::new(TransmissionParameters::default()),
                 bodies: TransmissionParameters::default().bodies(),
+                rate: None,
                 request_timeout: Duration::from_secs(120),
                 log_enabled: true,
                 log_max_length: 1024,

@@ -235,6 +235,8 @@ impl Peer {
                 "log.level=warn",
             ])
             .args(["--set", "limits.registrations_per_s=1000000"])
+            .args(["--set", "limits.endpoint_messages_per_s=0"])
+            .args(["--set", "limits.source_messages_per_s=0"])
             .arg("--set")
             .arg(format!("embedded.registry_dir={}", folder.display()))
             .arg("--set")

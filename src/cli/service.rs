@@ -89,6 +89,7 @@ impl Service {
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
+            nosec: settings.nosec.clone(),
             endpoint: endpoint_settings(&settings),
         };
         let server = foundation.start(parts).await?;
@@ -251,6 +252,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         shard: 0,
         coap: Arc::new(settings.coap.clone()),
         bodies: settings.coap.bodies(),
+        rate: settings.limits.endpoint_rate(),
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,

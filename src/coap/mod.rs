@@ -12,7 +12,7 @@
 //! | [`stranger`] | what peers without a registration get |
 //! | [`link_format`] | RFC 6690: lists of links, generic |
 //! | [`parameters`], [`random`] | transmission parameters; the seeded generator of ids, tokens and jitter |
-//! | [`rate_limit`] | a limit for answers that anybody can ask for |
+//! | [`rate_limit`], [`freshness`] | limits for what anybody can ask for; proof that a peer is where it claims to be |
 
 // Tests compute with times as they please.
 #![cfg_attr(
@@ -27,6 +27,7 @@ mod deduplication;
 pub mod encode;
 pub mod event;
 pub mod exchange;
+pub mod freshness;
 pub mod link_format;
 pub mod message;
 mod observe;
@@ -45,10 +46,11 @@ pub use deduplication::IncomingId;
 pub use encode::{Request, Response};
 pub use event::{CoapStats, Event, Failure};
 pub use exchange::{Exchanges, TokenPrefix};
+pub use freshness::Freshness;
 pub use message::{Message, MessageId, MessageType, ParseError, ParseErrorKind, Token};
 pub use parameters::TransmissionParameters;
 pub use random::Random;
-pub use rate_limit::RateLimit;
+pub use rate_limit::{RateLimit, SourceLimits};
 
 #[cfg(test)]
 mod conformance;

@@ -84,7 +84,7 @@ impl<P: Copy + Eq> Reliability<P> {
             incoming: Deduplication::new(parameters.dedup_ring),
             retransmissions: Retransmissions::new(),
             notifications: VecDeque::new(),
-            pings: RateLimit::new(parameters.pings_per_second),
+            pings: RateLimit::new(parameters.pings_per_second, parameters.pings_per_second),
             transmits: VecDeque::new(),
             parameters,
         }

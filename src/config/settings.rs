@@ -11,7 +11,9 @@ use crate::{
     platform::{embedded::EmbeddedSettings, service::ServiceSettings},
     server::{
         http::HttpSettings,
-        settings::{LimitSettings, Lwm2mSettings, RuntimeSettings, ShutdownSettings},
+        settings::{
+            LimitSettings, Lwm2mSettings, NoSecSettings, RuntimeSettings, ShutdownSettings,
+        },
     },
 };
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// Limits.
     pub limits: LimitSettings,
+    /// Devices without transport security.
+    pub nosec: NoSecSettings,
     /// Commands.
     pub rpc: RpcSettings,
     /// The Kafka client.

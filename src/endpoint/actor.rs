@@ -8,10 +8,13 @@ use actix::{
 };
 use bytes::Bytes;
 
-use crate::platform::{
-    Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
-    peer::{Inbound, Outbound, PeerId},
-    time::Clock,
+use crate::{
+    coap,
+    platform::{
+        Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
+        peer::{Inbound, Outbound, Peer, PeerId},
+        time::Clock,
+    },
 };
 
 use super::{CloseReason, Endpoint, EndpointStats, EndpointSummary, Key, Output};
@@ -219,6 +222,19 @@ impl Message for Datagram {
     type Result = ();
 }
 
+/// A request for the endpoint that was read already, its body put together if it came in blocks.
+#[derive(Debug)]
+pub struct Request {
+    /// Who sent it.
+    pub peer: Peer,
+    /// The request.
+    pub message: coap::Message,
+}
+
+impl Message for Request {
+    type Result = ();
+}
+
 /// A message of the platform.
 #[derive(Debug)]
 pub struct PlatformMessage(pub Downlink);
@@ -273,6 +289,16 @@ impl Handler<Datagram> for EndpointActor {
     fn handle(&mut self, Datagram(inbound): Datagram, ctx: &mut Context<Self>) {
         self.machine
             .handle_datagram((self.clock)(), &inbound.peer, inbound.payload);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Request> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, Request { peer, message }: Request, ctx: &mut Context<Self>) {
+        self.machine
+            .handle_message((self.clock)(), &peer, Ok(message));
         self.drain(ctx);
     }
 }

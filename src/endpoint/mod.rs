@@ -40,7 +40,7 @@ use uuid::Uuid;
 use crate::{
     coap::{
         CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, ParseError, Random,
-        Response, Token,
+        RateLimit, Response, Token,
     },
     lwm2m::{node::Node, path::Path, registration::RegistrationData},
     platform::{
@@ -74,6 +74,8 @@ pub struct Endpoint {
     name: EndpointName,
     settings: Arc<EndpointSettings>,
     random: Random,
+    /// What the device may send; `None` = without limit.
+    rate: Option<RateLimit>,
     /// The message layer of the registration, or of the first Register before there is one.
     exchanges: Exchanges<PeerId>,
     registration: Option<Registration>,
@@ -175,6 +177,7 @@ impl Endpoint {
         let exchanges = settings.exchanges(&mut random);
         Self {
             name,
+            rate: settings.rate,
             settings,
             random,
             exchanges,
@@ -196,9 +199,21 @@ impl Endpoint {
         }
     }
 
-    /// Takes a datagram from `peer`.
+    /// Takes a datagram from `peer`. What exceeds the rate of a device is dropped unread: a confirmable message comes
+    /// again.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
-        let parsed = Message::parse(payload);
+        if let Some(rate) = &mut self.rate
+            && expects_work(&payload)
+            && !rate.admit(now.mono)
+        {
+            self.stats.limited += 1;
+            return;
+        }
+        self.handle_message(now, peer, Message::parse(payload));
+    }
+
+    /// Takes a message from `peer`, whose payload may have been put together from blocks.
+    pub fn handle_message(&mut self, now: Now, peer: &Peer, parsed: Result<Message, ParseError>) {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
@@ -386,6 +401,12 @@ impl Endpoint {
             &self.resources,
         ))
     }
+}
+
+/// Whether a datagram is confirmable or non-confirmable: acknowledgements answer requests of ours, which are limited by
+/// themselves.
+fn expects_work(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
 /// Which message layer a datagram belongs to.

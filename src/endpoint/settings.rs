@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    coap::{Bodies, Exchanges, Random, TransmissionParameters},
+    coap::{Bodies, Exchanges, Random, RateLimit, TransmissionParameters},
     lwm2m::model::Models,
     platform::peer::PeerId,
 };
@@ -23,6 +23,8 @@ pub struct EndpointSettings {
     pub coap: Arc<TransmissionParameters>,
     /// Bodies that are being put together, of all endpoints of the process.
     pub bodies: Bodies,
+    /// What one device may send (`limits.endpoint_messages_per_s`); `None` = without limit.
+    pub rate: Option<RateLimit>,
     /// How long a device may take to answer a request (`lwm2m.timeout_ms`).
     pub request_timeout: Duration,
     /// Whether `transportLog` lines are written (`transport.log_enabled`).

@@ -37,6 +37,8 @@ counters! {
     replaced,
     /// Registers dropped because another one of the same name is being decided.
     dropped_registers,
+    /// Messages dropped because the device sends too many.
+    limited,
     /// Updates accepted.
     updated,
     /// De-registers accepted.

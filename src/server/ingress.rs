@@ -1,25 +1,40 @@
 //! What becomes of a datagram from a peer that no endpoint owns.
 //!
-//! Most are answered at once, small and without state; an actor is made only for a Register that can be read. The
-//! answers to strangers are remembered in a bounded cache, so a repetition is answered alike (RFC 7252 section 4.5).
+//! Most are answered at once, small and without state; an actor is made only for a Register that can be read, and whose
+//! blocks are all there. The answers to strangers are remembered in a bounded cache, so a repetition is answered alike (RFC
+//! 7252 section 4.5), and are at most three times as long as their request (RFC 7252 section 11.3).
 
-use std::time::Instant;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 
 use crate::{
     coap::{
-        Code, Message, MessageType, RateLimit, Response, TransmissionParameters, encode,
+        Code, Freshness, Message, MessageType, Random, RateLimit, Response, SourceLimits,
+        TransmissionParameters,
+        blockwise::{Reassembled, Reassembly},
+        encode,
         stranger::{AnswerCache, Reason, Verdict, judge},
     },
-    endpoint::{EndpointName, RegistrationId, Target, register_name},
+    endpoint::{EndpointName, EndpointSettings, RegistrationId, Target, register_name},
     platform::peer::PeerId,
 };
+
+use super::settings::{LimitSettings, NoSecSettings};
 
 /// Message layer of the peers that no endpoint owns; one per shard.
 #[derive(Debug)]
 pub(super) struct Ingress {
+    parameters: Arc<TransmissionParameters>,
     answers: AnswerCache<PeerId>,
+    registers: Reassembly<PeerId>,
+    sources: Option<SourceLimits>,
+    /// Proof that a stranger is where it claims to be, if that is asked for.
+    freshness: Option<Freshness>,
     /// Bare RST: a flood of pings or stray notifications gets silence (A26).
     resets: RateLimit,
 }
@@ -34,35 +49,56 @@ pub(super) enum Decision {
     /// Hand it to the endpoint of this name, which may have to be made.
     Register(EndpointName, Message),
     /// Nothing; the message layer counted it for this reason.
-    Drop(Option<Reason>),
+    Drop(Reason),
+    /// Nothing: its network sends too much.
+    Limited,
 }
 
 impl Ingress {
-    pub(super) fn new(parameters: &TransmissionParameters) -> Self {
+    pub(super) fn new(
+        endpoint: &EndpointSettings,
+        limits: &LimitSettings,
+        nosec: &NoSecSettings,
+        random: &mut Random,
+        now: Instant,
+    ) -> Self {
+        let mut key = [0; 32];
+        random.fill(&mut key);
+        let per_second = limits.source_messages_per_s;
+        let parameters = Arc::clone(&endpoint.coap);
         Self {
             answers: AnswerCache::new(ANSWERS, parameters.exchange_lifetime()),
-            resets: RateLimit::new(RESETS_PER_SECOND),
+            registers: Reassembly::new(endpoint.bodies.clone(), TRANSFERS),
+            sources: (per_second > 0).then(|| SourceLimits::new(per_second, random.next_u64())),
+            freshness: nosec.echo.then(|| Freshness::new(key, now)),
+            resets: RateLimit::new(RESETS_PER_SECOND, RESETS_PER_SECOND),
+            parameters,
         }
     }
 
     pub(super) fn decide(&mut self, now: Instant, peer: PeerId, payload: Bytes) -> Decision {
+        if let Some(sources) = &mut self.sources
+            && !sources.admit(now, network(peer.remote().ip()))
+        {
+            return Decision::Limited;
+        }
         let parsed = Message::parse(payload);
         let message = match (judge(parsed.as_ref()), parsed) {
             (Verdict::Process, Ok(message)) => message,
             (Verdict::Settled { reason, answer }, _) => {
                 return match answer {
                     Some(answer) if self.resets.admit(now) => Decision::Answer(answer),
-                    Some(_) | None => Decision::Drop(Some(reason)),
+                    Some(_) | None => Decision::Drop(reason),
                 };
             }
-            (Verdict::Process, Err(_)) => return Decision::Drop(Some(Reason::FormatError)),
+            (Verdict::Process, Err(_)) => return Decision::Drop(Reason::FormatError),
         };
         if let Some(answer) = self.answers.answer(now, peer, message.message_id()) {
             return Decision::Answer(answer);
         }
         let response = match Target::of(&message) {
-            Target::Register => match register_name(&message) {
-                Ok(name) => return Decision::Register(name, message),
+            Target::Register => match self.register(now, peer, message.clone()) {
+                Ok(decision) => return decision,
                 Err(response) => *response,
             },
             Target::Update(Some(id)) | Target::Deregister(Some(id)) => {
@@ -75,6 +111,33 @@ impl Ingress {
             Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
         };
         Decision::Answer(self.answer(now, peer, &message, &response))
+    }
+
+    /// A Register that is fresh, whole and legible is for the endpoint of its name.
+    fn register(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: Message,
+    ) -> Result<Decision, Box<Response>> {
+        if let Some(freshness) = &self.freshness {
+            let address = bytes_of(peer.remote());
+            let proof = message.echo();
+            if !proof.is_some_and(|echo| freshness.is_proof(now, &address, echo)) {
+                let challenge = freshness.challenge(now, &address);
+                return Err(Box::new(Response {
+                    echo: Some(Bytes::copy_from_slice(&challenge)),
+                    ..Response::new(Code::UNAUTHORIZED)
+                }));
+            }
+        }
+        let limit = self.parameters.max_body(&message);
+        match self.registers.receive(now, peer, message, limit) {
+            Reassembled::Whole(message) => {
+                Ok(Decision::Register(register_name(&message)?, message))
+            }
+            Reassembled::Answer(response) => Err(Box::new(response)),
+        }
     }
 
     /// Encodes an answer and remembers it for repetitions.
@@ -93,19 +156,241 @@ impl Ingress {
                 MessageType::NonConfirmable
             }
         };
-        let answer = encode::response(
-            response,
-            message_type,
-            message.message_id(),
-            message.token(),
-        );
+        let (id, token) = (message.message_id(), message.token());
+        let mut answer = encode::response(response, message_type, id, token);
+        if answer.len() > message.datagram().len().saturating_mul(AMPLIFICATION) {
+            let bare = Response {
+                payload: Bytes::new(),
+                ..response.clone()
+            };
+            answer = encode::response(&bare, message_type, id, token);
+        }
         self.answers
             .remember(now, peer, message.message_id(), answer.clone());
         answer
     }
 }
 
+/// The network that a source limit is for: a /24 of IPv4, a /48 of IPv6.
+fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits() >> 8),
+        IpAddr::V6(address) => (address.to_bits() >> 80) as u64 | 1 << 63,
+    }
+}
+
+/// An address and port as bytes.
+fn bytes_of(address: SocketAddr) -> Vec<u8> {
+    let mut bytes = match address.ip().to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    bytes.extend(address.port().to_be_bytes());
+    bytes
+}
+
+/// How many times as long as its request an answer to a stranger may be.
+const AMPLIFICATION: usize = 3;
+/// Registers in blocks under way per shard.
+const TRANSFERS: usize = 10_000;
 /// Answers remembered per shard.
 const ANSWERS: usize = 4096;
 /// RST and 4.02 to strangers, per shard.
 const RESETS_PER_SECOND: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        coap::{Block, MessageId, Request, Token},
+        endpoint::{rpc::RpcSettings, telemetry::TimeForm},
+        lwm2m::model::Models,
+    };
+
+    fn ingress(limits: &LimitSettings, nosec: &NoSecSettings) -> Ingress {
+        let parameters = TransmissionParameters::default();
+        let settings = EndpointSettings {
+            ordinal: 0,
+            shard: 0,
+            bodies: parameters.bodies(),
+            coap: Arc::new(parameters),
+            rate: None,
+            request_timeout: Duration::from_secs(120),
+            log_enabled: false,
+            log_max_length: 0,
+            rpc: RpcSettings::default(),
+            time_form: TimeForm::default(),
+            core_models: Arc::new(Models::default()),
+        };
+        let mut random = Random::from_seed([9; 32]);
+        Ingress::new(&settings, limits, nosec, &mut random, start())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant cannot be made from a number"
+    )]
+    fn start() -> Instant {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        *START
+    }
+
+    fn peer(last: u8) -> PeerId {
+        PeerId::Udp {
+            remote: SocketAddr::from(([192, 0, 2, last], 5683)),
+            local: None,
+        }
+    }
+
+    fn register(links: impl Into<Bytes>) -> Request {
+        Request {
+            method: Code::POST,
+            path: vec!["rd".to_owned()],
+            query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+            payload: links.into(),
+            ..Request::default()
+        }
+    }
+
+    fn datagram(id: u16, request: &Request) -> Bytes {
+        let id = MessageId(id);
+        encode::request(request, MessageType::Confirmable, id, Token::default())
+    }
+
+    fn answered(decision: Decision) -> Message {
+        let Decision::Answer(answer) = decision else {
+            panic!("not answered: {decision:?}");
+        };
+        Message::parse(answer).unwrap()
+    }
+
+    const LINKS: Bytes = Bytes::from_static(b"</>;rt=\"oma.lwm2m\",</1/0>,</3/0>");
+
+    #[test]
+    fn b08_a_register_in_blocks_is_for_the_endpoint_once_it_is_whole() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        let block = |number: u32, more| {
+            let at = number as usize * 16;
+            datagram(
+                number as u16,
+                &Request {
+                    block1: Some(Block {
+                        number,
+                        more,
+                        szx: 0,
+                    }),
+                    ..register(LINKS.slice(at..LINKS.len().min(at + 16)))
+                },
+            )
+        };
+        let (first, last) = (block(0, true), block(1, false));
+        for _ in 0..2 {
+            let answer = answered(ingress.decide(start(), peer(1), first.clone()));
+            assert_eq!(answer.code(), Code::CONTINUE);
+        }
+        // The answer to the last block is the endpoint's, who remembers it: a repetition goes there again, and whole.
+        for _ in 0..2 {
+            let Decision::Register(name, message) = ingress.decide(start(), peer(1), last.clone())
+            else {
+                panic!("no Register");
+            };
+            assert_eq!((name.as_str(), message.payload()), ("dev1", LINKS));
+        }
+        let stranger = answered(ingress.decide(start(), peer(2), last));
+        assert_eq!(stranger.code(), Code::REQUEST_ENTITY_INCOMPLETE);
+    }
+
+    #[test]
+    fn a02_requests_of_strangers_for_anything_but_rd_leave_no_body_behind() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        for (number, path) in [".well-known", "dp", "3"].into_iter().enumerate() {
+            let request = Request {
+                path: vec![path.to_owned()],
+                block1: Some(Block {
+                    number: 0,
+                    more: true,
+                    szx: 0,
+                }),
+                observe: Some(0),
+                ..register(LINKS.slice(..16))
+            };
+            let datagram = datagram(number as u16, &request);
+            let answer = answered(ingress.decide(start(), peer(1), datagram.clone()));
+            assert!(answer.code().is_error());
+            assert!(answer.datagram().len() <= 3 * datagram.len());
+        }
+        assert_eq!(ingress.registers.len(), 0);
+    }
+
+    #[test]
+    fn c27_an_answer_to_a_stranger_is_at_most_three_times_its_request() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        // POST /rd without anything: the text would make the answer longer.
+        let short = Bytes::from_static(b"\x40\x02\0\x01\xb2rd");
+        let answer = answered(ingress.decide(start(), peer(1), short));
+        assert_eq!(
+            (answer.code(), answer.diagnostic()),
+            (Code::BAD_REQUEST, None)
+        );
+        let long = datagram(
+            2,
+            &Request {
+                query: vec!["lwm2m=1.1".to_owned(), "b=U".to_owned()],
+                ..register(LINKS)
+            },
+        );
+        let answer = answered(ingress.decide(start(), peer(1), long));
+        assert!(answer.diagnostic().is_some());
+    }
+
+    #[test]
+    fn a01_a_challenge_comes_before_anything_is_done_for_a_register() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings { echo: true });
+        let first = datagram(1, &register(LINKS));
+        let challenge = answered(ingress.decide(start(), peer(1), first.clone()));
+        assert_eq!(challenge.code(), Code::UNAUTHORIZED);
+        assert!(challenge.datagram().len() <= first.len());
+        let echo = challenge.echo().map(Bytes::copy_from_slice);
+        let proven = |id| {
+            datagram(
+                id,
+                &Request {
+                    echo: echo.clone(),
+                    ..register(LINKS)
+                },
+            )
+        };
+        let elsewhere = answered(ingress.decide(start(), peer(2), proven(2)));
+        assert_eq!(elsewhere.code(), Code::UNAUTHORIZED);
+        assert!(matches!(
+            ingress.decide(start(), peer(1), proven(3)),
+            Decision::Register(..)
+        ));
+    }
+
+    #[test]
+    fn a01_a_network_that_sends_too_much_does_not_cost_the_others() {
+        let limits = LimitSettings {
+            source_messages_per_s: 50,
+            ..LimitSettings::default()
+        };
+        let mut ingress = ingress(&limits, &NoSecSettings::default());
+        let admitted = (0..10_000_u16)
+            .filter(|&id| {
+                // Every address of one /24.
+                let from = peer(id as u8);
+                let decision = ingress.decide(start(), from, datagram(id, &register(LINKS)));
+                !matches!(decision, Decision::Limited)
+            })
+            .count();
+        assert_eq!(admitted, 100);
+        let other = PeerId::Udp {
+            remote: SocketAddr::from(([198, 51, 100, 1], 5683)),
+            local: None,
+        };
+        let decision = ingress.decide(start(), other, datagram(1, &register(LINKS)));
+        assert!(matches!(decision, Decision::Register(..)));
+    }
+}

@@ -34,7 +34,7 @@ use directory::{Control, Directory};
 use http::{Endpoints, Health};
 use metered::MeteredPlatform;
 use metrics::Metrics;
-use settings::{LimitSettings, RuntimeSettings};
+use settings::{LimitSettings, NoSecSettings, RuntimeSettings};
 use shard::{Shard, ShardParts};
 use socket::UdpTransport;
 
@@ -82,6 +82,8 @@ pub struct ServerParts {
     pub health: Arc<Health>,
     /// What to refuse.
     pub limits: LimitSettings,
+    /// What to ask of devices without transport security.
+    pub nosec: NoSecSettings,
     /// What the endpoints share; the shard number is filled in.
     pub endpoint: EndpointSettings,
 }
@@ -144,6 +146,7 @@ impl Foundation {
                     .health
                     .add_worker(format!("shard-{index}"), (parts.clock)().mono),
                 limits: parts.limits.clone(),
+                nosec: parts.nosec.clone(),
                 endpoint_settings: Arc::new(EndpointSettings {
                     shard: shard_number,
                     ..parts.endpoint.clone()

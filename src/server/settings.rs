@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::coap::RateLimit;
+
 /// `runtime`: threads and socket buffers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -145,6 +147,32 @@ pub struct LimitSettings {
     pub max_endpoints: usize,
     /// Registers a second; what exceeds it is answered 5.03 with Max-Age. Default 2000.
     pub registrations_per_s: u32,
+    /// Messages a second that one device may send, twice as many at once; what exceeds it is dropped, and a confirmable
+    /// message comes again. 0 = no limit. Default 100.
+    pub endpoint_messages_per_s: u32,
+    /// Messages a second that peers without a registration may send from one network (IPv4 /24, IPv6 /48), for each
+    /// worker; twice as many at once. What exceeds it is dropped. 0 = no limit. Default 1000.
+    pub source_messages_per_s: u32,
+}
+
+impl LimitSettings {
+    /// `endpoint_messages_per_s` as a limit.
+    pub const fn endpoint_rate(&self) -> Option<RateLimit> {
+        let rate = self.endpoint_messages_per_s;
+        if rate == 0 {
+            return None;
+        }
+        Some(RateLimit::new(rate, rate.saturating_mul(2)))
+    }
+}
+
+/// `nosec`: devices without transport security.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoSecSettings {
+    /// Whether a Register without transport security is answered 4.01 with Echo until the device has given the value back
+    /// (RFC 9175), which proves its address. Few LwM2M clients can. Default false.
+    pub echo: bool,
 }
 
 impl Default for LimitSettings {
@@ -152,6 +180,8 @@ impl Default for LimitSettings {
         Self {
             max_endpoints: 0,
             registrations_per_s: 2000,
+            endpoint_messages_per_s: 100,
+            source_messages_per_s: 1000,
         }
     }
 }

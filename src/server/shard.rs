@@ -19,7 +19,7 @@ use crate::{
     coap::{Code, Message, Random, RateLimit, Response, stranger::Reason},
     endpoint::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
-        actor::{Datagram, EndpointActor, PeerTaken, PlatformMessage, Shell},
+        actor::{Datagram, EndpointActor, PeerTaken, PlatformMessage, Request, Shell},
     },
     platform::{
         Platform, ReplyTo,
@@ -34,7 +34,7 @@ use super::{
     http::Heartbeat,
     ingress::{Decision, Ingress},
     metrics::{self, Metrics},
-    settings::LimitSettings,
+    settings::{LimitSettings, NoSecSettings},
     socket::{self, ReceiveBuffers, UdpTransport},
 };
 
@@ -61,20 +61,28 @@ pub(super) struct ShardParts {
     pub(super) heartbeat: Heartbeat,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) limits: LimitSettings,
+    pub(super) nosec: NoSecSettings,
     pub(super) endpoint_settings: Arc<EndpointSettings>,
 }
 
 impl Shard {
     /// A shard on the current Arbiter. `random` seeds everything its endpoints choose at random.
-    pub(super) fn new(parts: ShardParts, transport: UdpTransport, random: Random) -> Rc<Self> {
+    pub(super) fn new(parts: ShardParts, transport: UdpTransport, mut random: Random) -> Rc<Self> {
         let share = parts
             .limits
             .registrations_per_s
             .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
+        let ingress = Ingress::new(
+            &parts.endpoint_settings,
+            &parts.limits,
+            &parts.nosec,
+            &mut random,
+            (parts.clock)().mono,
+        );
         Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
-            ingress: RefCell::new(Ingress::new(&parts.endpoint_settings.coap)),
-            registers: RefCell::new(RateLimit::new(share)),
+            ingress: RefCell::new(ingress),
+            registers: RefCell::new(RateLimit::new(share, share)),
             transport: Arc::new(transport),
             random: RefCell::new(random),
             peers: RefCell::default(),
@@ -155,11 +163,7 @@ impl Shard {
 
     /// Hands a datagram to an actor; gives it back when the actor has ended.
     fn forward(&self, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) -> Option<Bytes> {
-        let peer = Peer {
-            id,
-            role: ServerRole::Lwm2m,
-            identity: PeerIdentity::Unsecured,
-        };
+        let peer = unsecured(id);
         match actor.try_send(Datagram(Inbound { peer, payload })) {
             Ok(()) => None,
             Err(SendError::Full(_)) => {
@@ -174,29 +178,44 @@ impl Shard {
         }
     }
 
-    /// Like [`Self::forward`]; what meets an actor that has just ended is lost, and the device sends again.
-    fn hand_over(&self, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) {
-        if self.forward(actor, id, payload).is_some() {
-            tracing::debug!(peer = %id, "an endpoint ended before a datagram for it arrived");
+    /// Hands a request to an actor; what meets one that has just ended is lost, and the device sends again.
+    fn hand_over(&self, actor: &Addr<EndpointActor>, id: PeerId, message: Message) {
+        let peer = unsecured(id);
+        match actor.try_send(Request { peer, message }) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => {
+                self.parts
+                    .metrics
+                    .mailbox_full
+                    .of(metrics::Actor::Endpoint)
+                    .inc();
+            }
+            Err(SendError::Closed(_)) => {
+                tracing::debug!(peer = %id, "an endpoint ended before a request for it arrived");
+            }
         }
     }
 
     /// A datagram from a peer that no endpoint owns.
     fn admit(self: &Rc<Self>, peer: PeerId, payload: Bytes) {
         let now = (self.parts.clock)();
-        let decision = self
-            .ingress
-            .borrow_mut()
-            .decide(now.mono, peer, payload.clone());
+        let decision = self.ingress.borrow_mut().decide(now.mono, peer, payload);
         match decision {
             Decision::Answer(answer) => self.answer(peer, answer),
             Decision::Drop(reason) => self.count(reason),
+            Decision::Limited => {
+                let metrics = &self.parts.metrics;
+                metrics
+                    .limit_rejections
+                    .of(metrics::Limit::SourceMessages)
+                    .inc();
+            }
             Decision::Registered(id, message) => match self.parts.directory.by_registration(&id) {
-                Some(addr) => self.hand_over(&addr.actor, peer, payload),
+                Some(addr) => self.hand_over(&addr.actor, peer, message),
                 None => self.refuse(peer, &message, &Response::new(Code::NOT_FOUND)),
             },
             Decision::Register(name, message) => {
-                self.admit_register(&name, peer, payload, &message, now.mono)
+                self.admit_register(&name, peer, message, now.mono)
             }
         }
     }
@@ -205,8 +224,7 @@ impl Shard {
         self: &Rc<Self>,
         name: &EndpointName,
         peer: PeerId,
-        payload: Bytes,
-        message: &Message,
+        message: Message,
         now: Instant,
     ) {
         if *self.parts.phase.borrow() >= Phase::Refusing {
@@ -231,7 +249,7 @@ impl Shard {
             })
         });
         match (addr, full) {
-            (Some(addr), _) => self.hand_over(&addr.actor, peer, payload),
+            (Some(addr), _) => self.hand_over(&addr.actor, peer, message),
             (None, limit) => {
                 if let Some(limit) = limit {
                     self.parts.metrics.limit_rejections.of(limit).inc();
@@ -240,7 +258,7 @@ impl Shard {
                 let max_age = Some(u32::try_from(pause).unwrap_or(u32::MAX));
                 self.refuse(
                     peer,
-                    message,
+                    &message,
                     &Response {
                         max_age,
                         ..Response::new(Code::SERVICE_UNAVAILABLE)
@@ -285,20 +303,17 @@ impl Shard {
         }
     }
 
-    fn count(&self, reason: Option<Reason>) {
+    fn count(&self, reason: Reason) {
         let metrics = &self.parts.metrics;
         match reason {
-            Some(Reason::BadOption) => metrics.coap_malformed.of(metrics::Malformed::Option).inc(),
-            Some(Reason::FormatError) => {
-                metrics.coap_malformed.of(metrics::Malformed::Format).inc()
-            }
-            Some(Reason::Ping) => metrics.coap_pings.inc(),
-            Some(Reason::Unmatched) => metrics.coap_unmatched.inc(),
-            Some(Reason::UnknownToken) => metrics
+            Reason::BadOption => metrics.coap_malformed.of(metrics::Malformed::Option).inc(),
+            Reason::FormatError => metrics.coap_malformed.of(metrics::Malformed::Format).inc(),
+            Reason::Ping => metrics.coap_pings.inc(),
+            Reason::Unmatched => metrics.coap_unmatched.inc(),
+            Reason::UnknownToken => metrics
                 .notifications
                 .of(metrics::NotificationResult::UnknownToken)
                 .inc(),
-            None => 0,
         };
     }
 }
@@ -408,6 +423,15 @@ impl fmt::Debug for Shard {
         f.debug_struct("Shard")
             .field("index", &self.parts.index)
             .finish_non_exhaustive()
+    }
+}
+
+/// A device on plain UDP.
+const fn unsecured(id: PeerId) -> Peer {
+    Peer {
+        id,
+        role: ServerRole::Lwm2m,
+        identity: PeerIdentity::Unsecured,
     }
 }
 

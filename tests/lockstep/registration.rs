@@ -267,34 +267,36 @@ fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
 }
 
 #[test]
-fn a_register_in_blocks_is_not_taken_for_a_whole_one() {
+fn b08_a_register_in_blocks_is_one_register() {
     let mut world = World::new(PROFILE, 41);
-    let first = Request {
-        method: Code::POST,
-        path: vec!["rd".to_owned()],
-        query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
-        block1: Some(Block {
-            number: 0,
-            more: true,
-            szx: 0,
-        }),
-        payload: "</3/0>,</3303/0>".into(),
-        ..Request::default()
-    };
-    world.inject(peer(5683), datagram(1, 1, &first));
-    world.run(seconds(1));
-    assert_eq!(answers(&world), [(vec![1], Code::BAD_OPTION)]);
-    assert_eq!(world.count(is_opened), 0);
-    let whole = Request {
-        block1: Some(Block {
-            number: 0,
-            more: false,
-            szx: 6,
-        }),
-        ..first
-    };
-    world.inject(peer(5683), datagram(2, 2, &whole));
-    world.run(seconds(1));
+    let links = "</3>;ver=1.2,</3/0>,</3303>;ver=1.1,</3303/0>";
+    let mut number = 0;
+    for piece in links.as_bytes().chunks(16) {
+        let request = Request {
+            method: Code::POST,
+            path: vec!["rd".to_owned()],
+            query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+            block1: Some(Block {
+                number,
+                more: piece.len() == 16,
+                szx: 0,
+            }),
+            payload: piece.to_vec().into(),
+            ..Request::default()
+        };
+        assert_eq!(world.count(is_opened), 0, "before the last block");
+        number += 1;
+        world.inject(peer(5683), datagram(number as u16, number as u8, &request));
+        world.run(seconds(1));
+    }
+    assert_eq!(
+        answers(&world),
+        [
+            (vec![1], Code::CONTINUE),
+            (vec![2], Code::CONTINUE),
+            (vec![3], Code::CREATED),
+        ]
+    );
     assert_eq!(world.count(is_opened), 1);
 }
 

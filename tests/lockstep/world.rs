@@ -115,6 +115,7 @@ impl World {
             shard: 0,
             coap: Arc::clone(&parameters),
             bodies: parameters.bodies(),
+            rate: None,
             request_timeout: Duration::from_secs(120),
             log_enabled: true,
             log_max_length: 1024,

@@ -101,6 +101,12 @@ impl<P: Copy + Ord> Reassembly<P> {
         })
     }
 
+    /// How many transfers are known.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.transfers.len()
+    }
+
     /// Adds a block to its transfer; `None` when it does not continue it.
     fn add(
         &mut self,

@@ -52,27 +52,12 @@ pub(in crate::endpoint) fn read_register(
             "CON CoAP type expected",
         )));
     }
-    if !is_whole(message) {
-        return Err(Box::new(in_blocks()));
-    }
     let read = || {
         let parameters = RegisterParameters::from_query(message.uri_query())?;
         let objects = ObjectList::parse(&message.payload(), LINK_MODE, parameters.version)?;
         RegistrationData::new(parameters, objects)
     };
     read().map_err(|error| Box::new(refusal(&error)))
-}
-
-/// Whether a request holds its whole payload. A first block taken for the whole would register half a device.
-pub(super) fn is_whole(message: &Message) -> bool {
-    message
-        .block1()
-        .is_none_or(|block| block.number == 0 && !block.more)
-}
-
-/// The answer to a block of a payload: requests in blocks are not put together (RFC 7959 section 2: Block1 is critical).
-pub(super) fn in_blocks() -> Response {
-    Response::with_diagnostic(Code::BAD_OPTION, "Block1 is not supported")
 }
 
 /// The answer to a Register or Update that breaks a rule.

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     super::*,
-    interface::{LINK_MODE, in_blocks, is_whole, refusal},
+    interface::{LINK_MODE, refusal},
     register::versions,
 };
 
@@ -31,9 +31,6 @@ impl Endpoint {
         };
         if message.message_type() != MessageType::Confirmable {
             return Response::with_diagnostic(Code::BAD_REQUEST, "CON CoAP type expected");
-        }
-        if !is_whole(message) {
-            return in_blocks();
         }
         if registration.peer.identity != peer.identity {
             return Response::with_diagnostic(Code::BAD_REQUEST, "forbidden");

@@ -30,6 +30,10 @@ impl Metrics {
             self.limit_rejections.of(Limit::EndpointRegistrations),
             since.dropped_registers,
         );
+        add(
+            self.limit_rejections.of(Limit::EndpointMessages),
+            since.limited,
+        );
         let notifications = &self.notifications;
         add(
             notifications.of(NotificationResult::Delivered),

@@ -19,13 +19,13 @@ label! {
 label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
-        Endpoints "endpoints", EndpointRegistrations "endpoint_registrations", Registering "registering",
-        Registrations "registrations",
+        Endpoints "endpoints", EndpointMessages "endpoint_messages", EndpointRegistrations "endpoint_registrations",
+        Registering "registering", Registrations "registrations", SourceMessages "source_messages",
     }
 }
 label! {
     /// Why a CoAP message was malformed.
-    pub enum Malformed "reason" { Format "format", Option "option" }
+    pub enum Malformed "reason" { Block "block", Format "format", Option "option" }
 }
 label! {
     /// What goes to the platform.
@@ -44,7 +44,7 @@ label! {
 label! {
     /// What became of a notification.
     pub enum NotificationResult "result" {
-        BadPayload "bad_payload", Delivered "delivered", Stale "stale", Unacknowledged "unacknowledged",
+        BadPayload "bad_payload", Delivered "delivered", Incomplete "incomplete", Stale "stale", Unacknowledged "unacknowledged",
         UnknownToken "unknown_token", Unmapped "unmapped",
     }
 }

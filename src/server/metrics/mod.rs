@@ -259,11 +259,17 @@ impl Metrics {
         add(self.coap_resets.of(Direction::Out), |s| s.resets_sent);
         add(&self.coap_unmatched, |s| s.unmatched);
         add(&self.coap_timeouts, |s| s.timeouts);
+        add(self.coap_malformed.of(Malformed::Block), |s| {
+            s.refused_blocks
+        });
         add(&self.coap_ring_full, |s| s.ring_full);
         add(&self.coap_pings, |s| s.pings);
         let notifications = &self.notifications;
         add(notifications.of(NotificationResult::UnknownToken), |s| {
             s.unknown_tokens
+        });
+        add(notifications.of(NotificationResult::Incomplete), |s| {
+            s.incomplete_notifications
         });
         add(notifications.of(NotificationResult::Stale), |s| {
             s.stale_notifications
