@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_follow_the_enabler_version_unless_stated() {
+    fn p42_versions_follow_the_enabler_version_unless_stated() {
         let payload = b"</0/0>,</1/0>,</2/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</21/0>,</3303/0>";
         for (version, expected) in [
             (Lwm2mVersion::V1_0, [0; 10]),
