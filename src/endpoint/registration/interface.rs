@@ -86,6 +86,7 @@ pub(super) fn refusal(error: &RegistrationError) -> Response {
         | RegistrationError::ObjectListInvalid
         | RegistrationError::ObjectListMissing
         | RegistrationError::QueueModeInvalid
+        | RegistrationError::QueryTooLong
         | RegistrationError::Repeated
         | RegistrationError::VersionInvalid
         | RegistrationError::VersionMissing => Code::BAD_REQUEST,

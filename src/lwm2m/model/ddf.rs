@@ -401,6 +401,35 @@ mod tests {
     }
 
     #[test]
+    fn a44_ranges_are_hints_and_never_refused() {
+        for range in [
+            "-5..-10",
+            "10..1",
+            "2 bytes",
+            "&lt;7 to &gt;12.5",
+            "16,32,48",
+            "6",
+        ] {
+            let text = format!("<RangeEnumeration>{range}<");
+            let objects = parse(definition(("<RangeEnumeration>-5..-1<", &text)).as_bytes());
+            let expected = range.replace("&lt;", "<").replace("&gt;", ">");
+            assert_eq!(objects.unwrap()[0].resources[&5].range, expected);
+        }
+    }
+
+    #[test]
+    fn a44_nested_entities_are_refused_before_they_expand() {
+        let entities: String = (1..10)
+            .map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10)))
+            .collect();
+        let laughs = format!("<!DOCTYPE x [<!ENTITY l0 \"lol\">{entities}]><LWM2M>&l9;</LWM2M>");
+        assert_eq!(
+            parse(laughs.as_bytes()).unwrap_err().rule,
+            DdfRule::DocumentType
+        );
+    }
+
+    #[test]
     fn a44_errors_name_line_column_and_rule() {
         for (change, message) in [
             (
