@@ -131,8 +131,10 @@ impl SimObjects {
             .map(|resource| resource.kind);
         let attributes = self.attributes.get(path).cloned().unwrap_or_default();
         let attributes = attributes.updated(change);
-        let checked = change.check_level(path, kind).and(attributes.check());
-        checked.map_err(|_| Refusal::BadValue)?;
+        change
+            .check_level(path, kind)
+            .and_then(|()| attributes.check())
+            .map_err(|_| Refusal::BadValue)?;
         self.attributes.insert(*path, attributes);
         Ok(())
     }
@@ -360,7 +362,8 @@ mod tests {
 
     /// What a Write-Attributes with this query does, and what Discover shows of object 3 then.
     fn write(objects: &mut SimObjects, path: Path, query: &str) -> Result<String, Refusal> {
-        let change = NotificationAttributes::from_query(query.split('&')).unwrap();
+        let change =
+            NotificationAttributes::from_query(query.split('&')).map_err(|_| Refusal::BadValue)?;
         objects.write_attributes(&path, &change)?;
         objects.discover(&Path::resource(3, 0, 7))
     }
