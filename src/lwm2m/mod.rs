@@ -8,7 +8,5 @@ pub mod model;
 pub mod node;
 pub mod path;
 pub mod registration;
-#[cfg(test)]
-mod registry;
 pub mod value;
 pub mod version;

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn p31_path_a43_objects_lie_below_an_alternate_root() {
+    fn a43_objects_lie_below_an_alternate_root() {
         let list = list(
             r#"</a/lwm2m>;rt="x oma.lwm2m";ct=110,</a/lwm2m/3/0>,</a/lwm2m/1>;ver=1.0,</4/0>"#,
         );

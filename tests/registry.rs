@@ -1,5 +1,7 @@
 //! Tests over all object definitions of the OMA registry, those of older versions included. The registry is no part of
 //! the project; without it they do nothing.
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
+#![expect(clippy::print_stdout, reason = "what was loaded, or why not")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-
-use super::{
+use lightship::coap::content_format::ContentFormat;
+use lightship::lwm2m::{
     format::{Decoded, decode, encode, supported_for_reading, supported_for_writing},
     model::{
         ModelCatalog, Models, ObjectModel, ResourceModel,
@@ -20,7 +22,6 @@ use super::{
     path::Path,
     value::{ResourceType, Value},
 };
-use crate::coap::content_format::ContentFormat;
 
 /// The formats that carry one value; all others carry whole objects.
 const SINGLE_VALUE: [ContentFormat; 4] = [
