@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_with_blanks_is_read_leniently() {
+    fn p111_a_list_with_blanks_is_read_leniently() {
         // As a Leshan client answers a bootstrap Discover.
         let text = "</>;lwm2m=1.0, </0>;ver=1.2, </0/0>;uri=coap://127.0.0.1:5687, </1>";
         assert_eq!(
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_lists_of_the_field_are_read_leniently() {
+    fn p111_malformed_lists_of_the_field_are_read_leniently() {
         assert_eq!(
             lenient("<1/0>,</3/0>"),
             (vec![link("1/0", vec![]), link("/3/0", vec![])], 1)
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_decoded() {
+    fn p111_segments_are_percent_decoded() {
         let segments =
             |uri| -> Vec<String> { link(uri, vec![]).segments().map(Cow::into_owned).collect() };
         assert_eq!(segments("/"), [""; 0]);

@@ -110,7 +110,8 @@ pub enum Reply {
 pub enum Answer {
     /// To [`super::Question::Credentials`].
     Credentials(Arc<Admission>),
-    /// To [`super::Question::Models`]: those of the asked that exist.
+    /// To [`super::Question::Models`]: those of the asked that exist. Embedded mode gives the newest with the same major
+    /// version in place of one that does not.
     Models(Vec<Arc<ObjectModel>>),
 }
 

@@ -224,7 +224,7 @@ pub enum Question {
         /// `credentialsId`
         id: String,
     },
-    /// The models of these objects, exactly these versions.
+    /// The models of these objects in these versions.
     Models {
         /// Whose models.
         tenant: PlatformId,

@@ -14,7 +14,10 @@ use crate::{
         Code, ContentFormat, Event, Exchanges, Message, Request, Response, Token,
         TransmissionParameters,
     },
-    lwm2m::{format, model::Models, node::Node, path::Path, value::Value},
+    lwm2m::{
+        attributes::NotificationAttributes, format, model::Models, node::Node, path::Path,
+        value::Value,
+    },
 };
 
 use super::objects::{Refusal, SimObjects, parse_value};
@@ -396,10 +399,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             }
             Code::GET => self.answer_read(message, &path),
             Code::PUT if message.payload().is_empty() && message.uri_query().next().is_some() => {
-                // Write-Attributes: accepted; this device notifies on every change.
-                self.objects
-                    .read(&path)
-                    .map(|_| Response::new(Code::CHANGED))
+                // Write-Attributes: kept and shown; this device notifies on every change.
+                NotificationAttributes::from_query(message.uri_query())
+                    .map_err(|_| Refusal::BadValue)
+                    .and_then(|change| self.objects.write_attributes(&path, &change))
+                    .map(|()| Response::new(Code::CHANGED))
             }
             Code::PUT => self.answer_write(now, message, &path, true),
             Code::POST if path.depth() == 3 && self.objects.execute(&path).is_ok() => {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::lwm2m::{
+    attributes::NotificationAttributes,
     model::{ObjectModel, ResourceModel},
     node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
     path::{InstanceId, ObjectId, Path},
@@ -16,6 +17,7 @@ pub struct SimObjects {
     models: BTreeMap<ObjectId, Arc<ObjectModel>>,
     instances: BTreeMap<Path, ()>,
     values: BTreeMap<Path, Value>,
+    attributes: BTreeMap<Path, NotificationAttributes>,
 }
 
 /// Why a request on a path fails.
@@ -78,21 +80,23 @@ impl SimObjects {
             .and_then(|id| self.models.get(&id))
             .ok_or(Refusal::NotFound)?;
         if path.depth() == 1 {
-            links.push(format!("<{path}>;ver={}", object.version));
+            let attributes = self.link_attributes(path);
+            links.push(format!("<{path}>;ver={}{attributes}", object.version));
         }
         for instance in self.instances_of(object.id) {
             let own = Path::instance(object.id, instance);
             if path.contains(&own) {
-                links.push(format!("<{own}>"));
+                links.push(format!("<{own}>{}", self.link_attributes(&own)));
             }
             for resource in object.resources.values() {
                 let own = Path::resource(object.id, instance, resource.id);
                 if path.contains(&own) && (self.has(&own) || resource.operations.execute) {
                     let dim = self.values.keys().filter(|key| own.contains(key)).count();
+                    let attributes = self.link_attributes(&own);
                     links.push(if resource.multiple {
-                        format!("<{own}>;dim={dim}")
+                        format!("<{own}>{attributes};dim={dim}")
                     } else {
-                        format!("<{own}>")
+                        format!("<{own}>{attributes}")
                     });
                 }
             }
@@ -102,6 +106,37 @@ impl SimObjects {
         } else {
             Ok(links.join(","))
         }
+    }
+
+    /// The notification attributes that are set at a path, as link attributes.
+    fn link_attributes(&self, path: &Path) -> String {
+        let attributes = self.attributes.get(path).into_iter();
+        attributes
+            .flat_map(NotificationAttributes::to_query)
+            .map(|attribute| format!(";{attribute}"))
+            .collect()
+    }
+
+    /// Sets and unsets notification attributes of a path.
+    pub(super) fn write_attributes(
+        &mut self,
+        path: &Path,
+        change: &NotificationAttributes,
+    ) -> Result<(), Refusal> {
+        self.read(path)?;
+        let kind = path
+            .object_id()
+            .zip(path.resource_id())
+            .and_then(|(object, id)| self.models.get(&object)?.resources.get(&id))
+            .map(|resource| resource.kind);
+        let attributes = self.attributes.get(path).cloned().unwrap_or_default();
+        let attributes = attributes.updated(change);
+        change
+            .check_level(path, kind)
+            .and_then(|()| attributes.check())
+            .map_err(|_| Refusal::BadValue)?;
+        self.attributes.insert(*path, attributes);
+        Ok(())
     }
 
     /// What a Read of `path` finds.
@@ -307,5 +342,66 @@ fn writable(model: &ResourceModel) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::NotAllowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lwm2m::{model::core, path::ObjectVersion};
+
+    fn device() -> SimObjects {
+        let mut objects = SimObjects::default();
+        let catalog = core::catalog();
+        let model = catalog.exact(3, ObjectVersion::new(1, 2)).unwrap();
+        objects.add_object(Arc::clone(model));
+        objects.set(Path::resource(3, 0, 0), Value::String("Maker".into()));
+        objects.set(Path::resource_instance(3, 0, 7, 0), Value::Integer(3800));
+        objects
+    }
+
+    /// What a Write-Attributes with this query does, and what Discover shows of object 3 then.
+    fn write(objects: &mut SimObjects, path: Path, query: &str) -> Result<String, Refusal> {
+        let change =
+            NotificationAttributes::from_query(query.split('&')).map_err(|_| Refusal::BadValue)?;
+        objects.write_attributes(&path, &change)?;
+        objects.discover(&Path::resource(3, 0, 7))
+    }
+
+    #[test]
+    fn p33_attributes_are_shown_at_the_level_where_they_are_set() {
+        let mut objects = device();
+        let voltage = Path::resource(3, 0, 7);
+        assert_eq!(
+            write(&mut objects, voltage, "pmin=10&pmax=100").unwrap(),
+            "</3/0/7>;pmax=100;pmin=10;dim=1"
+        );
+        write(&mut objects, Path::instance(3, 0), "pmin=5").unwrap();
+        assert_eq!(
+            write(&mut objects, voltage, "pmax").unwrap(),
+            "</3/0/7>;pmin=10;dim=1"
+        );
+        let all = objects.discover(&Path::object(3)).unwrap();
+        assert!(all.starts_with("</3>;ver=1.2,</3/0>;pmin=5,"), "{all}");
+    }
+
+    #[test]
+    fn p33_attributes_that_break_a_rule_change_nothing() {
+        let mut objects = device();
+        let voltage = Path::resource(3, 0, 7);
+        write(&mut objects, voltage, "gt=50&lt=40").unwrap();
+        for (path, query) in [
+            (voltage, "st=5"),
+            (voltage, "lt=50"),
+            (Path::instance(3, 0), "gt=1"),
+            (Path::resource(3, 0, 0), "gt=1"),
+        ] {
+            let refused = write(&mut objects, path, query);
+            assert_eq!(refused, Err(Refusal::BadValue), "{query}");
+        }
+        let nowhere = write(&mut objects, Path::resource(3, 0, 9), "pmin=1");
+        assert_eq!(nowhere, Err(Refusal::NotFound));
+        let shown = objects.discover(&voltage).unwrap();
+        assert_eq!(shown, "</3/0/7>;gt=50;lt=40;dim=1");
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn refusal(error: &RegistrationError) -> Response {
         | RegistrationError::ObjectListInvalid
         | RegistrationError::ObjectListMissing
         | RegistrationError::QueueModeInvalid
+        | RegistrationError::QueryTooLong
         | RegistrationError::Repeated
         | RegistrationError::VersionInvalid
         | RegistrationError::VersionMissing => Code::BAD_REQUEST,

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_exact_version_or_the_newest_of_its_major() {
+    fn p42_finds_the_exact_version_or_the_newest_of_its_major() {
         let catalog = catalog();
         let best = |id, major, minor| {
             let version = ObjectVersion::new(major, minor);

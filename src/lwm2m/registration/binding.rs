@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_modes_in_their_order() {
+    fn p31_b_is_a_set_of_letters_of_its_version() {
         for (letters, version, text) in [
             ("U", Lwm2mVersion::V1_0, "U"),
             ("UQ", Lwm2mVersion::V1_0, "U, Q"),
@@ -105,6 +105,8 @@ mod tests {
             ("US", Lwm2mVersion::V1_0, "U, S"),
             ("UQS", Lwm2mVersion::V1_0, "U, S, Q"),
             ("NSTU", Lwm2mVersion::V1_1, "U, T, S, N"),
+            ("T", Lwm2mVersion::V1_1, "T"),
+            ("N", Lwm2mVersion::V1_2, "N"),
             ("UMH", Lwm2mVersion::V1_2, "U"),
         ] {
             let modes = BindingModes::parse(letters, version).unwrap();
@@ -113,13 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_letters_the_version_does_not_have() {
+    fn p31_b_with_letters_the_version_does_not_have_is_refused() {
         for (letters, version) in [
             ("", Lwm2mVersion::V1_0),
             ("Q", Lwm2mVersion::V1_0),
             ("UT", Lwm2mVersion::V1_0),
             ("UN", Lwm2mVersion::V1_0),
             ("UQ", Lwm2mVersion::V1_1),
+            ("UQ", Lwm2mVersion::V1_2),
             ("UM", Lwm2mVersion::V1_1),
             ("u", Lwm2mVersion::V1_1),
             ("UX", Lwm2mVersion::V1_2),

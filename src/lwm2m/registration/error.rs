@@ -26,6 +26,9 @@ pub enum RegistrationError {
     /// `Q` has a value, or stands in a Register of LwM2M 1.0.
     #[error("invalid queue mode parameter")]
     QueueModeInvalid,
+    /// The parameters are longer together than 4 KiB.
+    #[error("the query is too long")]
+    QueryTooLong,
     /// A parameter stands twice.
     #[error("a parameter is repeated")]
     Repeated,

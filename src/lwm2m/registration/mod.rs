@@ -8,7 +8,9 @@ mod parameters;
 pub use binding::{BindingMode, BindingModes};
 pub use error::RegistrationError;
 pub use objects::{ObjectList, RegisteredObject};
-pub use parameters::{Lifetime, RegisterParameters, UpdateParameters};
+pub use parameters::{AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters};
+
+use parameters::MAX_QUERY;
 
 use super::{
     path::{ObjectId, ObjectVersion, Path},
@@ -31,6 +33,8 @@ pub struct RegistrationData {
     pub queue_mode: bool,
     /// The telephone number for the SMS binding.
     pub sms: Option<String>,
+    /// Parameters without a meaning here.
+    pub additional: AdditionalParameters,
     /// Objects, instances and content formats.
     pub objects: ObjectList,
 }
@@ -53,6 +57,7 @@ impl RegistrationData {
             binding: parameters.binding,
             queue_mode: parameters.queue_mode,
             sms: parameters.sms,
+            additional: parameters.additional,
             objects,
         })
     }
@@ -66,8 +71,28 @@ impl RegistrationData {
         if parameters.sms.is_some() {
             self.sms = parameters.sms;
         }
+        for (name, value) in parameters.additional {
+            self.keep(name, value);
+        }
         if let Some(objects) = objects {
             self.objects = objects;
+        }
+    }
+
+    /// Keeps an additional parameter, unless Updates have brought as many as a query may hold.
+    fn keep(&mut self, name: String, value: Option<String>) {
+        let length = |name: &str, value: &Option<String>| {
+            let value = value.as_ref().map_or(0, String::len);
+            name.len().saturating_add(value)
+        };
+        let used = self
+            .additional
+            .iter()
+            .filter(|(other, _)| **other != name)
+            .map(|(name, value)| length(name, value))
+            .fold(length(&name, &value), usize::saturating_add);
+        if used <= MAX_QUERY {
+            self.additional.insert(name, value);
         }
     }
 
@@ -104,6 +129,36 @@ mod tests {
         let objects =
             ObjectList::parse(payload.as_bytes(), Mode::Lenient, parameters.version).unwrap();
         RegistrationData::new(parameters, objects).unwrap()
+    }
+
+    #[test]
+    fn p31_other_parameters_are_kept_and_bounded_over_updates() {
+        let mut device = registration("ep=a&lwm2m=1.1&site=1&x", "</3/0>");
+        let update = |query: &str| UpdateParameters::from_query([query], Lwm2mVersion::V1_1);
+        device.update(update("site=2").unwrap(), None);
+        assert_eq!(
+            device.additional,
+            [("site", Some("2")), ("x", None)]
+                .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
+                .into()
+        );
+        for n in 0..100 {
+            let query = format!("n{n}={}", "x".repeat(200));
+            device.update(update(&query).unwrap(), None);
+        }
+        assert!(device.additional.len() < 25);
+        assert_eq!(device.additional["site"].as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn p31_sms_is_kept_until_an_update_states_another() {
+        let mut device = registration("ep=a&lwm2m=1.0&b=UQS&sms=111", "</3/0>");
+        let update = |query: &str| UpdateParameters::from_query([query], Lwm2mVersion::V1_0);
+        device.update(update("lt=60").unwrap(), None);
+        assert_eq!(device.sms.as_deref(), Some("111"));
+        device.update(update("sms=222").unwrap(), None);
+        assert_eq!(device.sms.as_deref(), Some("222"));
+        assert!(device.queue_mode);
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl ObjectList {
             .chain(list.links.iter().filter(|link| link.uri == "/"))
             .find_map(|link| link.attribute("ct").flatten())
             .map(content_formats)
+            .filter(|formats| !formats.is_empty())
             .or_else(|| self.content_formats.clone());
         let mut objects = BTreeMap::<_, RegisteredObject>::new();
         for link in &list.links {
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_objects_instances_versions_and_formats() {
+    fn p31_object_list_names_objects_instances_versions_and_formats() {
         let list = list(
             r#"</>;rt="oma.lwm2m";ct="60 112",</1/0>,</3>;ver=1.2,</3/0>,</19/0>,</19/1>,</2>"#,
         );
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_follow_the_enabler_version_unless_stated() {
+    fn p42_versions_follow_the_enabler_version_unless_stated() {
         let payload = b"</0/0>,</1/0>,</2/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</21/0>,</3303/0>";
         for (version, expected) in [
             (Lwm2mVersion::V1_0, [0; 10]),
@@ -247,9 +248,54 @@ mod tests {
 
     #[test]
     fn a43_a_version_that_is_none_counts_as_not_stated() {
-        let list = list("</3>;ver=x,</1>;ver,</4>;ver=");
+        let list = list("</3>;ver=x,</1>;ver,</4>;ver=,</5>;ver=1.10,</6>;ver=256.0");
+        assert_eq!(list.objects()[&1].version, ObjectVersion::new(1, 1));
+        assert_eq!(list.objects()[&5].version, ObjectVersion::new(1, 10));
+        assert_eq!(list.objects()[&6].version, ObjectVersion::V1_0);
         assert_eq!(list.objects()[&3].version, ObjectVersion::new(1, 1));
         assert_eq!(list.objects()[&4].version, ObjectVersion::new(1, 2));
+    }
+
+    #[test]
+    fn p111_percent_encoded_segments_and_unknown_attributes_are_taken() {
+        let list = list(r#"</m2m%2F1>;rt="oma.lwm2m",</m2m%2F1/%33/0>;title="x";obs,</m2m/1/4>"#);
+        assert_eq!(list.root(), ["m2m/1"]);
+        assert_eq!(list.objects().keys().copied().collect::<Vec<_>>(), [3]);
+        let link = &list.links()[1];
+        assert_eq!(link.attribute("title"), Some(Some("x")));
+        assert_eq!(link.attribute("obs"), Some(None));
+    }
+
+    #[test]
+    fn p111_attributes_may_be_quoted_or_not() {
+        for (rt, ver) in [(r#""oma.lwm2m""#, r#""1.2""#), ("oma.lwm2m", "1.2")] {
+            let list = list(&format!("</x>;rt={rt};ct=11543,</x/3>;ver={ver},</x/3/0>"));
+            assert_eq!(
+                list.objects()[&3].version,
+                ObjectVersion::new(1, 2),
+                "{ver}"
+            );
+            assert_eq!(numbers(&list), [11543]);
+        }
+    }
+
+    #[test]
+    fn a43_a_quote_that_is_not_closed_is_refused_in_both_modes() {
+        for mode in [Mode::Lenient, Mode::Strict] {
+            let payload = br#"</>;rt="oma.lwm2m,</3/0>"#;
+            assert_eq!(
+                ObjectList::parse(payload, mode, Lwm2mVersion::V1_1),
+                Err(RegistrationError::ObjectListInvalid)
+            );
+        }
+    }
+
+    #[test]
+    fn a43_a_list_of_reserved_ids_alone_names_no_object() {
+        assert_eq!(
+            ObjectList::parse(b"</65536>,</3/65535>", Mode::Lenient, Lwm2mVersion::V1_1),
+            Err(RegistrationError::ObjectListMissing)
+        );
     }
 
     #[test]
@@ -278,6 +324,8 @@ mod tests {
         }
         assert_eq!(numbers(&list("</>,</3/0>")), [11542]);
         assert_eq!(numbers(&list("</3/0>")), [11542]);
+        assert_eq!(numbers(&list(r#"</>;ct="",</3/0>"#)), [11542]);
+        assert_eq!(numbers(&list("</>;ct=x,</3/0>")), [11542]);
     }
 
     #[test]
@@ -297,10 +345,13 @@ mod tests {
         let too_long =
             ObjectList::parse(links(10_001).as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1);
         assert_eq!(too_long, Err(RegistrationError::ObjectListInvalid));
+        let bytes = format!("</3>;title=\"{}\"", "x".repeat(64 * 1024));
+        let too_long = ObjectList::parse(bytes.as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1);
+        assert_eq!(too_long, Err(RegistrationError::ObjectListInvalid));
     }
 
     #[test]
-    fn deviations_are_forgiven_and_counted_or_refused() {
+    fn p111_deviations_are_forgiven_and_counted_or_refused() {
         let payload = r#"</>;rt="oma.lwm2m";ct=110,112, <1/0>,<3/0>"#;
         let lenient = list(payload);
         assert_eq!(numbers(&lenient), [110, 112]);
@@ -316,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_list_is_mandatory() {
+    fn p111_an_empty_payload_of_register_is_an_error() {
         for payload in ["", r#"</>;rt="oma.lwm2m""#] {
             assert_eq!(
                 ObjectList::parse(payload.as_bytes(), Mode::Lenient, Lwm2mVersion::V1_1),

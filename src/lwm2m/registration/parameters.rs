@@ -1,11 +1,11 @@
 //! The query of Register and Update (OMA LwM2M Core, "Register" and "Update").
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{binding::BindingModes, error::RegistrationError};
 use crate::lwm2m::version::{Lwm2mVersion, Lwm2mVersionError};
 
-/// What a Register says about itself. Parameters this server does not know are ignored.
+/// What a Register says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterParameters {
     /// `ep`. May be missing where the security layer names the endpoint.
@@ -20,7 +20,12 @@ pub struct RegisterParameters {
     pub queue_mode: bool,
     /// `sms`, the telephone number.
     pub sms: Option<String>,
+    /// All others by name, `pid` of LwM2M 1.2 among them; a flag has no value.
+    pub additional: AdditionalParameters,
 }
+
+/// Parameters without a meaning here, by name; a flag has no value.
+pub type AdditionalParameters = BTreeMap<String, Option<String>>;
 
 impl RegisterParameters {
     /// Reads the Uri-Query options of a Register, `ep=urn:x` for instance.
@@ -62,6 +67,7 @@ impl RegisterParameters {
             binding,
             queue_mode,
             sms: stated.sms.map(str::to_owned),
+            additional: stated.additional,
         })
     }
 }
@@ -77,6 +83,8 @@ pub struct UpdateParameters {
     pub queue_mode: Option<bool>,
     /// `sms`, the telephone number.
     pub sms: Option<String>,
+    /// All others.
+    pub additional: AdditionalParameters,
 }
 
 impl UpdateParameters {
@@ -109,6 +117,7 @@ impl UpdateParameters {
             binding,
             queue_mode,
             sms: stated.sms.map(str::to_owned),
+            additional: stated.additional,
         })
     }
 }
@@ -162,12 +171,18 @@ struct Stated<'a> {
     /// The inner `None` is a flag without a value.
     queue_mode: Option<Option<&'a str>>,
     sms: Option<&'a str>,
+    additional: AdditionalParameters,
 }
 
 impl<'a> Stated<'a> {
     fn from_query(query: impl IntoIterator<Item = &'a str>) -> Result<Self, RegistrationError> {
         let mut stated = Self::default();
+        let mut length = 0_usize;
         for parameter in query {
+            length = length.saturating_add(parameter.len());
+            if length > MAX_QUERY {
+                return Err(RegistrationError::QueryTooLong);
+            }
             let (name, value) = match parameter.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (parameter, None),
@@ -179,7 +194,11 @@ impl<'a> Stated<'a> {
                 "b" => stated.binding.replace(value.unwrap_or_default()).is_some(),
                 "Q" => stated.queue_mode.replace(value).is_some(),
                 "sms" => stated.sms.replace(value.unwrap_or_default()).is_some(),
-                _ => false,
+                _ => {
+                    let value = value.map(str::to_owned);
+                    stated.additional.insert(name.to_owned(), value);
+                    false
+                }
             };
             if repeated {
                 return Err(RegistrationError::Repeated);
@@ -197,6 +216,8 @@ fn endpoint_name(name: &str) -> Result<Option<String>, RegistrationError> {
     Ok((!name.is_empty()).then(|| name.to_owned()))
 }
 
+/// All parameters together, bytes.
+pub(super) const MAX_QUERY: usize = 4096;
 /// The longest endpoint name, bytes.
 const MAX_ENDPOINT_NAME: usize = 255;
 /// The longest lifetime, seconds.
@@ -217,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_all_parameters_in_any_order() {
+    fn p31_register_parameters_are_read_in_any_order() {
         let parameters = register("lwm2m=1.1&ep=urn:imei:1&b=US&sms=%2B4912&lt=300&Q&x=y").unwrap();
         assert_eq!(parameters.endpoint.as_deref(), Some("urn:imei:1"));
         assert_eq!(parameters.lifetime, Lifetime::Seconds(300));
@@ -228,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_has_its_default() {
+    fn p31_ep_lt_and_b_have_defaults() {
         let parameters = register("ep=a&lwm2m=1.0").unwrap();
         assert_eq!(
             parameters.lifetime.duration(),
@@ -238,6 +259,76 @@ mod tests {
         assert!(!parameters.queue_mode);
         assert_eq!(register("lwm2m=1.1").unwrap().endpoint, None);
         assert_eq!(register("ep=&lwm2m=1.1").unwrap().endpoint, None);
+    }
+
+    #[test]
+    fn p31_ep_takes_every_usual_form() {
+        let longest = "x".repeat(255);
+        for name in [
+            "urn:imei:490154203237518",
+            "urn:uuid:f81d4fae",
+            "Zähler 7 / Süd",
+            &longest,
+        ] {
+            let parameters = register(&format!("ep={name}&lwm2m=1.1")).unwrap();
+            assert_eq!(parameters.endpoint.as_deref(), Some(name));
+        }
+        // Only the first equals sign separates.
+        let parameters = register("ep=a=b&lwm2m=1.1").unwrap();
+        assert_eq!(parameters.endpoint.as_deref(), Some("a=b"));
+    }
+
+    #[test]
+    fn p31_lwm2m_takes_1_0_to_1_2_and_later_minor_versions_as_1_2() {
+        for (text, version) in [
+            ("1.0", Lwm2mVersion::V1_0),
+            ("1.1", Lwm2mVersion::V1_1),
+            ("1.2", Lwm2mVersion::V1_2),
+            ("1.7", Lwm2mVersion::V1_2),
+        ] {
+            let parameters = register(&format!("ep=a&lwm2m={text}")).unwrap();
+            assert_eq!(parameters.version, version, "{text}");
+        }
+        for (text, error) in [
+            ("", RegistrationError::VersionInvalid),
+            ("01.1", RegistrationError::VersionInvalid),
+            ("1.1.0", RegistrationError::VersionInvalid),
+            ("2.0", RegistrationError::VersionUnsupported),
+        ] {
+            assert_eq!(
+                register(&format!("ep=a&lwm2m={text}")),
+                Err(error),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn p31_pid_and_other_parameters_are_kept() {
+        let parameters = register("ep=a&lwm2m=1.2&pid=7f&vendor=x=y&flag&empty=").unwrap();
+        let expected = [
+            ("pid", Some("7f")),
+            ("vendor", Some("x=y")),
+            ("flag", None),
+            ("empty", Some("")),
+        ];
+        assert_eq!(
+            parameters.additional,
+            expected
+                .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
+                .into()
+        );
+    }
+
+    #[test]
+    fn a46_a_query_of_10_kib_is_refused() {
+        let query = format!("ep=a&lwm2m=1.1{}", "&x=1234567".repeat(1000));
+        assert_eq!(register(&query), Err(RegistrationError::QueryTooLong));
+        assert_eq!(
+            update(&query, Lwm2mVersion::V1_1),
+            Err(RegistrationError::QueryTooLong)
+        );
+        assert!(register(&format!("ep=a&lwm2m=1.1{}", "&x=1".repeat(1000))).is_ok());
     }
 
     #[test]
@@ -316,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_mode_is_a_flag_since_1_1_and_part_of_the_binding_before() {
+    fn p31_q_is_a_flag_since_1_1_and_part_of_the_binding_before() {
         assert!(register("ep=a&lwm2m=1.0&b=UQ").unwrap().queue_mode);
         assert!(register("ep=a&lwm2m=1.1&Q").unwrap().queue_mode);
         for query in ["lwm2m=1.0&Q", "lwm2m=1.1&Q=1", "lwm2m=1.1&Q="] {
@@ -342,7 +433,7 @@ mod tests {
             UpdateParameters::from_query([], Lwm2mVersion::V1_1),
             Ok(UpdateParameters::default())
         );
-        let changed = update("lt=30&x=y&ep=other", Lwm2mVersion::V1_1).unwrap();
+        let changed = update("lt=30&lwm2m=2.0&ep=other", Lwm2mVersion::V1_1).unwrap();
         assert_eq!(
             changed,
             UpdateParameters {
@@ -369,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_may_change_queue_mode() {
+    fn p31_q_in_an_update_changes_queue_mode() {
         let by_flag = update("Q", Lwm2mVersion::V1_1).unwrap();
         assert_eq!(by_flag.queue_mode, Some(true));
         let by_binding = update("b=U", Lwm2mVersion::V1_0).unwrap();

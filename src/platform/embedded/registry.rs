@@ -146,8 +146,8 @@ impl Registry {
         let models = old.models.iter().chain(self.models.iter());
         let keys: BTreeSet<_> = models.map(|model| (model.id, model.version)).collect();
         for (object, version) in keys {
-            let model = self.models.exact(object, version);
-            if model != old.models.exact(object, version) {
+            let model = self.models.best(object, version);
+            if model != old.models.best(object, version) {
                 let change = Downlink::ModelChanged {
                     object,
                     version,
@@ -400,6 +400,27 @@ mod tests {
         assert_eq!(name(&sound(&folder)), "Device");
         folder.write("models/3.xml", &model(3, "1.0", "Ours"));
         assert_eq!(name(&sound(&folder)), "Ours");
+    }
+
+    #[test]
+    fn p42_a_model_that_goes_is_replaced_by_the_newest_of_its_major_version() {
+        let folder = RegistryFolder::new();
+        folder.write("models/older.xml", &model(10_300, "1.0", "Older"));
+        folder.write("models/newer.xml", &model(10_300, "1.1", "Newer"));
+        let old = sound(&folder);
+        folder.remove("models/newer.xml");
+        let new = sound(&folder);
+        assert_eq!(
+            new.changes_since(&old),
+            [(
+                Scope::All,
+                Downlink::ModelChanged {
+                    object: 10_300,
+                    version: ObjectVersion::new(1, 1),
+                    model: new.models().exact(10_300, ObjectVersion::V1_0).cloned(),
+                }
+            )]
+        );
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Worker {
             },
             Question::Models { keys, .. } => Ok(Answer::Models(
                 keys.iter()
-                    .filter_map(|&(id, version)| self.registry.models().exact(id, version))
+                    .filter_map(|&(id, version)| self.registry.models().best(id, version))
                     .cloned()
                     .collect(),
             )),
@@ -503,6 +503,29 @@ mod tests {
         };
         let found: Vec<_> = models.iter().map(|model| model.id).collect();
         assert_eq!(found, [3]);
+    }
+
+    #[test]
+    fn p42_a_model_is_the_exact_one_or_the_newest_of_its_major_version_or_none() {
+        let mut fixture = fixture();
+        for (object, version, expected) in [
+            (3, "1.1", Some("1.1")),
+            (3, "1.9", Some("1.2")),
+            (3, "2.0", None),
+            (21, "1.7", Some("1.1")),
+            (21, "2.3", Some("2.0")),
+            (4711, "1.0", None),
+        ] {
+            let question = Question::Models {
+                tenant: PlatformId::NULL,
+                keys: vec![(object, version.parse().unwrap())],
+            };
+            let Ok(Answer::Models(models)) = fixture.ask(question) else {
+                panic!("no answer");
+            };
+            let found = models.first().map(|model| model.version.to_string());
+            assert_eq!(found.as_deref(), expected, "{object} {version}");
+        }
     }
 
     #[test]

@@ -19,17 +19,8 @@ pub(super) const OBJECTS: &[CoreObject] = &[
     object(7, 0, ONE, MAY, "Connectivity Statistics", &[CONNECTIVITY_STATISTICS]),
     object(9, 1, MANY, MAY, "LWM2M Software Management", &[SOFTWARE_MANAGEMENT]),
     object(19, 1, MANY, MAY, "BinaryAppDataContainer", &[BINARY_APP_DATA_CONTAINER]),
-    object(3300, 1, MANY, MAY, "Generic Sensor", &[MEASUREMENT, APPLICATION_TYPE, SENSOR_TYPE, QUALITY]),
-    object(3301, 1, MANY, MAY, "Illuminance", &[MEASUREMENT, APPLICATION_TYPE_SINCE_1_1, QUALITY]),
-    object(3302, 1, MANY, MAY, "Presence", &[PRESENCE, APPLICATION_TYPE_SINCE_1_1, QUALITY]),
-    object(3303, 1, MANY, MAY, "Temperature", &[MEASUREMENT, APPLICATION_TYPE_SINCE_1_1, QUALITY]),
-    object(3304, 1, MANY, MAY, "Humidity", &[MEASUREMENT, APPLICATION_TYPE_SINCE_1_1, QUALITY]),
-    object(3306, 1, MANY, MAY, "Actuation", &[ACTUATION, APPLICATION_TYPE, TIMESTAMP]),
-    object(3311, 0, MANY, MAY, "Light Control", &[LIGHT_CONTROL]),
-    object(3315, 1, MANY, MAY, "Barometer", &[MEASUREMENT, APPLICATION_TYPE_SINCE_1_1, QUALITY]),
-    object(3316, 1, MANY, MAY, "Voltage", &[MEASUREMENT, APPLICATION_TYPE, CALIBRATION, QUALITY]),
-    object(3323, 1, MANY, MAY, "Pressure", &[MEASUREMENT, APPLICATION_TYPE, CALIBRATION, QUALITY]),
-    object(3342, 1, MANY, MAY, "On/Off switch", &[SWITCH, APPLICATION_TYPE, TIMESTAMP]),
+    object(21, 1, MANY, MAY, "LWM2M OSCORE", &[OSCORE]),
+    of_major_2(object(21, 0, MANY, MAY, "LWM2M OSCORE", &[OSCORE_2_0])),
 ];
 
 const SECURITY: Rows = &[
@@ -229,72 +220,24 @@ const BINARY_APP_DATA_CONTAINER: Rows = &[
     (5, 0, RW, ONE, MAY, INT, "App ID", "2 bytes", ""),
 ];
 
-/// What objects for measured numbers have in common.
-const MEASUREMENT: Rows = &[
-    (5601, 0, R, ONE, MAY, FLOAT, "Min Measured Value", "", ""),
-    (5602, 0, R, ONE, MAY, FLOAT, "Max Measured Value", "", ""),
-    (5603, 0, R, ONE, MAY, FLOAT, "Min Range Value", "", ""),
-    (5604, 0, R, ONE, MAY, FLOAT, "Max Range Value", "", ""),
-    (5605, 0, E, ONE, MAY, NIL, "Reset Min and Max Measured Values", "", ""),
-    (5700, 0, R, ONE, MUST, FLOAT, "Sensor Value", "", ""),
-    (5701, 0, R, ONE, MAY, TEXT, "Sensor Units", "", ""),
+const OSCORE: Rows = &[
+    (0, 0, N, ONE, MUST, TEXT, "OSCORE Master Secret", "", ""),
+    (1, 0, N, ONE, MUST, TEXT, "OSCORE Sender ID", "", ""),
+    (2, 0, N, ONE, MUST, TEXT, "OSCORE Recipient ID", "", ""),
+    (3, 0, N, ONE, MAY, INT, "OSCORE AEAD Algorithm", "", ""),
+    (4, 0, N, ONE, MAY, INT, "OSCORE HMAC Algorithm", "", ""),
+    (5, 0, N, ONE, MAY, TEXT, "OSCORE Master Salt", "", ""),
+    (6, 1, N, ONE, MAY, TEXT, "OSCORE ID Context", "", ""),
 ];
 
-/// When and how well something was measured, since 1.1.
-const QUALITY: Rows = &[
-    (5518, 1, R, ONE, MAY, TIME, "Timestamp", "", ""),
-    (6042, 1, R, ONE, MAY, INT, "Measurement Quality Indicator", "0..23", ""),
-    (6049, 1, R, ONE, MAY, INT, "Measurement Quality Level", "0..100", ""),
-    (6050, 1, R, ONE, MAY, FLOAT, "Fractional Timestamp", "0..1", "s"),
-];
-
-/// When something happened, since 1.1.
-const TIMESTAMP: Rows = &[
-    (5518, 1, R, ONE, MAY, TIME, "Timestamp", "", ""),
-    (6050, 1, R, ONE, MAY, FLOAT, "Fractional Timestamp", "0..1", "s"),
-];
-
-const APPLICATION_TYPE: Rows = &[(5750, 0, RW, ONE, MAY, TEXT, "Application Type", "", "")];
-
-const APPLICATION_TYPE_SINCE_1_1: Rows =
-    &[(5750, 1, RW, ONE, MAY, TEXT, "Application Type", "", "")];
-
-const SENSOR_TYPE: Rows = &[(5751, 0, R, ONE, MAY, TEXT, "Sensor Type", "", "")];
-
-const CALIBRATION: Rows = &[(5821, 0, RW, ONE, MAY, FLOAT, "Current Calibration", "", "")];
-
-const PRESENCE: Rows = &[
-    (5500, 0, R, ONE, MUST, BOOL, "Digital Input State", "", ""),
-    (5501, 0, R, ONE, MAY, INT, "Digital Input Counter", "", ""),
-    (5505, 0, E, ONE, MAY, NIL, "Digital Input Counter Reset", "", ""),
-    (5751, 0, R, ONE, MAY, TEXT, "Sensor Type", "", ""),
-    (5903, 0, RW, ONE, MAY, INT, "Busy to Clear delay", "", "ms"),
-    (5904, 0, RW, ONE, MAY, INT, "Clear to Busy delay", "", "ms"),
-];
-
-const ACTUATION: Rows = &[
-    (5850, 0, RW, ONE, MUST, BOOL, "On/Off", "", ""),
-    (5851, 0, RW, ONE, MAY, INT, "Dimmer", "0..100", "/100"),
-    (5852, 0, RW, ONE, MAY, INT, "On time", "", "s"),
-    (5853, 0, RW, ONE, MAY, TEXT, "Multi-state Output", "", ""),
-];
-
-const LIGHT_CONTROL: Rows = &[
-    (5701, 0, R, ONE, MAY, TEXT, "Sensor Units", "", ""),
-    (5706, 0, RW, ONE, MAY, TEXT, "Colour", "", ""),
-    (5750, 0, RW, ONE, MAY, TEXT, "Application Type", "", ""),
-    (5805, 0, R, ONE, MAY, FLOAT, "Cumulative active power", "", "Wh"),
-    (5820, 0, R, ONE, MAY, FLOAT, "Power factor", "", ""),
-    (5850, 0, RW, ONE, MUST, BOOL, "On/Off", "", ""),
-    (5851, 0, RW, ONE, MAY, INT, "Dimmer", "0..100", "/100"),
-    (5852, 0, RW, ONE, MAY, INT, "On time", "", "s"),
-];
-
-const SWITCH: Rows = &[
-    (5500, 0, R, ONE, MUST, BOOL, "Digital Input State", "", ""),
-    (5501, 0, R, ONE, MAY, INT, "Digital Input Counter", "", ""),
-    (5852, 0, RW, ONE, MAY, INT, "On time", "", "s"),
-    (5854, 0, RW, ONE, MAY, INT, "Off Time", "", "s"),
+const OSCORE_2_0: Rows = &[
+    (0, 0, N, ONE, MUST, OPAQUE, "OSCORE Master Secret", "", ""),
+    (1, 0, N, ONE, MUST, OPAQUE, "OSCORE Sender ID", "", ""),
+    (2, 0, N, ONE, MUST, OPAQUE, "OSCORE Recipient ID", "", ""),
+    (3, 0, N, ONE, MAY, INT, "OSCORE AEAD Algorithm", "", ""),
+    (4, 0, N, ONE, MAY, INT, "OSCORE HMAC Algorithm", "", ""),
+    (5, 0, N, ONE, MAY, OPAQUE, "OSCORE Master Salt", "", ""),
+    (6, 0, N, ONE, MAY, OPAQUE, "OSCORE ID Context", "", ""),
 ];
 
 type Row = (
@@ -311,25 +254,25 @@ type Row = (
 pub(super) type Rows = &'static [Row];
 
 pub(super) const N: Operations = operations(false, false, false);
-const R: Operations = operations(true, false, false);
-const W: Operations = operations(false, true, false);
+pub(super) const R: Operations = operations(true, false, false);
+pub(super) const W: Operations = operations(false, true, false);
 pub(super) const RW: Operations = operations(true, true, false);
-const E: Operations = operations(false, false, true);
+pub(super) const E: Operations = operations(false, false, true);
 
-const ONE: bool = false;
-const MANY: bool = true;
-const MAY: bool = false;
-const MUST: bool = true;
+pub(super) const ONE: bool = false;
+pub(super) const MANY: bool = true;
+pub(super) const MAY: bool = false;
+pub(super) const MUST: bool = true;
 
-const TEXT: ResourceType = ResourceType::String;
-const INT: ResourceType = ResourceType::Integer;
+pub(super) const TEXT: ResourceType = ResourceType::String;
+pub(super) const INT: ResourceType = ResourceType::Integer;
 const UINT: ResourceType = ResourceType::UnsignedInteger;
-const FLOAT: ResourceType = ResourceType::Float;
-const BOOL: ResourceType = ResourceType::Boolean;
-const OPAQUE: ResourceType = ResourceType::Opaque;
-const TIME: ResourceType = ResourceType::Time;
+pub(super) const FLOAT: ResourceType = ResourceType::Float;
+pub(super) const BOOL: ResourceType = ResourceType::Boolean;
+pub(super) const OPAQUE: ResourceType = ResourceType::Opaque;
+pub(super) const TIME: ResourceType = ResourceType::Time;
 const LINK: ResourceType = ResourceType::ObjectLink;
-const NIL: ResourceType = ResourceType::None;
+pub(super) const NIL: ResourceType = ResourceType::None;
 
 const fn operations(read: bool, write: bool, execute: bool) -> Operations {
     Operations {
@@ -339,7 +282,7 @@ const fn operations(read: bool, write: bool, execute: bool) -> Operations {
     }
 }
 
-const fn object(
+pub(super) const fn object(
     id: ObjectId,
     newest: u8,
     multiple: bool,
@@ -352,7 +295,14 @@ const fn object(
         name,
         multiple,
         mandatory,
+        major: 1,
         newest,
         tables,
     }
+}
+
+/// The same object, its versions 2.0 to 2.`newest`.
+pub(super) const fn of_major_2(mut object: CoreObject) -> CoreObject {
+    object.major = 2;
+    object
 }
