@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use lightship::{
     coap::{Code, Message, MessageId, MessageType, Request, Token, TransmissionParameters, encode},
-    endpoint::{EndpointSettings, rpc::RpcSettings, telemetry::TimeForm},
+    endpoint::{EndpointSettings, rpc::RpcSettings, settings::AwakeWindows, telemetry::TimeForm},
     lwm2m::model::Models,
     platform::{
         Answer, DeviceInfo, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError, Uplink,
@@ -115,6 +115,7 @@ async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
                 log_max_length: 1024,
                 rpc: RpcSettings::default(),
                 time_form: TimeForm::default(),
+                awake_windows: AwakeWindows::default(),
                 core_models: Arc::new(Models::default()),
             },
         })

@@ -16,12 +16,15 @@ mod delivery;
 mod downlink;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod observation;
 pub mod operation;
+mod presence;
 mod registration;
 mod report;
 mod resources;
 pub mod rpc;
+mod send;
 pub mod settings;
 pub mod stats;
 pub mod telemetry;
@@ -60,8 +63,10 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
+use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
@@ -82,6 +87,7 @@ pub struct Endpoint {
     lingering: Option<Registration>,
     downlink: DownlinkQueue,
     observations: Observations,
+    presence: Presence,
     resources: Resources,
     deliveries: Deliveries,
     timers: Timers,
@@ -183,6 +189,7 @@ impl Endpoint {
             lingering: None,
             downlink: DownlinkQueue::default(),
             observations: Observations::default(),
+            presence: Presence::default(),
             resources: Resources::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
@@ -247,8 +254,9 @@ impl Endpoint {
                 }
             }
             Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
-            Downlink::DeviceChanged { device, .. } => {
+            Downlink::DeviceChanged { device, power } => {
                 if let Some(registration) = &mut self.registration {
+                    registration.power = power;
                     let session = Arc::new(SessionInfo {
                         id: registration.session.id,
                         device,
@@ -302,6 +310,12 @@ impl Endpoint {
             self.handle_candidate_events(now);
         }
         self.expire(now);
+        if self.timers.expired(Timer::Sleep, now.mono) {
+            self.fall_asleep(now);
+        }
+        if self.timers.expired(Timer::Send, now.mono) {
+            self.put_overdue_sends_off(now);
+        }
         if self.timers.expired(Timer::Models, now.mono) {
             self.ask_models_again();
         }
@@ -457,7 +471,16 @@ impl Endpoint {
     fn handle_events(&mut self, now: Now, peer: &Peer) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
+                Event::Request { id, message, .. } => {
+                    self.handle_request(now, peer, id, &message);
+                    if !self
+                        .registration
+                        .as_ref()
+                        .is_some_and(|own| own.is_of(peer))
+                    {
+                        continue;
+                    }
+                }
                 Event::Response {
                     token,
                     message,
@@ -472,12 +495,19 @@ impl Endpoint {
                 } => {
                     self.handle_notification(now, token, &message, deferred, fresh, ended);
                 }
+                Event::Acknowledged { .. } => {}
+                Event::Failed { token, failure } => {
+                    self.handle_failure(now, token, failure);
+                    if failure != Failure::Reset {
+                        continue;
+                    }
+                }
                 // Notifications of ours: the server is not observed.
-                Event::Acknowledged { .. }
-                | Event::NotificationAcknowledged { .. }
-                | Event::NotificationFailed { .. } => {}
-                Event::Failed { token, failure } => self.handle_failure(now, token, failure),
+                Event::NotificationAcknowledged { .. } | Event::NotificationFailed { .. } => {
+                    continue;
+                }
             }
+            self.heard(now);
         }
     }
 
@@ -492,11 +522,7 @@ impl Endpoint {
             }
             Target::Update(target) => self.update(now, peer, target, message),
             Target::Deregister(target) => self.deregister(now, peer, target),
-            // The formats of Send are not read yet.
-            Target::Send if self.registration.is_some() => {
-                Response::with_diagnostic(Code::BAD_REQUEST, "Unsupported content format")
-            }
-            Target::Send => Response::with_diagnostic(Code::BAD_REQUEST, "no registration found"),
+            Target::Send => return self.handle_send(now, peer, id, message),
             Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
             Target::Unknown => Response::new(Code::NOT_FOUND),
         };
@@ -568,6 +594,9 @@ impl Endpoint {
             self.resources.learn(id, models);
             if self.resources.are_known() {
                 self.begin_work(now);
+            }
+            if !self.resources.are_awaited() {
+                self.read_unread_sends(now);
             }
         }
     }

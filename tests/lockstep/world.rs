@@ -16,7 +16,7 @@ use lightship::{
     coap::{Random, TransmissionParameters},
     endpoint::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output, rpc::RpcSettings,
-        telemetry::TimeForm,
+        settings::AwakeWindows, telemetry::TimeForm,
     },
     lwm2m::{
         model::{Models, ObjectModel, core},
@@ -119,12 +119,14 @@ impl World {
             log_max_length: 1024,
             rpc: RpcSettings::default(),
             time_form: TimeForm::default(),
+            awake_windows: AwakeWindows::default(),
             core_models: Arc::new(Models::default()),
         };
         let sim = SimSettings {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),
             confirmable: true,
+            queue_mode: false,
             coap: parameters,
         };
         Self {

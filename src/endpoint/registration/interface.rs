@@ -64,14 +64,14 @@ pub(in crate::endpoint) fn read_register(
 }
 
 /// Whether a request holds its whole payload. A first block taken for the whole would register half a device.
-pub(super) fn is_whole(message: &Message) -> bool {
+pub(in crate::endpoint) fn is_whole(message: &Message) -> bool {
     message
         .block1()
         .is_none_or(|block| block.number == 0 && !block.more)
 }
 
 /// The answer to a block of a payload: requests in blocks are not put together (RFC 7959 section 2: Block1 is critical).
-pub(super) fn in_blocks() -> Response {
+pub(in crate::endpoint) fn in_blocks() -> Response {
     Response::with_diagnostic(Code::BAD_OPTION, "Block1 is not supported")
 }
 
