@@ -167,6 +167,11 @@ impl DownlinkQueue {
         self.rpc.len() + self.profile.len() + self.under_way.len() + self.unread.len()
     }
 
+    /// Requests that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// RPC dropped because their time had passed.
     pub(super) fn expired(&self) -> u64 {
         self.expired

@@ -208,8 +208,18 @@ impl Endpoint {
         let parsed = Message::parse(payload);
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
+                let is_message = parsed.is_ok();
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
                 self.handle_events(now, peer);
+                // After the events: what they made the server answer leaves before what waited for the device.
+                if is_message
+                    && self
+                        .registration
+                        .as_ref()
+                        .is_some_and(|own| own.is_of(peer))
+                {
+                    self.heard(now);
+                }
             }
             Layer::Candidate => {
                 if let Some(exchanges) = self
@@ -380,9 +390,15 @@ impl Endpoint {
         }
     }
 
-    /// Requests to the device that wait or are under way, and its messages that wait for the platform.
+    /// Requests to the device that are under way or wait, but for those that wait for it to wake up, and its messages
+    /// that wait for the platform.
     pub fn unfinished(&self) -> usize {
-        self.downlink.len() + self.deliveries.len()
+        let requests = if self.presence.admits(self.power_saving()) {
+            self.downlink.len()
+        } else {
+            self.downlink.under_way()
+        };
+        requests + self.deliveries.len()
     }
 
     /// Its name.
@@ -471,16 +487,7 @@ impl Endpoint {
     fn handle_events(&mut self, now: Now, peer: &Peer) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => {
-                    self.handle_request(now, peer, id, &message);
-                    if !self
-                        .registration
-                        .as_ref()
-                        .is_some_and(|own| own.is_of(peer))
-                    {
-                        continue;
-                    }
-                }
+                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
                 Event::Response {
                     token,
                     message,
@@ -495,19 +502,12 @@ impl Endpoint {
                 } => {
                     self.handle_notification(now, token, &message, deferred, fresh, ended);
                 }
-                Event::Acknowledged { .. } => {}
-                Event::Failed { token, failure } => {
-                    self.handle_failure(now, token, failure);
-                    if failure != Failure::Reset {
-                        continue;
-                    }
-                }
                 // Notifications of ours: the server is not observed.
-                Event::NotificationAcknowledged { .. } | Event::NotificationFailed { .. } => {
-                    continue;
-                }
+                Event::Acknowledged { .. }
+                | Event::NotificationAcknowledged { .. }
+                | Event::NotificationFailed { .. } => {}
+                Event::Failed { token, failure } => self.handle_failure(now, token, failure),
             }
-            self.heard(now);
         }
     }
 

@@ -113,10 +113,10 @@ impl Endpoint {
 }
 
 /// Reads the payload of a Send; one value that cannot be read does not cost the others.
-fn read(message: &Message, device: &DeviceContext<'_>) -> Result<Samples, Response> {
-    let refusal = |text: &'static str| Response::with_diagnostic(Code::BAD_REQUEST, text);
+fn read(message: &Message, device: &DeviceContext<'_>) -> Result<Samples, Box<Response>> {
+    let refusal = |text: &'static str| Box::new(Response::with_diagnostic(Code::BAD_REQUEST, text));
     if !is_whole(message) {
-        return Err(in_blocks());
+        return Err(Box::new(in_blocks()));
     }
     let Some(format) = message.content_format() else {
         return Err(refusal(UNSUPPORTED_FORMAT));

@@ -2,6 +2,7 @@
 //! reorder. Expected texts come from the specifications, never from a run.
 
 mod observation;
+mod presence;
 mod registration;
 mod world;
 
