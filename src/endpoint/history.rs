@@ -257,9 +257,14 @@ mod tests {
         }
     }
 
-    fn publish(samples: Vec<Sample>, known: Option<Resource>) -> Result<Reported, TooLarge> {
+    fn fixture() -> Fixture {
         let mut fixture = Fixture::f();
         fixture.profile.transport.observe_attr = serde_json::from_str(PROFILE).unwrap();
+        fixture
+    }
+
+    fn publish(samples: Vec<Sample>, known: Option<Resource>) -> Result<Reported, TooLarge> {
+        let fixture = fixture();
         let history = History::new(samples, RECEIVED);
         history.publish(&fixture.context(), TimeForm::default(), |_| known.clone())
     }

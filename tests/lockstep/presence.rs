@@ -1,4 +1,5 @@
 //! Devices that sleep: Queue Mode, PSM and eDRX (`protocol.md` 3.5, `device-lifecycle.md` 8, `rulings` 2.10 and 2.11).
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use crate::{
     PROFILE, requests, seconds,
     world::{World, peer, rpc_request},
 };
+
+/// Makes the device say something.
+type Cause = fn(&mut World);
 
 const READ: &str = r#"{"id":"/3_1.2/0/9"}"#;
 
@@ -121,7 +125,7 @@ fn p35_1_the_window_lasts_93_s_from_the_last_exchange() {
 
 #[test]
 fn p35_2_every_message_of_the_device_opens_the_window_anew() {
-    let messages: [(&str, fn(&mut World)); 4] = [
+    let messages: [(&str, Cause); 4] = [
         ("an Update", |world| world.device.update(world.now.mono)),
         ("a notification", |world| {
             world.set("/3303/0/5700", Value::Float(30.0));
@@ -222,7 +226,7 @@ fn p35_5_the_answer_to_the_update_leaves_before_what_waited() {
 
 #[test]
 fn p35_6_ets_108_and_109_a_device_wakes_by_update_and_by_notification() {
-    let wakes: [fn(&mut World); 3] = [
+    let wakes: [Cause; 3] = [
         |world| world.device.update(world.now.mono),
         |world| world.set("/3303/0/5700", Value::Float(30.0)),
         // Of an observation that is forgotten here: it gets RST, and the device is there.
