@@ -1,10 +1,7 @@
 //! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
 
-use crate::{
-    coap::ContentFormat,
-    lwm2m::format::{
-        DecodeError, DecodeErrorKind, Decoded, Sample, Samples, Scope, decode_history,
-    },
+use crate::lwm2m::format::{
+    DecodeError, DecodeErrorKind, Decoded, Sample, Samples, Scope, decode_history,
 };
 
 use super::{
@@ -238,10 +235,7 @@ fn notified(
     path: &Path,
     device: &DeviceContext<'_>,
 ) -> Result<Samples, DecodeError> {
-    let Some(format) = message
-        .content_format()
-        .filter(|format| STATE_TIMES.contains(format))
-    else {
+    let Some(format) = message.content_format() else {
         let Decoded { node, rejected } = operation::decode(message, path, device)?;
         let nodes = vec![(*path, node)];
         return Ok(Samples {
@@ -267,10 +261,3 @@ fn notified(
     nodes.for_each(|(_, node)| rpc::render::arrange(node, format));
     Ok(samples)
 }
-
-/// The formats in which a value may say when it was taken.
-const STATE_TIMES: [ContentFormat; 3] = [
-    ContentFormat::SENML_JSON,
-    ContentFormat::SENML_CBOR,
-    ContentFormat::JSON,
-];

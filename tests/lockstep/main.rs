@@ -4,6 +4,7 @@
 mod observation;
 mod presence;
 mod registration;
+mod send;
 mod world;
 
 use std::time::Duration;
