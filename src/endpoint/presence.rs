@@ -128,8 +128,10 @@ impl Endpoint {
             return;
         };
         let session = Arc::clone(&registration.session);
-        match self.power_saving().window() {
-            Some(window) => self.timers.set(Timer::Sleep, now.mono + window),
+        // A profile may state a window without end.
+        let window = self.power_saving().window();
+        match window.and_then(|window| now.mono.checked_add(window)) {
+            Some(deadline) => self.timers.set(Timer::Sleep, deadline),
             None => self.timers.stop(Timer::Sleep),
         }
         let woke = self.presence.heard();

@@ -380,6 +380,22 @@ fn l21_a_device_in_psm_gets_a_changed_profile_when_it_wakes_up() {
 }
 
 #[test]
+fn times_without_end_in_a_profile_do_no_harm() {
+    let times = format!(
+        r#""psmActivityTimer": {0}, "pagingTransmissionWindow": {0}, "edrxCycle": {0}"#,
+        u64::MAX
+    );
+    for mode in ["PSM", "E_DRX"] {
+        let profile = profile_with(&format!(r#""powerMode": "{mode}", {times}"#));
+        let mut world = World::registered(&profile, 86);
+        world.rpc(1, "Read", READ);
+        world.run(seconds(1000));
+        assert_eq!(world.rpc_history(1).len(), 3);
+        assert_eq!(lines(&world), (0, 0), "{mode}");
+    }
+}
+
+#[test]
 fn l22_an_edrx_device_is_paged_with_one_request_that_may_take_the_cycle() {
     let profile = profile_with(
         r#""powerMode": "E_DRX", "pagingTransmissionWindow": 10000, "edrxCycle": 81000"#,

@@ -440,6 +440,77 @@ fn a40_a_relative_time_counts_from_receipt() {
 }
 
 #[test]
+fn a29_loss_jitter_and_duplication_publish_no_send_twice_and_lose_none_that_was_answered() {
+    let mut answered = 0;
+    for seed in 0..10 {
+        let mut world = registered(seed);
+        world.network.loss = 20;
+        world.network.duplication = 10;
+        world.network.jitter = Duration::from_millis(500);
+        // The message layer acknowledges by itself meanwhile.
+        world.platform.delay = seconds(2);
+        let path = "/3303/12/5700".parse().unwrap();
+        for step in 0..30_i32 {
+            let value = f64::from(step) + 100.0;
+            let before = world.events.len();
+            let node = Node::Resource(Resource::single(5700, Value::Float(value)));
+            let sample = Sample {
+                time: None,
+                nodes: vec![(path, node)],
+            };
+            let format = ContentFormat::SENML_CBOR;
+            world
+                .device
+                .send(world.now.mono, format, &[sample])
+                .unwrap();
+            world.run(seconds(130));
+            let points = points(&world, "sensorValue12");
+            let times = points
+                .iter()
+                .filter(|(_, own)| *own == float(value))
+                .count();
+            let taken = world.events[before..].contains(&SimEvent::Sent);
+            assert!(
+                times == 1 || (times == 0 && !taken),
+                "seed {seed}, {value}: {times}"
+            );
+            answered += usize::from(taken);
+        }
+    }
+    assert!(answered >= 290, "only {answered} of 300 got through");
+}
+
+#[test]
+fn a17_garbage_in_a_send_changes_nothing() {
+    let mut world = registered(123);
+    let mut random = lightship::coap::Random::from_seed([8; 32]);
+    for number in 0..5_000_u16 {
+        let mut garbage = vec![0; usize::try_from(random.uniform(0..=64)).unwrap()];
+        random.fill(&mut garbage);
+        let formats = [110, 112, 11_543, 11_544, 60];
+        let request = Request {
+            method: Code::POST,
+            path: vec!["dp".to_owned()],
+            content_format: Some(ContentFormat(formats[usize::from(number % 5)])),
+            payload: garbage.into(),
+            ..Request::default()
+        };
+        let token = Token::new(&number.to_be_bytes()).unwrap();
+        let kind = MessageType::NonConfirmable;
+        world.inject(
+            peer(5683),
+            encode::request(&request, kind, MessageId(number), token),
+        );
+        world.run(Duration::from_millis(100));
+    }
+    assert_eq!(
+        answer(&mut world, 9_000, json(9_000, TEMPERATURE)).0,
+        Code::CHANGED
+    );
+    assert_eq!(points(&world, "sensorValue12").len(), 1);
+}
+
+#[test]
 fn p35_2_a_send_wakes_a_device_up() {
     let mut world = World::in_queue_mode(&profile(), 119);
     world.device.register(world.now.mono);
