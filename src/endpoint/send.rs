@@ -12,7 +12,8 @@ use super::{
 };
 
 impl Endpoint {
-    /// Takes a Send. It waits for object models that are still to come: without them its values would be nothing.
+    /// Takes a Send. It waits for object models that are still to come if it needs them: without, its values would be
+    /// nothing.
     pub(super) fn handle_send(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
         if !self
             .registration
@@ -27,10 +28,10 @@ impl Endpoint {
             id,
             message: message.clone(),
         };
-        if self.resources.are_awaited() {
-            self.deliveries.keep_unread(send);
-        } else {
+        if self.resources.are_known() {
             self.read_send(now, send);
+        } else {
+            self.deliveries.keep_unread(send);
         }
         self.watch_sends();
     }
@@ -44,15 +45,12 @@ impl Endpoint {
     }
 
     fn read_send(&mut self, now: Now, send: UnreadSend) {
-        let UnreadSend {
-            received,
-            id,
-            message,
-        } = send;
+        let UnreadSend { received, id, .. } = send;
         let Some(registration) = &self.registration else {
             return;
         };
-        let Samples { samples, rejected } = match read(&message, &self.context(registration)) {
+        let message = &send.message;
+        let Samples { samples, rejected } = match read(message, &self.context(registration)) {
             Ok(samples) => samples,
             Err(response) => {
                 self.stats.undecodable += 1;
@@ -61,6 +59,9 @@ impl Endpoint {
         };
         if let Some(response) = unregistered(&samples, &registration.data) {
             return self.refuse_send(now, id, &response);
+        }
+        if self.resources.are_awaited() && self.lacks_model(&samples) {
+            return self.deliveries.keep_unread(send);
         }
         self.stats.undecodable += rejected.len() as u64;
         let history = History::new(samples, received.wall);
@@ -77,6 +78,13 @@ impl Endpoint {
                 self.refuse_send(now, id, &response);
             }
         }
+    }
+
+    fn lacks_model(&self, samples: &[Sample]) -> bool {
+        let models = self.resources.models();
+        let nodes = samples.iter().flat_map(|sample| &sample.nodes);
+        let mut objects = nodes.filter_map(|(path, _)| path.object_id());
+        objects.any(|object| models.object(object).is_none())
     }
 
     fn refuse_send(&mut self, now: Now, id: IncomingId, response: &Response) {

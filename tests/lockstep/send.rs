@@ -361,6 +361,35 @@ fn a_send_waits_for_the_object_models() {
 }
 
 #[test]
+fn a_send_of_objects_whose_models_are_known_does_not_wait_for_others() {
+    let mut world = registered(124);
+    world.platform.models_unavailable = true;
+    let id = world.endpoint.summary().unwrap().registration;
+    let update = Request {
+        method: Code::POST,
+        path: vec!["rd".to_owned(), id],
+        content_format: Some(ContentFormat::LINK),
+        payload: "</3>;ver=1.2,</3/0>,</3303>;ver=1.1,</3303/0>,</3303/12>,</3304/0>".into(),
+        ..Request::default()
+    };
+    let token = Token::new(&[9]).unwrap();
+    let kind = MessageType::Confirmable;
+    world.inject(
+        peer(5683),
+        encode::request(&update, kind, MessageId(899), token),
+    );
+    world.run(seconds(1));
+    assert_eq!(
+        answer(&mut world, 900, json(900, TEMPERATURE)).0,
+        Code::CHANGED
+    );
+    let humidity = r#"[{"n":"/3304/0/5700","v":40}]"#;
+    let answers = answers(&mut world, 901, json(901, humidity), seconds(11));
+    let answer = answers.iter().find(|message| !message.code().is_empty());
+    assert_eq!(answer.unwrap().code(), Code::SERVICE_UNAVAILABLE);
+}
+
+#[test]
 fn a_send_that_meets_the_end_of_the_registration_gets_5_03() {
     let mut world = registered(114);
     world.platform.delay = seconds(30);
