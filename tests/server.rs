@@ -236,6 +236,16 @@ fn a48_update_and_deregister_of_an_unknown_registration_get_4_04() {
 }
 
 #[test]
+fn l08_a_send_of_a_stranger_gets_4_00() {
+    with_server(2, |server, _| {
+        Client::new(server).register("dev1");
+        let answer = Client::new(server).ask(Code::POST, &["dp"], &[], "[]");
+        assert_eq!(answer.code(), Code::BAD_REQUEST);
+        assert_eq!(answer.diagnostic(), Some("no registration found"));
+    });
+}
+
+#[test]
 fn p31_5_an_update_finds_its_registration_behind_an_address_that_was_anothers() {
     with_server(2, |server, _| {
         let mut first = Client::new(server);
