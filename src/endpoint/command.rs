@@ -2,6 +2,7 @@
 
 use super::{
     operation::{Action, Failed},
+    presence::PowerSaving,
     *,
 };
 
@@ -22,8 +23,13 @@ impl Endpoint {
             }
             return;
         };
+        if request.persisted && !self.presence.admits(self.power_saving()) {
+            // The core keeps it, and says it again when the device wakes up (`rulings` 2.11).
+            self.stats.postponed_rpc += 1;
+            return;
+        }
         let session = Arc::clone(&registration.session);
-        if !self.downlink.has_room() {
+        if !self.downlink.has_room(now.wall) {
             self.stats.overflowed_rpc += 1;
             let full = rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::QUEUE_FULL);
             return self.reply(&session, request.id, full.body());
@@ -135,9 +141,12 @@ impl Endpoint {
         }
     }
 
-    /// Sends waiting commands while the message layer has a free NSTART slot.
+    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
-        while self.exchanges.open_requests() < usize::from(self.settings.coap.nstart) {
+        let saving = self.power_saving();
+        while self.presence.admits(saving)
+            && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
+        {
             let Some(registration) = &self.registration else {
                 return;
             };
@@ -151,7 +160,9 @@ impl Endpoint {
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
-            let timeout = self.settings.request_timeout;
+            let timeout = saving
+                .request_timeout()
+                .unwrap_or(self.settings.request_timeout);
             let token = match command.operation.action() {
                 Action::Observe { .. } => self.exchanges.observe(now.mono, peer, &request, timeout),
                 Action::Read { .. }
@@ -163,6 +174,7 @@ impl Endpoint {
                 }
             };
             self.downlink.sent(token, command);
+            self.presence.requested();
         }
     }
 
@@ -198,9 +210,8 @@ impl Endpoint {
         self.stats.undecodable += outcome.rejected.len() as u64;
         self.log(now, &session, &outcome.log);
         if let Some(node) = outcome.node {
-            self.report(now, command.operation.path(), node, None);
+            self.report(now, command.operation.path(), node);
         }
-        self.uplink_seen(&session);
     }
 
     pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {
@@ -215,6 +226,13 @@ impl Endpoint {
             .operation
             .failed(failure, &self.context(registration));
         self.fail(now, &session, &command.origin, failed);
+        if failure == Failure::Timeout && self.power_saving() != PowerSaving::Never {
+            if command.origin == Origin::Profile {
+                // The profile wants it as before, and the device has but slept.
+                self.downlink.push(command);
+            }
+            self.fall_asleep(now);
+        }
     }
 
     fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {

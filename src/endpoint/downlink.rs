@@ -37,6 +37,16 @@ pub(super) enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether the core has given up on it.
+    fn is_over(&self, now: UnixMillis) -> bool {
+        match self {
+            Self::Profile => false,
+            Self::Rpc { expires, .. } => *expires != UnixMillis(0) && *expires <= now,
+        }
+    }
+}
+
 /// Requests that wait, and those under way.
 #[derive(Debug, Default)]
 pub(super) struct DownlinkQueue {
@@ -59,9 +69,18 @@ impl DownlinkQueue {
             || self.unread.iter().any(|request| request.id.uuid == *id)
     }
 
-    /// Whether there is room for another RPC. Those under way count: a device that acknowledges requests and never
-    /// answers them takes no NSTART slot.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether there is room for another RPC, once those are gone whose time has passed. Those under way count: a device
+    /// that acknowledges requests and never answers them takes no NSTART slot.
+    pub(super) fn has_room(&mut self, now: UnixMillis) -> bool {
+        if !self.is_below_limit() {
+            let before = self.rpc.len();
+            self.rpc.retain(|command| !command.origin.is_over(now));
+            self.expired += (before - self.rpc.len()) as u64;
+        }
+        self.is_below_limit()
+    }
+
+    fn is_below_limit(&self) -> bool {
         let is_rpc = |(_, command): &&(Token, Command)| command.origin != Origin::Profile;
         let under_way = self.under_way.iter().filter(is_rpc).count();
         self.rpc.len() + self.unread.len() + under_way < MAX_RPC
@@ -88,11 +107,11 @@ impl DownlinkQueue {
     /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
         while let Some(command) = self.rpc.pop_front() {
-            if let Origin::Rpc { id, expires, .. } = &command.origin {
-                if *expires != UnixMillis(0) && *expires <= now {
-                    self.expired += 1;
-                    continue;
-                }
+            if command.origin.is_over(now) {
+                self.expired += 1;
+                continue;
+            }
+            if let Origin::Rpc { id, .. } = &command.origin {
                 if self.sent.len() == MAX_REMEMBERED_RPC {
                     self.sent.pop_front();
                 }
@@ -148,6 +167,11 @@ impl DownlinkQueue {
         self.rpc.len() + self.profile.len() + self.under_way.len() + self.unread.len()
     }
 
+    /// Requests that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// RPC dropped because their time had passed.
     pub(super) fn expired(&self) -> u64 {
         self.expired
@@ -180,7 +204,7 @@ mod tests {
             queue.sent(token(number), read(Origin::Profile));
         }
         for number in 0..MAX_RPC as u64 {
-            assert!(queue.has_room());
+            assert!(queue.has_room(UnixMillis(1)));
             let origin = Origin::Rpc {
                 id: RpcId {
                     request: 1,
@@ -191,8 +215,8 @@ mod tests {
             };
             queue.sent(token(1000 + number), read(origin));
         }
-        assert!(!queue.has_room());
+        assert!(!queue.has_room(UnixMillis(1)));
         queue.finished(token(1000));
-        assert!(queue.has_room());
+        assert!(queue.has_room(UnixMillis(1)));
     }
 }

@@ -2,7 +2,9 @@
 //! reorder. Expected texts come from the specifications, never from a run.
 
 mod observation;
+mod presence;
 mod registration;
+mod send;
 mod world;
 
 use std::time::Duration;

@@ -116,6 +116,7 @@ impl Endpoint {
             peer: candidate.peer,
             session: Arc::clone(&session),
             profile: Arc::clone(&admission.profile),
+            power: admission.power.clone(),
             last_update: now.wall,
         };
         for key in registration.keys() {
@@ -137,6 +138,10 @@ impl Endpoint {
         self.set_lifetime(registration.deadline(now));
         self.registration = Some(registration);
         self.stats.registered += 1;
+        // With the session the core says again what waits for the device.
+        self.wants_pending_rpc = false;
+        self.presence = Presence::default();
+        self.heard(now);
         let question = self.ask(Question::Models { tenant, keys });
         self.resources = Resources::awaiting(question);
     }
@@ -148,7 +153,7 @@ impl Endpoint {
         if let Some(old) = self.registration.take() {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
-            self.release(&old);
+            self.release(now, &old);
             self.lingering = Some(old);
         }
         self.stop_lingering();
@@ -202,4 +207,4 @@ fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
 }
 
 /// When a device may try again after 5.03, seconds.
-const RETRY_AFTER_S: u32 = 10;
+pub(in crate::endpoint) const RETRY_AFTER_S: u32 = 10;

@@ -67,7 +67,6 @@ impl Endpoint {
             });
             self.resources.await_models(question);
         }
-        self.uplink_seen(&session);
         Response::new(Code::CHANGED)
     }
 }
