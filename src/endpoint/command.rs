@@ -137,7 +137,7 @@ impl Endpoint {
             });
         }
         for what in work.impossible {
-            self.log(now, &session, &text::profile_requests_failed(what));
+            self.log(now, &session, text::profile_requests_failed(what));
         }
     }
 

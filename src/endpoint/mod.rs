@@ -551,13 +551,13 @@ impl Endpoint {
     }
 
     /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
-    fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: &str) {
+    fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: impl Into<String>) {
         if !self.settings.log_enabled {
             return;
         }
         let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
         self.last_log = ts;
-        let value = KeyValue::String(text::device_line(line, self.settings.log_max_length));
+        let value = KeyValue::String(text::device_line(line.into(), self.settings.log_max_length));
         let readings = vec![Readings {
             ts,
             values: vec![(text::LOG_KEY.to_owned(), value)],

@@ -39,7 +39,7 @@ impl Endpoint {
             self.log(
                 now,
                 &session,
-                &text::notification_failed(&observed.path, &reason),
+                text::notification_failed(&observed.path, &reason),
             );
             return acknowledge(self);
         }

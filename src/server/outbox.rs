@@ -28,7 +28,7 @@ impl Sent {
 /// Datagrams sent with one system call at most; what is queued beyond that leaves at once.
 pub(super) const BATCH: usize = 64;
 
-pub(super) use system::Sender;
+pub(super) use system::{Sender, expect_one_address};
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -43,7 +43,9 @@ mod system {
         cmsg_space,
         errno::Errno,
         libc,
-        sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
+        sys::socket::{
+            ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg, setsockopt, sockopt,
+        },
     };
     use tokio::net::UdpSocket;
 
@@ -150,6 +152,21 @@ mod system {
         }
     }
 
+    /// Tells the system not to say with every datagram to which address it came and how it was marked: what is known need
+    /// not be copied.
+    pub(in super::super) fn expect_one_address(socket: &std::net::UdpSocket) -> io::Result<()> {
+        match socket.local_addr()? {
+            SocketAddr::V4(_) => {
+                setsockopt(socket, sockopt::Ipv4PacketInfo, &false)?;
+                socket2::SockRef::from(socket).set_recv_tos_v4(false)
+            }
+            SocketAddr::V6(_) => {
+                setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &false)?;
+                socket2::SockRef::from(socket).set_recv_tclass_v6(false)
+            }
+        }
+    }
+
     fn storage(address: SocketAddr) -> SockaddrStorage {
         match address {
             SocketAddr::V4(address) => address.into(),
@@ -175,6 +192,11 @@ mod system {
     use tokio::net::UdpSocket;
 
     use super::{Bytes, PeerId, Sent};
+
+    /// Does nothing: what the system says with every datagram is not turned off here.
+    pub(in super::super) fn expect_one_address(_socket: &std::net::UdpSocket) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Sends datagrams one by one.
     #[derive(Debug)]

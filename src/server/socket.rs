@@ -20,7 +20,7 @@ use crate::platform::peer::{Outbound, PeerId};
 
 use super::{
     metrics::{Direction, DropReason, Metrics},
-    outbox::{BATCH, Sender},
+    outbox::{self, BATCH, Sender},
 };
 
 /// The plain UDP transport of one shard.
@@ -56,6 +56,9 @@ impl UdpTransport {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let ip = socket.local_addr()?.ip();
         let bound = (!ip.is_unspecified()).then_some(ip);
+        if bound.is_some() {
+            outbox::expect_one_address(&socket)?;
+        }
         let sender = RefCell::new(Sender::new(&socket)?);
         Ok(Self {
             io: UdpSocket::from_std(socket)?,

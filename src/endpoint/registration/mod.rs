@@ -61,6 +61,8 @@ pub(in crate::endpoint) struct Registration {
     pub(in crate::endpoint) id: RegistrationId,
     pub(in crate::endpoint) data: RegistrationData,
     pub(in crate::endpoint) peer: Peer,
+    /// The address of `peer` as text, which every Update is logged with.
+    pub(in crate::endpoint) address: Box<str>,
     pub(in crate::endpoint) session: Arc<SessionInfo>,
     pub(in crate::endpoint) profile: Arc<DeviceProfile>,
     /// Power settings of the device's own.

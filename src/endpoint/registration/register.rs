@@ -113,6 +113,7 @@ impl Endpoint {
         let registration = Registration {
             id,
             data: candidate.data,
+            address: candidate.peer.id.to_string().into(),
             peer: candidate.peer,
             session: Arc::clone(&session),
             profile: Arc::clone(&admission.profile),
