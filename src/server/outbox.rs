@@ -236,3 +236,58 @@ mod system {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+
+    fn to(address: SocketAddr) -> (PeerId, Bytes) {
+        let peer = PeerId::Udp {
+            remote: address,
+            local: None,
+        };
+        (peer, Bytes::from_static(b"x"))
+    }
+
+    #[tokio::test]
+    async fn a28_a_peer_that_cannot_be_reached_costs_its_own_datagram_alone() {
+        let receiver = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut sender = Sender::new(&socket).unwrap();
+        let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
+        let good = receiver.local_addr().unwrap();
+        // Without SO_BROADCAST the system refuses this one.
+        let bad = SocketAddr::from(([255, 255, 255, 255], 9));
+        let mut batch: Vec<_> = (0..BATCH + 10).map(|_| to(good)).collect();
+        for place in [0, 5, 6, BATCH] {
+            batch[place] = to(bad);
+        }
+        let sent = sender.send(&socket, None, &batch);
+        let good = (BATCH + 6) as u64;
+        assert_eq!((sent.datagrams, sent.bytes, sent.failed), (good, good, 4));
+        let mut buffer = [0; 4];
+        for _ in 0..good {
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_leave_from_the_address_that_was_asked() {
+        let receiver = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut sender = Sender::new(&socket).unwrap();
+        let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
+        let batch = [to(receiver.local_addr().unwrap())];
+        for last in [1, 7] {
+            let local = Ipv4Addr::new(127, 0, 0, last);
+            let sent = sender.send(&socket, Some(local.into()), &batch);
+            assert_eq!((sent.datagrams, sent.failed), (1, 0));
+            let (_, from) = receiver.recv_from(&mut [0; 4]).unwrap();
+            assert_eq!(from.ip(), local);
+        }
+    }
+}
