@@ -1,12 +1,18 @@
 //! The objects of a simulated device: values by path, and what may be done with them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::lwm2m::{
-    model::{ObjectModel, ResourceModel},
-    node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
-    path::{InstanceId, ObjectId, Path},
-    value::{ResourceType, Value},
+use crate::{
+    coap::Code,
+    lwm2m::{
+        model::{ObjectModel, ResourceModel},
+        node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
+        path::{InstanceId, ObjectId, Path},
+        value::{ResourceType, Value},
+    },
 };
 
 /// Objects, their models and their values. Values are kept by the path of the resource, or of the resource instance
@@ -14,8 +20,10 @@ use crate::lwm2m::{
 #[derive(Clone, Debug, Default)]
 pub struct SimObjects {
     models: BTreeMap<ObjectId, Arc<ObjectModel>>,
-    instances: BTreeMap<Path, ()>,
-    values: BTreeMap<Path, Value>,
+    pub(super) instances: BTreeSet<Path>,
+    pub(super) values: BTreeMap<Path, Value>,
+    /// Notification attributes by path and name.
+    pub(super) attributes: BTreeMap<(Path, String), String>,
 }
 
 /// Why a request on a path fails.
@@ -27,6 +35,10 @@ pub(super) enum Refusal {
     NotAllowed,
     /// The content is no value for it.
     BadValue,
+    /// The instance is there already.
+    Exists(InstanceId),
+    /// The content format is not known, or cannot carry what was asked for.
+    Format(Code),
 }
 
 impl SimObjects {
@@ -37,7 +49,7 @@ impl SimObjects {
 
     /// Adds an instance of an object.
     pub fn add_instance(&mut self, object: ObjectId, instance: InstanceId) {
-        self.instances.insert(Path::instance(object, instance), ());
+        self.instances.insert(Path::instance(object, instance));
     }
 
     /// Sets a value; adds the instance when it is new. Returns whether the value changed.
@@ -51,6 +63,12 @@ impl SimObjects {
     /// The value at a path.
     pub fn value(&self, path: &Path) -> Option<&Value> {
         self.values.get(path)
+    }
+
+    /// The model of the object of a path.
+    pub(super) fn model_of(&self, path: &Path) -> Result<&Arc<ObjectModel>, Refusal> {
+        let id = path.object_id().ok_or(Refusal::NotAllowed)?;
+        self.models.get(&id).ok_or(Refusal::NotFound)
     }
 
     /// The models, by object.
@@ -73,27 +91,30 @@ impl SimObjects {
     /// The links below a path (OMA LwM2M Core, "Discover").
     pub(super) fn discover(&self, path: &Path) -> Result<String, Refusal> {
         let mut links = Vec::new();
-        let object = path
-            .object_id()
-            .and_then(|id| self.models.get(&id))
-            .ok_or(Refusal::NotFound)?;
+        let object = self.model_of(path)?;
         if path.depth() == 1 {
-            links.push(format!("<{path}>;ver={}", object.version));
+            let version = format!(";ver={}", object.version);
+            links.push(self.link(path, &version));
         }
         for instance in self.instances_of(object.id) {
             let own = Path::instance(object.id, instance);
             if path.contains(&own) {
-                links.push(format!("<{own}>"));
+                links.push(self.link(&own, ""));
             }
             for resource in object.resources.values() {
                 let own = Path::resource(object.id, instance, resource.id);
-                if path.contains(&own) && (self.has(&own) || resource.operations.execute) {
-                    let dim = self.values.keys().filter(|key| own.contains(key)).count();
-                    links.push(if resource.multiple {
-                        format!("<{own}>;dim={dim}")
-                    } else {
-                        format!("<{own}>")
-                    });
+                if !path.contains(&own) || !(self.has(&own) || resource.operations.execute) {
+                    continue;
+                }
+                let instances: Vec<_> =
+                    self.values.keys().filter(|key| own.contains(key)).collect();
+                if !resource.multiple {
+                    links.push(self.link(&own, ""));
+                    continue;
+                }
+                links.push(self.link(&own, &format!(";dim={}", instances.len())));
+                if path.depth() == 3 {
+                    links.extend(instances.into_iter().map(|path| self.link(path, "")));
                 }
             }
         }
@@ -104,12 +125,18 @@ impl SimObjects {
         }
     }
 
+    /// A link with the attributes set at its very path, and those that follow from what is there.
+    fn link(&self, path: &Path, properties: &str) -> String {
+        let own = self.attributes.iter().filter(|((own, _), _)| own == path);
+        let attributes: String = own
+            .map(|((_, name), value)| format!(";{name}={value}"))
+            .collect();
+        format!("<{path}>{attributes}{properties}")
+    }
+
     /// What a Read of `path` finds.
     pub(super) fn read(&self, path: &Path) -> Result<Node, Refusal> {
-        let object = path
-            .object_id()
-            .and_then(|id| self.models.get(&id))
-            .ok_or(Refusal::NotFound)?;
+        let object = self.model_of(path)?;
         let instance = |id| self.read_instance(object, id);
         match (
             path.instance_id(),
@@ -142,50 +169,9 @@ impl SimObjects {
         }
     }
 
-    /// Writes a resource or a resource instance; `replace` also removes other instances of a multiple resource.
-    /// Returns the paths that were written.
-    pub(super) fn write(
-        &mut self,
-        path: &Path,
-        node: &Node,
-        replace: bool,
-    ) -> Result<Vec<Path>, Refusal> {
-        let object = path
-            .object_id()
-            .and_then(|id| self.models.get(&id))
-            .cloned()
-            .ok_or(Refusal::NotFound)?;
-        let resource = |id| object.resources.get(&id).ok_or(Refusal::NotFound);
-        match node {
-            Node::Resource(written) => {
-                writable(resource(written.id)?)?;
-                self.write_resource(path, written, replace)
-            }
-            Node::ResourceInstance(written) => {
-                let model = resource(path.resource_id().ok_or(Refusal::NotFound)?)?;
-                writable(model)?;
-                self.values.insert(*path, written.value.clone());
-                Ok(vec![*path])
-            }
-            Node::ObjectInstance(written) => {
-                let mut paths = Vec::new();
-                for own in &written.resources {
-                    writable(resource(own.id)?)?;
-                    let own_path = Path::resource(object.id, written.id, own.id);
-                    paths.extend(self.write_resource(&own_path, own, replace)?);
-                }
-                Ok(paths)
-            }
-            Node::Object(_) => Err(Refusal::NotAllowed),
-        }
-    }
-
     /// Whether `path` may be executed.
     pub(super) fn execute(&self, path: &Path) -> Result<(), Refusal> {
-        let object = path
-            .object_id()
-            .and_then(|id| self.models.get(&id))
-            .ok_or(Refusal::NotFound)?;
+        let object = self.model_of(path)?;
         let (Some(instance), Some(resource)) = (path.instance_id(), path.resource_id()) else {
             return Err(Refusal::NotAllowed);
         };
@@ -197,33 +183,6 @@ impl SimObjects {
             (true, true) => Ok(()),
             (true, false) => Err(Refusal::NotAllowed),
             (false, _) => Err(Refusal::NotFound),
-        }
-    }
-
-    fn write_resource(
-        &mut self,
-        path: &Path,
-        written: &Resource,
-        replace: bool,
-    ) -> Result<Vec<Path>, Refusal> {
-        use crate::lwm2m::node::ResourceContent::{Multiple, Single};
-        match &written.content {
-            Single(value) => {
-                self.values.insert(*path, value.clone());
-                Ok(vec![*path])
-            }
-            Multiple { instances, .. } => {
-                if replace {
-                    self.values.retain(|own, _| !path.contains(own));
-                }
-                let mut paths = Vec::new();
-                for instance in instances {
-                    let own = path.child(instance.id).ok_or(Refusal::BadValue)?;
-                    self.values.insert(own, instance.value.clone());
-                    paths.push(own);
-                }
-                Ok(paths)
-            }
         }
     }
 
@@ -275,14 +234,13 @@ impl SimObjects {
         self.values.keys().any(|own| path.contains(own))
     }
 
-    fn has_instance(&self, object: ObjectId, instance: InstanceId) -> bool {
-        self.instances
-            .contains_key(&Path::instance(object, instance))
+    pub(super) fn has_instance(&self, object: ObjectId, instance: InstanceId) -> bool {
+        self.instances.contains(&Path::instance(object, instance))
     }
 
     fn instances_of(&self, object: ObjectId) -> impl Iterator<Item = InstanceId> {
         self.instances
-            .keys()
+            .iter()
             .filter(move |path| path.object_id() == Some(object))
             .filter_map(Path::instance_id)
     }
@@ -300,12 +258,4 @@ pub(super) fn parse_value(kind: ResourceType, text: &str) -> Option<Value> {
         ResourceType::Time => Value::Time(text.parse().ok()?),
         ResourceType::ObjectLink | ResourceType::Opaque | ResourceType::None => return None,
     })
-}
-
-fn writable(model: &ResourceModel) -> Result<(), Refusal> {
-    if model.operations.write {
-        Ok(())
-    } else {
-        Err(Refusal::NotAllowed)
-    }
 }
