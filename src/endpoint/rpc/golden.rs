@@ -426,12 +426,6 @@ fn replies_and_records_equal_those_of_the_platform() {
         }
         replay.events.clear();
         let expected = call["response"].as_str().unwrap();
-        if method.contains("Composite")
-            || expected.contains("CompositeObs")
-            || [93, 94].contains(&number)
-        {
-            continue; // TMP
-        }
         let reply = replay.command(method, &request["params"].to_string());
         let decision = DECIDED.iter().find(|decided| decided.number == number);
         if !expected.starts_with(r#"{"result""#) {

@@ -24,7 +24,13 @@ fn observed(fixture: &mut Fixture) -> Vec<String> {
 #[test]
 fn rpc_050_to_052_observe_composite() {
     let mut fixture = Fixture::f();
-    let ids = ["/5_1.2/0/7", "/5_1.2/0/5", "/5_1.2/0/3", "/3_1.2/0/9", "/19_1.1/1/0/0"];
+    let ids = [
+        "/5_1.2/0/7",
+        "/5_1.2/0/5",
+        "/5_1.2/0/3",
+        "/3_1.2/0/9",
+        "/19_1.1/1/0/0",
+    ];
     let body = composite(&mut fixture, "ObserveComposite", &ids);
     for part in [
         "CONTENT",
@@ -37,11 +43,19 @@ fn rpc_050_to_052_observe_composite() {
         assert_contains(&body, part);
     }
     let mut fixture = Fixture::f();
-    let body = composite(&mut fixture, "ObserveComposite", &["/19_1.1/1/0", "/5_1.2/0"]);
+    let body = composite(
+        &mut fixture,
+        "ObserveComposite",
+        &["/19_1.1/1/0", "/5_1.2/0"],
+    );
     assert_contains(&body, "/19/1/0=LwM2mMultipleResource");
     assert_contains(&body, "/5/0=LwM2mObjectInstance");
     let mut fixture = Fixture::f();
-    let body = composite(&mut fixture, "ObserveComposite", &["/5_1.2/0/7", "/5_1.2/0/2"]);
+    let body = composite(
+        &mut fixture,
+        "ObserveComposite",
+        &["/5_1.2/0/7", "/5_1.2/0/2"],
+    );
     assert_contains(&body, "/5/0/7=LwM2mSingleResource");
     assert_contains(&body, "/5/0/2=null");
 }
@@ -50,7 +64,11 @@ fn rpc_050_to_052_observe_composite() {
 fn rpc_053_to_055_observe_composite_that_is_in_the_way() {
     let mut fixture = Fixture::f();
     assert_eq!(
-        composite(&mut fixture, "ObserveComposite", &["/5_1.2/0", "/5_1.2/0/2"]),
+        composite(
+            &mut fixture,
+            "ObserveComposite",
+            &["/5_1.2/0", "/5_1.2/0/2"]
+        ),
         bad_request("Invalid path list :  /5/0 and /5/0/2 are overlapped paths")
     );
     fixture.rpc("Observe", r#"{"id":"/3_1.2/0/9"}"#);
@@ -59,7 +77,10 @@ fn rpc_053_to_055_observe_composite_that_is_in_the_way() {
         composite(&mut fixture, "ObserveComposite", &ids),
         bad_request("Resource [/3/0/9] is already registered as SingleObservation.")
     );
-    assert_contains(&composite(&mut fixture, "ObserveComposite", &ids[..3]), "CONTENT");
+    assert_contains(
+        &composite(&mut fixture, "ObserveComposite", &ids[..3]),
+        "CONTENT",
+    );
     assert_eq!(
         fixture.rpc("Observe", r#"{"id":"/5_1.2/0/7"}"#),
         bad_request("Resource [/5/0/7] is already registered in CompositeObservation.")
@@ -88,10 +109,20 @@ fn rpc_056_observe_composite_by_keys() {
 #[test]
 fn rpc_057_to_059_observe_composite_cancel_wants_the_same_paths() {
     let mut fixture = Fixture::f();
-    let ids = ["/5_1.2/0/7", "/5_1.2/0/5", "/5_1.2/0/3", "/3_1.2/0/9", "/19_1.1/1/0/0"];
+    let ids = [
+        "/5_1.2/0/7",
+        "/5_1.2/0/5",
+        "/5_1.2/0/3",
+        "/3_1.2/0/9",
+        "/19_1.1/1/0/0",
+    ];
     composite(&mut fixture, "ObserveComposite", &ids);
     assert_eq!(
-        composite(&mut fixture, "ObserveCompositeCancel", &["/5_1.2/0", "/19_1.1/1/0/0"]),
+        composite(
+            &mut fixture,
+            "ObserveCompositeCancel",
+            &["/5_1.2/0", "/19_1.1/1/0/0"]
+        ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/5_1.2/0, /19_1.1/1/0/0]"
         )
@@ -101,9 +132,17 @@ fn rpc_057_to_059_observe_composite_cancel_wants_the_same_paths() {
         content("1")
     );
     assert_eq!(observed(&mut fixture), [""; 0]);
-    composite(&mut fixture, "ObserveComposite", &["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"]);
+    composite(
+        &mut fixture,
+        "ObserveComposite",
+        &["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"],
+    );
     assert_eq!(
-        composite(&mut fixture, "ObserveCompositeCancel", &["/19_1.1/1/0/0", "/3_1.2/0/9"]),
+        composite(
+            &mut fixture,
+            "ObserveCompositeCancel",
+            &["/19_1.1/1/0/0", "/3_1.2/0/9"]
+        ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/19_1.1/1/0/0, /3_1.2/0/9]"
         )
@@ -113,7 +152,11 @@ fn rpc_057_to_059_observe_composite_cancel_wants_the_same_paths() {
 #[test]
 fn any_permutation_of_a_composite_is_cancelled() {
     let mut fixture = Fixture::f();
-    composite(&mut fixture, "ObserveComposite", &["/3_1.2/0/10", "/3_1.2/0/21", "/3_1.2/0/9"]);
+    composite(
+        &mut fixture,
+        "ObserveComposite",
+        &["/3_1.2/0/10", "/3_1.2/0/21", "/3_1.2/0/9"],
+    );
     assert_eq!(
         composite(
             &mut fixture,
@@ -122,6 +165,17 @@ fn any_permutation_of_a_composite_is_cancelled() {
         ),
         content("1")
     );
+}
+
+#[test]
+fn paths_that_only_begin_alike_can_both_be_observed() {
+    let mut fixture = Fixture::f();
+    let ids = ["/3_1.2/0/11", "/5_1.2/0/3"];
+    assert_contains(
+        &composite(&mut fixture, "ObserveComposite", &ids),
+        "CONTENT",
+    );
+    assert_contains(&fixture.rpc("Observe", r#"{"id":"/3_1.2/0/1"}"#), "CONTENT");
 }
 
 /// The observations of fixture F by this profile.
@@ -212,7 +266,8 @@ fn l3_and_l4_the_initial_read_follows_the_observe_strategy() {
 
 #[test]
 fn l26_a_composite_strategy_needs_a_composite_format_and_separate_paths() {
-    let profile = r#"{"observe":["/3_1.0/0/9","/5_1.0/0/3"],"observeStrategy":"COMPOSITE_BY_OBJECT"}"#;
+    let profile =
+        r#"{"observe":["/3_1.0/0/9","/5_1.0/0/3"],"observeStrategy":"COMPOSITE_BY_OBJECT"}"#;
     assert_eq!(
         work(&mut Fixture::g(), profile),
         (Vec::new(), vec!["observe"])
@@ -281,7 +336,10 @@ fn rpc_071_and_072_read_composite_by_keys() {
         &body,
         "/19/0/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=1Bytes, type=OPAQUE]",
     );
-    assert_contains(&body, "/19/1/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=");
+    assert_contains(
+        &body,
+        "/19/1/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=",
+    );
     let params = r#"{"keys":["batteryLevel","UtfOffset","dataDescription"]}"#;
     assert_eq!(
         fixture.rpc("ReadComposite", params),
@@ -419,7 +477,10 @@ fn write_composite_of_what_it_cannot_write() {
     for (nodes, error) in [
         ("{}", "nodes: {} is not validate value".to_owned()),
         ("null", "nodes: {} is not validate value".to_owned()),
-        (r#"{"/3_1.2":{"0":{"14":"x"}}}"#, invalid("{/3_1.2={0={14=x}}}")),
+        (
+            r#"{"/3_1.2":{"0":{"14":"x"}}}"#,
+            invalid("{/3_1.2={0={14=x}}}"),
+        ),
         (r#"{"/3_1.2/0":"x"}"#, invalid("{/3_1.2/0=x}")),
         (r#"{"/3_1.2/0":{"a":"x"}}"#, invalid("{/3_1.2/0={a=x}}")),
         (r#"{"/3_1.2/0":{}}"#, invalid("{/3_1.2/0={}}")),

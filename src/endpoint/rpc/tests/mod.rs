@@ -1,6 +1,7 @@
 //! The acceptance cases of `rpc.md` 13, by their numbers.
 
 mod attributes;
+mod composite;
 mod discover;
 mod execute;
 mod instance;
