@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer};
 
 /// The notification attributes of one path; those of class PROPERTIES cannot be written to devices.
 ///
-/// Its JSON form holds what is set; an absent member and `null` are both "not stated".
+/// Its JSON form holds what is set; an absent member and `null` are both "not stated". What profiles do not have is no
+/// part of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct NotificationAttributes {
@@ -22,6 +23,15 @@ pub struct NotificationAttributes {
     pub epmin: Option<Attribute<u32>>,
     /// Maximum evaluation period, seconds.
     pub epmax: Option<Attribute<u32>>,
+    /// Whether a rising edge notifies, or a falling one (LwM2M 1.2).
+    #[serde(skip)]
+    pub edge: Option<Attribute<bool>>,
+    /// Whether notifications are confirmable (LwM2M 1.2).
+    #[serde(skip)]
+    pub con: Option<Attribute<bool>>,
+    /// How many notifications a device keeps that it could not send (LwM2M 1.2).
+    #[serde(skip)]
+    pub hqmax: Option<Attribute<u32>>,
 }
 
 /// What happens to one attribute.
@@ -34,7 +44,8 @@ pub enum Attribute<T> {
 }
 
 impl NotificationAttributes {
-    /// The Uri-Query options of a Write-Attributes request, in the order pmax, pmin, gt, lt, st, epmax, epmin.
+    /// The Uri-Query options of a Write-Attributes request, in the order pmax, pmin, gt, lt, st, epmax, epmin, edge, con,
+    /// hqmax.
     ///
     /// `pmin=10` sets, a bare `pmin` unsets. Numbers are decimal without exponent, as the grammar of the attributes
     /// demands.
@@ -47,10 +58,23 @@ impl NotificationAttributes {
             entry("st", self.st),
             entry("epmax", self.epmax),
             entry("epmin", self.epmin),
+            entry("edge", self.edge.map(Attribute::number)),
+            entry("con", self.con.map(Attribute::number)),
+            entry("hqmax", self.hqmax),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+impl Attribute<bool> {
+    /// 1 for true, 0 for false.
+    fn number(self) -> Attribute<u8> {
+        match self {
+            Self::Set(flag) => Attribute::Set(u8::from(flag)),
+            Self::Unset => Attribute::Unset,
+        }
     }
 }
 
@@ -81,11 +105,15 @@ mod tests {
             st: Some(Attribute::Set(0.5)),
             epmin: Some(Attribute::Set(1)),
             epmax: Some(Attribute::Set(2)),
+            edge: Some(Attribute::Set(true)),
+            con: Some(Attribute::Set(false)),
+            hqmax: Some(Attribute::Set(3)),
         };
         assert_eq!(
             all.to_query(),
             [
-                "pmax=60", "pmin=10", "gt=42.2", "lt=-5", "st=0.5", "epmax=2", "epmin=1"
+                "pmax=60", "pmin=10", "gt=42.2", "lt=-5", "st=0.5", "epmax=2", "epmin=1", "edge=1",
+                "con=0", "hqmax=3"
             ]
         );
     }

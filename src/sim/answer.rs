@@ -48,12 +48,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             (Code::DELETE, _) => self.delete(now, &path),
             _ => Err(Refusal::NotAllowed),
         };
-        result.unwrap_or_else(|refusal| match refusal {
-            Refusal::Exists(instance) => Response::with_diagnostic(
-                refusal.code(),
-                format!("instance {instance} already exists"),
-            ),
-            refusal => Response::new(refusal.code()),
+        result.unwrap_or_else(|refusal| {
+            if let Refusal::Exists(instance) = refusal {
+                let text = format!("instance {instance} already exists");
+                return Response::with_diagnostic(refusal.code(), text);
+            }
+            Response::new(refusal.code())
         })
     }
 
