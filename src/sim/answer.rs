@@ -6,6 +6,7 @@ use std::{fmt::Debug, time::Instant};
 use crate::{
     coap::{Code, ContentFormat, Message, Response},
     lwm2m::{
+        attributes::NotificationAttributes,
         format::{self, DecodeError, DecodeErrorKind, EncodeError, Sample},
         model::Models,
         node::{Node, Object, ObjectInstance, ResourceContent},
@@ -127,7 +128,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn attribute(&mut self, message: &Message, path: &Path) -> Result<Response, Refusal> {
-        self.objects.write_attributes(path, message.uri_query())?;
+        let change = NotificationAttributes::from_query(message.uri_query());
+        let change = change.map_err(|_| Refusal::BadValue)?;
+        self.objects.write_attributes(path, &change)?;
         let query: Vec<_> = message.uri_query().collect();
         self.events
             .push_back(SimEvent::Attributed(*path, query.join("&")));

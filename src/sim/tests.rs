@@ -282,7 +282,7 @@ fn instances_come_and_go_and_the_registration_follows() {
 }
 
 #[test]
-fn attributes_are_shown_where_they_were_set() {
+fn p33_attributes_are_shown_at_the_level_where_they_are_set() {
     let mut pair = Pair::registered();
     for (path, query, code) in [
         ("/3/0/9", "pmin=10&pmax=60&st=2", Code::CHANGED),
@@ -292,6 +292,7 @@ fn attributes_are_shown_where_they_were_set() {
         ("/3/0/9", "lt=5&gt=1", Code::BAD_REQUEST),
         ("/3/0/9", "epmin=5&epmax=5", Code::BAD_REQUEST),
         ("/3/0/9", "colour=red", Code::BAD_REQUEST),
+        ("/3/0/0", "gt=1", Code::BAD_REQUEST),
         ("/3/1", "pmin=1", Code::NOT_FOUND),
     ] {
         let request = Request {

@@ -52,22 +52,19 @@ pub(super) fn write_attributes(call: &Call<'_>) -> Result<Task, Rejection> {
     if attributes == NotificationAttributes::default() {
         return Err(bad_request(text::ATTRIBUTES_MISSING.to_owned()));
     }
-    let NotificationAttributes {
-        gt, lt, st, edge, ..
-    } = attributes;
-    let is_of_values = [gt, lt, st].iter().any(Option::is_some) || edge.is_some();
-    if path.depth() < 3 && is_of_values {
+    // The type of the resource is the device's to judge.
+    if attributes.check_level(&path, None).is_err() {
         return Err(invalid(text::attributes_not_applicable(&path)));
     }
     Ok(Operation::write_attributes(id.as_str(), path, attributes).into())
 }
 
 /// A boolean, or 0 or 1; `null` takes the attribute away.
-fn flag(value: &Json) -> Option<Attribute<bool>> {
+fn flag(value: &Json) -> Option<Attribute<u32>> {
     match json::text(value).as_str() {
         "null" => Some(Attribute::Unset),
-        "true" | "1" => Some(Attribute::Set(true)),
-        "false" | "0" => Some(Attribute::Set(false)),
+        "true" | "1" => Some(Attribute::Set(1)),
+        "false" | "0" => Some(Attribute::Set(0)),
         _ => None,
     }
 }
