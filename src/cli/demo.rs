@@ -163,6 +163,8 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                 SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
+                | SimEvent::Created(_)
+                | SimEvent::Deleted(_)
                 | SimEvent::Executed(..) => {
                     println!("     {name}: {}", device::describe(&event));
                 }
@@ -172,6 +174,8 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                 | SimEvent::SendRefused { .. }
                 | SimEvent::SendUnanswered
                 | SimEvent::Observed(_)
+                | SimEvent::Unobserved(_)
+                | SimEvent::Attributed(..)
                 | SimEvent::Read(_)
                 | SimEvent::Acknowledged(_)
                 | SimEvent::Unacknowledged(_) => {}

@@ -1,6 +1,6 @@
 //! The order of requests to the device: NSTART, priorities, expiry, duplicates.
 //!
-//! Commands of the platform go before the profile's own work; within a class first come, first served. The caller
+//! Commands of the platform go before the end of observations, and that before the profile's own work; within a class first come, first served. The caller
 //! takes the next command whenever the message layer has a free NSTART slot (RFC 7252 section 4.7).
 
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub(super) struct Command {
 pub(super) enum Origin {
     /// The device profile.
     Profile,
+    /// The observation of this token was given up, and the device is told so; nobody waits for the answer.
+    Cancel(Token),
     /// An RPC.
     Rpc {
         /// Its identity.
@@ -41,7 +43,7 @@ impl Origin {
     /// Whether the core has given up on it.
     fn is_over(&self, now: UnixMillis) -> bool {
         match self {
-            Self::Profile => false,
+            Self::Profile | Self::Cancel(_) => false,
             Self::Rpc { expires, .. } => *expires != UnixMillis(0) && *expires <= now,
         }
     }
@@ -51,6 +53,7 @@ impl Origin {
 #[derive(Debug, Default)]
 pub(super) struct DownlinkQueue {
     rpc: VecDeque<Command>,
+    cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
     under_way: Vec<(Token, Command)>,
     /// RPC that came before the object models did.
@@ -81,7 +84,8 @@ impl DownlinkQueue {
     }
 
     fn is_below_limit(&self) -> bool {
-        let is_rpc = |(_, command): &&(Token, Command)| command.origin != Origin::Profile;
+        let is_rpc =
+            |(_, command): &&(Token, Command)| matches!(command.origin, Origin::Rpc { .. });
         let under_way = self.under_way.iter().filter(is_rpc).count();
         self.rpc.len() + self.unread.len() + under_way < MAX_RPC
     }
@@ -100,12 +104,16 @@ impl DownlinkQueue {
     pub(super) fn push(&mut self, command: Command) {
         match command.origin {
             Origin::Profile => self.profile.push_back(command),
+            Origin::Cancel(_) => self.cancels.push_back(command),
             Origin::Rpc { .. } => self.rpc.push_back(command),
         }
     }
 
     /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
+        if let Some(cancel) = self.cancel_before_observe() {
+            return Some(cancel);
+        }
         while let Some(command) = self.rpc.pop_front() {
             if command.origin.is_over(now) {
                 self.expired += 1;
@@ -119,7 +127,19 @@ impl DownlinkQueue {
             }
             return Some(command);
         }
-        self.profile.pop_front()
+        self.cancels
+            .pop_front()
+            .or_else(|| self.profile.pop_front())
+    }
+
+    /// The end of the observation that the next command makes again: there are devices that go by the path alone, and the
+    /// other way round it would end the new one.
+    fn cancel_before_observe(&mut self) -> Option<Command> {
+        let next = &self.rpc.front()?.operation;
+        next.observes()?;
+        let mut cancels = self.cancels.iter();
+        let index = cancels.position(|own| own.operation.paths().equal(next.paths()))?;
+        self.cancels.remove(index)
     }
 
     /// Notes that `command` is under way.
@@ -140,7 +160,8 @@ impl DownlinkQueue {
 
     /// Takes every waiting command out: RPC first.
     pub(super) fn drain(&mut self) -> Vec<Command> {
-        self.rpc.drain(..).chain(self.profile.drain(..)).collect()
+        let others = self.cancels.drain(..).chain(self.profile.drain(..));
+        self.rpc.drain(..).chain(others).collect()
     }
 
     /// Takes the profile's waiting commands out.
@@ -164,7 +185,8 @@ impl DownlinkQueue {
 
     /// Requests that wait or are under way.
     pub(super) fn len(&self) -> usize {
-        self.rpc.len() + self.profile.len() + self.under_way.len() + self.unread.len()
+        let waiting = self.rpc.len() + self.cancels.len() + self.profile.len();
+        waiting + self.under_way.len() + self.unread.len()
     }
 
     /// Requests that are under way.

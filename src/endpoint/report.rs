@@ -1,6 +1,6 @@
 //! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
 
-use crate::lwm2m::format::{DecodeError, Decoded, Sample, Samples, Scope, decode_history};
+use crate::lwm2m::format::{Sample, Samples};
 
 use super::{
     delivery::Deferred,
@@ -39,14 +39,15 @@ impl Endpoint {
             self.log(
                 now,
                 &session,
-                text::notification_failed(&observed.path, &reason),
+                text::notification_failed(&observed.paths, &reason),
             );
             return acknowledge(self);
         }
         let observe = message.observe();
         let stale = (!fresh).then(|| observed.stale(observe));
+        let device = self.context(registration);
         let Ok(Samples { samples, rejected }) =
-            notified(message, &observed.path, &self.context(registration))
+            operation::decode_notification(message, &observed.paths, &device)
         else {
             self.stats.undecodable += 1;
             return acknowledge(self);
@@ -99,12 +100,9 @@ impl Endpoint {
         }
     }
 
-    /// Remembers a value that is the case and hands it to the platform if the profile maps it.
-    pub(super) fn report(&mut self, now: Now, path: &Path, node: Node) {
-        let sample = Sample {
-            time: None,
-            nodes: vec![(*path, node)],
-        };
+    /// Remembers values that are the case and hands those to the platform that the profile maps.
+    pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
+        let sample = Sample { time: None, nodes };
         let history = History::new(vec![sample], now.wall);
         if self
             .report_history(now, history, Standing::Newest, None)
@@ -225,31 +223,4 @@ pub(super) enum Standing {
     Newest,
     /// A later message was reported before: they belong to the time series alone.
     Late,
-}
-
-/// Reads a notification: one sample, or several with their times.
-fn notified(
-    message: &Message,
-    path: &Path,
-    device: &DeviceContext<'_>,
-) -> Result<Samples, DecodeError> {
-    let Some(format) = message.content_format() else {
-        let Decoded { node, rejected } = operation::decode(message, path, device)?;
-        let nodes = vec![(*path, node)];
-        return Ok(Samples {
-            samples: vec![Sample { time: None, nodes }],
-            rejected,
-        });
-    };
-    let scope = Scope {
-        models: device.models,
-        root: device.registration.objects.root(),
-    };
-    let mut samples = decode_history(format, path, &message.payload(), scope)?;
-    let nodes = samples
-        .samples
-        .iter_mut()
-        .flat_map(|sample| &mut sample.nodes);
-    nodes.for_each(|(_, node)| rpc::render::arrange(node, format));
-    Ok(samples)
 }

@@ -7,6 +7,7 @@ mod peers;
 mod support;
 
 mod clients;
+mod commands;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
