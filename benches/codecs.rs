@@ -1,0 +1,106 @@
+//! Encoding and decoding of every content format, and the message layer, beside published crates of the same grammar.
+//!
+//! The contestants take turns in short rounds, so what else the machine does hits them alike. Printed are medians: of
+//! the rates, and of the ratios of single rounds.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "this is a measurement"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Contest, Run, formats, messages};
+
+fn main() {
+    // `cargo test --benches` only wants to know whether this builds.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    table("content formats", "values", formats::contests());
+    table("message layer", "messages", messages::contests());
+}
+
+fn table(title: &str, unit: &str, contests: Vec<Contest>) {
+    println!("\n| {title} | | {unit} per second | beside | ratio |\n|---|---|--:|---|--:|");
+    for contest in contests {
+        let Contest {
+            subject,
+            work,
+            units,
+            ours,
+            rivals,
+        } = contest;
+        let (names, rivals): (Vec<_>, Vec<_>) = rivals.into_iter().unzip();
+        let (rate, ratios) = measure(ours, rivals);
+        let rate = grouped((rate * f64::from(units)) as u64);
+        if names.is_empty() {
+            println!("| {subject} | {work} | {rate} | | |");
+        }
+        for (name, ratio) in names.iter().zip(ratios) {
+            println!("| {subject} | {work} | {rate} | {name} | {ratio:.2} |");
+        }
+    }
+}
+
+/// Runs per second of the first contestant, and how often as fast as each of the others it is.
+fn measure(ours: Run, rivals: Vec<Run>) -> (f64, Vec<f64>) {
+    let mut contestants: Vec<_> = std::iter::once(ours)
+        .chain(rivals)
+        .map(|mut run| (runs_per_round(&mut run), run))
+        .collect();
+    let rounds: Vec<Vec<f64>> = (0..ROUNDS)
+        .map(|_| {
+            let rates = contestants.iter_mut().map(|(runs, run)| rate(*runs, run));
+            rates.collect()
+        })
+        .collect();
+    let ratios = (1..contestants.len())
+        .map(|rival| median(rounds.iter().map(|round| round[0] / round[rival])));
+    (
+        median(rounds.iter().map(|round| round[0])),
+        ratios.collect(),
+    )
+}
+
+/// How often a contestant runs in a round, found by doubling.
+fn runs_per_round(run: &mut Run) -> u32 {
+    let mut runs = 1;
+    while time(runs, run) < ROUND {
+        runs *= 2;
+    }
+    runs
+}
+
+/// Runs per second.
+fn rate(runs: u32, run: &mut Run) -> f64 {
+    f64::from(runs) / time(runs, run).as_secs_f64()
+}
+
+fn time(runs: u32, run: &mut Run) -> Duration {
+    let start = Instant::now();
+    for _ in 0..runs {
+        run();
+    }
+    start.elapsed()
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8_lossy(&groups.join(&b',')).into_owned()
+}
+
+const ROUNDS: usize = 21;
+/// The least a round lasts.
+const ROUND: Duration = Duration::from_millis(5);
