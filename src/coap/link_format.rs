@@ -3,7 +3,10 @@
 //! Links are generic here; what they mean in LwM2M is read elsewhere. Devices in the field send lists that break the
 //! grammar, so there are two ways to read: strictly, and leniently with a count of what was forgiven.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 /// A link: a target and its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +94,7 @@ impl fmt::Display for Value {
                     if matches!(character, '"' | '\\') {
                         f.write_str("\\")?;
                     }
-                    write!(f, "{character}")?;
+                    f.write_char(character)?;
                 }
                 f.write_str("\"")
             }
@@ -191,7 +194,7 @@ pub fn write(links: &[Link]) -> String {
         if !text.is_empty() {
             text.push(',');
         }
-        text.push_str(&link.to_string());
+        write!(text, "{link}").expect("a string takes everything");
     }
     text
 }

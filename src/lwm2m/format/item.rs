@@ -113,7 +113,13 @@ impl From<Raw> for Item {
 
 impl From<&str> for Item {
     fn from(text: &str) -> Self {
-        Raw::Text(text.to_owned()).into()
+        text.to_owned().into()
+    }
+}
+
+impl From<String> for Item {
+    fn from(text: String) -> Self {
+        Raw::Text(text).into()
     }
 }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt};
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
@@ -29,29 +29,31 @@ pub(super) fn read(payload: &Bytes) -> Result<Item, DecodeError> {
 
 /// Writes an item; what JSON has no form for (bytes, infinite numbers) is null.
 pub(super) fn write(item: &Item) -> Bytes {
-    value(item).to_string().into()
+    serde_json::to_vec(&Written(item))
+        .expect("a vector takes everything")
+        .into()
 }
 
 /// Reads `text`, which starts at byte `offset` of the payload and has no blanks around it.
 fn item(text: &str, offset: usize, depth: usize, limits: &mut Limits) -> Result<Item, DecodeError> {
     limits.admit(depth, offset)?;
-    let mut inner = |raw: &RawValue| {
-        // Raw values borrow from the text, so the distance of their addresses is that of their places.
+    // Raw values borrow from the text, so the distance of their addresses is that of their places.
+    let place = |raw: &RawValue| {
         let distance = raw.get().as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-        let offset = offset.saturating_add(distance);
-        item(raw.get(), offset, depth.saturating_add(1), limits)
+        offset.saturating_add(distance)
     };
+    let mut inner = |raw: &RawValue| item(raw.get(), place(raw), depth.saturating_add(1), limits);
     let content = match text.as_bytes().first() {
         Some(b'{') => {
             let Members(members) = parsed(text, offset)?;
             let mut names = BTreeSet::new();
-            let mut entries = Vec::new();
-            for (name, raw) in &members {
+            if let Some((_, raw)) = members.iter().find(|(name, _)| !names.insert(name)) {
+                return Err(DecodeErrorKind::Duplicate.at(place(raw)));
+            }
+            let mut entries = Vec::with_capacity(members.len());
+            for (name, raw) in members {
                 let value = inner(raw)?;
-                if !names.insert(name) {
-                    return Err(DecodeErrorKind::Duplicate.at(value.offset));
-                }
-                let content = Content::Value(Raw::Text(name.clone()));
+                let content = Content::Value(Raw::Text(name));
                 let offset = value.offset;
                 entries.push((Item { offset, content }, value));
             }
@@ -124,27 +126,33 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-fn value(item: &Item) -> serde_json::Value {
-    match &item.content {
-        Content::Null | Content::Other => serde_json::Value::Null,
-        Content::Array(items) => items.iter().map(value).collect(),
-        Content::Map(entries) => entries
-            .iter()
-            .filter_map(|(key, item)| {
-                let Content::Value(Raw::Text(name)) = &key.content else {
-                    return None;
-                };
-                Some((name.clone(), value(item)))
-            })
-            .collect(),
-        Content::Value(raw) => match raw {
-            Raw::Boolean(flag) => (*flag).into(),
-            Raw::Integer(number) => serde_json::Number::from_i128(*number).into(),
-            Raw::Float(number) => (*number).into(),
-            Raw::Text(text) | Raw::Base64Text(text) | Raw::Link(text) => text.as_str().into(),
-            Raw::Time(millis) => (*millis).into(),
-            Raw::Bytes(_) => serde_json::Value::Null,
-        },
+/// An item as it is written.
+struct Written<'a>(&'a Item);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.content {
+            Content::Null | Content::Other => serializer.serialize_unit(),
+            Content::Array(items) => serializer.collect_seq(items.iter().map(Written)),
+            Content::Map(entries) => {
+                serializer.collect_map(entries.iter().filter_map(|(key, item)| {
+                    let Content::Value(Raw::Text(name)) = &key.content else {
+                        return None;
+                    };
+                    Some((name, Written(item)))
+                }))
+            }
+            Content::Value(raw) => match raw {
+                Raw::Boolean(flag) => serializer.serialize_bool(*flag),
+                Raw::Integer(number) => serializer.serialize_i128(*number),
+                Raw::Float(number) => serializer.serialize_f64(*number),
+                Raw::Text(text) | Raw::Base64Text(text) | Raw::Link(text) => {
+                    serializer.serialize_str(text)
+                }
+                Raw::Time(millis) => serializer.serialize_i64(*millis),
+                Raw::Bytes(_) => serializer.serialize_unit(),
+            },
+        }
     }
 }
 

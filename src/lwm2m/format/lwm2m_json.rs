@@ -5,7 +5,7 @@ use base64::Engine;
 use super::{
     DecodeError, DecodeErrorKind, EncodeError, Sample, SampleTime,
     item::{BASE64, Content, Item, Raw},
-    record::{MAX_RECORDS, Record, path_of, values},
+    record::{MAX_RECORDS, Record, name_below, path_of, values},
     senml::{sample_time, written_time},
 };
 use crate::lwm2m::{node::Node, path::Path};
@@ -106,20 +106,14 @@ pub(super) fn write(path: &Path, node: &Node) -> Result<Item, EncodeError> {
     let mut below = false;
     let mut entries = Vec::new();
     for (own, value) in values(path, node)? {
-        let rest = own.segments().get(path.segments().len()..);
-        let name: Vec<_> = rest
-            .unwrap_or_default()
-            .iter()
-            .map(u16::to_string)
-            .collect();
+        let name = name_below(path, &own);
         below |= !name.is_empty();
-        let name = (!name.is_empty()).then(|| name.join("/"));
-        entries.push(entry(name.as_deref(), None, Raw::from_value(value)?));
+        let name = Some(name).filter(|name| !name.is_empty());
+        entries.push(entry(name, None, Raw::from_value(value)?));
     }
     let slash = if below { "/" } else { "" };
-    let base: Item = format!("{path}{slash}").as_str().into();
     let members = vec![
-        ("bn".into(), base),
+        ("bn".into(), format!("{path}{slash}").into()),
         ("e".into(), Content::Array(entries).into()),
     ];
     Ok(Content::Map(members).into())
@@ -133,7 +127,7 @@ pub(super) fn write_samples(samples: &[Sample]) -> Result<Item, EncodeError> {
         for (path, node) in &sample.nodes {
             for (own, value) in values(path, node)? {
                 let raw = Raw::from_value(value)?;
-                entries.push(entry(Some(&own.to_string()), time.clone(), raw));
+                entries.push(entry(Some(own.to_string()), time.clone(), raw));
             }
         }
     }
@@ -141,7 +135,7 @@ pub(super) fn write_samples(samples: &[Sample]) -> Result<Item, EncodeError> {
     Ok(Content::Map(members).into())
 }
 
-fn entry(name: Option<&str>, time: Option<Item>, raw: Raw) -> Item {
+fn entry(name: Option<String>, time: Option<Item>, raw: Raw) -> Item {
     let (label, raw) = match raw.time_as_seconds() {
         raw @ Raw::Boolean(_) => ("bv", raw),
         raw @ (Raw::Integer(_) | Raw::Float(_) | Raw::Time(_)) => ("v", raw),
@@ -149,7 +143,7 @@ fn entry(name: Option<&str>, time: Option<Item>, raw: Raw) -> Item {
         Raw::Bytes(bytes) => ("sv", Raw::Text(BASE64.encode(bytes))),
         raw @ Raw::Link(_) => ("ov", raw),
     };
-    let mut members = Vec::new();
+    let mut members = Vec::with_capacity(3);
     members.extend(name.map(|name| ("n".into(), name.into())));
     members.push((label.into(), raw.into()));
     members.extend(time.map(|time| ("t".into(), time)));

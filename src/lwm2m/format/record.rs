@@ -189,25 +189,24 @@ fn resources(leaves: Vec<Leaf>, rejected: &mut Rejected) -> Vec<Resource> {
 }
 
 /// A resource, of which the first value says whether it is single or multiple.
-fn resource(id: u16, leaves: Vec<Leaf>, rejected: &mut Rejected) -> Option<Resource> {
+fn resource(id: u16, mut leaves: Vec<Leaf>, rejected: &mut Rejected) -> Option<Resource> {
     let first = leaves.first()?;
     let depth = first.path.depth();
     let kind = first.value.resource_type();
-    let mut same = Vec::new();
-    for leaf in leaves {
-        if leaf.path.depth() != depth {
+    leaves.retain(|leaf| {
+        let fits = leaf.path.depth() == depth;
+        if !fits {
             rejected.push(leaf.rejected(DecodeErrorKind::Structure));
-        } else {
-            same.push(leaf);
         }
-    }
+        fits
+    });
     if depth == 4 {
-        let instances = instances(same, rejected);
+        let instances = instances(leaves, rejected);
         return Some(Resource::multiple(id, kind, instances));
     }
-    let mut same = same.into_iter();
-    let value = same.next()?.value;
-    rejected.extend(same.map(|leaf| leaf.rejected(DecodeErrorKind::Duplicate)));
+    let mut leaves = leaves.into_iter();
+    let value = leaves.next()?.value;
+    rejected.extend(leaves.map(|leaf| leaf.rejected(DecodeErrorKind::Duplicate)));
     Some(Resource::single(id, value))
 }
 
@@ -256,6 +255,11 @@ fn empty(path: &Path, models: &Models) -> Result<Node, DecodeError> {
 
 /// Groups what has the same key, in the order in which the keys come first.
 fn grouped<K: Copy + Eq + Hash, T>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<(K, Vec<T>)> {
+    let first = items.first().map(&key);
+    if let Some(only) = first.filter(|first| items.iter().all(|item| key(item) == *first)) {
+        // One value at a time is the most common payload.
+        return vec![(only, items)];
+    }
     let mut groups: Vec<(K, Vec<T>)> = Vec::new();
     let mut places = HashMap::new();
     for item in items {
@@ -300,6 +304,18 @@ pub(super) fn own_path(path: &Path, node: &Node) -> Result<Path, EncodeError> {
         _ => None,
     };
     own.ok_or(EncodeError::PathMismatch)
+}
+
+/// What the name of a value below `path` adds to it: `7/1` for `/3/0/7/1` below `/3/0`, nothing for `path` itself.
+pub(super) fn name_below(path: &Path, own: &Path) -> String {
+    let mut name = String::new();
+    for segment in own.segments().iter().skip(path.segments().len()) {
+        if !name.is_empty() {
+            name.push('/');
+        }
+        name.push_str(&segment.to_string());
+    }
+    name
 }
 
 /// The values of `node` with their paths, in order.

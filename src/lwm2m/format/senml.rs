@@ -3,14 +3,12 @@
 //!
 //! Names are paths of resources or resource instances (OMA LwM2M Core, "SenML JSON" and "SenML CBOR").
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 
 use super::{
     DecodeError, DecodeErrorKind, EncodeError, Sample, SampleTime,
     item::{BASE64_URL, Content, Item, Raw, decode_base64},
-    record::{MAX_RECORDS, Record, path_of, values},
+    record::{MAX_RECORDS, Record, name_below, path_of, values},
 };
 use crate::lwm2m::{node::Node, path::Path};
 
@@ -39,21 +37,15 @@ pub(super) fn write(grammar: Grammar, path: &Path, node: &Node) -> Result<Item, 
     let values = values(path, node)?;
     let mut records = Vec::new();
     for (own, value) in values {
-        let rest = own.segments().get(path.segments().len()..);
-        let name: Vec<_> = rest
-            .unwrap_or_default()
-            .iter()
-            .map(u16::to_string)
-            .collect();
-        let mut fields = Vec::new();
+        let name = name_below(path, &own);
+        let mut fields = Vec::with_capacity(3);
         if records.is_empty() {
             let slash = if name.is_empty() { "" } else { "/" };
-            let base: Item = format!("{path}{slash}").as_str().into();
+            let base = format!("{path}{slash}").into();
             fields.push((Label::BaseName.written(grammar), base));
         }
         if !name.is_empty() {
-            let name: Item = name.join("/").as_str().into();
-            fields.push((Label::Name.written(grammar), name));
+            fields.push((Label::Name.written(grammar), name.into()));
         }
         fields.push(value_field(grammar, Raw::from_value(value)?));
         records.push(Content::Map(fields).into());
@@ -89,10 +81,7 @@ pub(super) fn write_paths(grammar: Grammar, paths: &[Path]) -> Item {
 }
 
 fn named(grammar: Grammar, path: &Path) -> (Item, Item) {
-    (
-        Label::Name.written(grammar),
-        path.to_string().as_str().into(),
-    )
+    (Label::Name.written(grammar), path.to_string().into())
 }
 
 fn value_field(grammar: Grammar, raw: Raw) -> (Item, Item) {
@@ -146,25 +135,25 @@ struct Base {
 impl Base {
     fn record(&mut self, item: Item, root: &[String]) -> Result<Record, DecodeError> {
         let offset = item.offset;
-        let mut fields = fields(item)?;
-        if let Some(version) = fields.remove(&Label::BaseVersion) {
+        let mut fields = Fields::read(item)?;
+        if let Some(version) = fields.take(Label::BaseVersion) {
             let understood = matches!(version.content, Content::Value(Raw::Integer(number)) if number <= VERSION);
             if !understood {
                 return Err(DecodeErrorKind::NotUnderstood.at(version.offset));
             }
         }
-        if let Some(name) = fields.remove(&Label::BaseName) {
+        if let Some(name) = fields.take(Label::BaseName) {
             self.name = name.into_text()?;
         }
-        if let Some(time) = fields.remove(&Label::BaseTime) {
+        if let Some(time) = fields.take(Label::BaseTime) {
             self.time = Some(time.into_millis()?);
         }
-        if let Some(value) = fields.remove(&Label::BaseValue) {
+        if let Some(value) = fields.take(Label::BaseValue) {
             self.value = Some(value.into_raw().map_err(|kind| kind.at(offset))?);
         }
-        let name = fields.remove(&Label::Name).map(Item::into_text);
+        let name = fields.take(Label::Name).map(Item::into_text);
         let name = name.transpose()?.unwrap_or_default();
-        let own_time = fields.remove(&Label::Time).map(Item::into_millis);
+        let own_time = fields.take(Label::Time).map(Item::into_millis);
         let time = match (self.time, own_time.transpose()?) {
             (Some(base), Some(own)) => Some(base.saturating_add(own)),
             (base, own) => own.or(base),
@@ -185,8 +174,8 @@ impl Base {
     }
 
     /// The one value among the fields that are left.
-    fn value_of(&self, fields: BTreeMap<Label, Item>) -> Result<Raw, DecodeErrorKind> {
-        let mut fields = fields.into_iter();
+    fn value_of(&self, fields: Fields) -> Result<Raw, DecodeErrorKind> {
+        let mut fields = fields.0.into_iter();
         let (label, item) = fields.next().ok_or(DecodeErrorKind::Missing)?;
         if fields.next().is_some() {
             return Err(DecodeErrorKind::Structure);
@@ -218,28 +207,43 @@ fn sum(base: Option<&Raw>, value: Raw) -> Raw {
     }
 }
 
-/// The fields of a record that have a meaning here. One that is not known is passed over, unless its label ends in `_`
-/// (RFC 8428 section 4.4).
-fn fields(record: Item) -> Result<BTreeMap<Label, Item>, DecodeError> {
-    let mut fields = BTreeMap::new();
-    for (key, item) in record.into_map()? {
-        let Content::Value(raw) = &key.content else {
-            continue;
-        };
-        if matches!(raw, Raw::Text(name) if name.ends_with('_')) {
-            return Err(DecodeErrorKind::NotUnderstood.at(key.offset));
+/// The fields of a record that have a meaning here, each label once.
+struct Fields(Vec<(Label, Item)>);
+
+impl Fields {
+    /// One that is not known is passed over, unless its label ends in `_` (RFC 8428 section 4.4).
+    fn read(record: Item) -> Result<Self, DecodeError> {
+        let entries = record.into_map()?;
+        let mut fields = Self(Vec::with_capacity(entries.len().min(Label::ALL.len())));
+        for (key, item) in entries {
+            let Content::Value(raw) = &key.content else {
+                continue;
+            };
+            if matches!(raw, Raw::Text(name) if name.ends_with('_')) {
+                return Err(DecodeErrorKind::NotUnderstood.at(key.offset));
+            }
+            let Some(label) = Label::read(raw) else {
+                continue;
+            };
+            if fields.place(label).is_some() {
+                return Err(DecodeErrorKind::Duplicate.at(key.offset));
+            }
+            fields.0.push((label, item));
         }
-        if let Some(label) = Label::read(raw)
-            && fields.insert(label, item).is_some()
-        {
-            return Err(DecodeErrorKind::Duplicate.at(key.offset));
-        }
+        Ok(fields)
     }
-    Ok(fields)
+
+    fn take(&mut self, label: Label) -> Option<Item> {
+        self.place(label).map(|place| self.0.swap_remove(place).1)
+    }
+
+    fn place(&self, label: Label) -> Option<usize> {
+        self.0.iter().position(|(own, _)| *own == label)
+    }
 }
 
 /// The fields that are used; units, sums and update times are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
     BaseName,
     BaseTime,
@@ -272,19 +276,19 @@ impl Label {
 
     fn read(raw: &Raw) -> Option<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
             .find(|(_, name, number)| {
                 matches!(raw, Raw::Text(text) if text == name)
                     || matches!(raw, Raw::Integer(found) if Some(*found) == *number)
             })
-            .map(|(label, ..)| label)
+            .map(|(label, ..)| *label)
     }
 
     fn written(self, grammar: Grammar) -> Item {
-        let known = Self::ALL.into_iter().find(|(label, ..)| *label == self);
+        let known = Self::ALL.iter().find(|(label, ..)| *label == self);
         match (grammar, known) {
-            (Grammar::Cbor, Some((_, _, Some(number)))) => Raw::Integer(number).into(),
-            (_, Some((_, name, _))) => name.into(),
+            (Grammar::Cbor, Some((_, _, Some(number)))) => Raw::Integer(*number).into(),
+            (_, Some((_, name, _))) => (*name).into(),
             (_, None) => Content::Other.into(),
         }
     }
