@@ -1,18 +1,22 @@
-//! `application/cbor` (60): one resource or resource instance as one data item (RFC 8949; OMA LwM2M Core 1.1, "CBOR").
-//!
-//! Nothing nests here but a tag around a number, a text or a pair of numbers, so reading needs no recursion.
+//! CBOR (RFC 8949) as items, and `application/cbor` (60): one resource or resource instance as one data item (OMA LwM2M
+//! Core 1.1, "CBOR").
+
+use std::convert::Infallible;
 
 use bytes::Bytes;
+use minicbor::{
+    Decoder, Encoder,
+    data::{IanaTag, Int, Type},
+    decode::Error as ReadError,
+    encode::Error as WriteError,
+};
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, date_time, finite, modelled_type, object_link, seconds,
-    single_node, utf8,
+    DecodeError, DecodeErrorKind, Decoded, EncodeError, date_time,
+    item::{Content, Item, MAX_DEPTH, Raw},
+    modelled_type, seconds, single_node,
 };
-use crate::lwm2m::{
-    model::Models,
-    path::Path,
-    value::{ResourceType, Value},
-};
+use crate::lwm2m::{model::Models, path::Path, value::Value};
 
 /// Reads the item as the model's type; without a model the item's own type decides.
 pub(super) fn decode(
@@ -20,226 +24,161 @@ pub(super) fn decode(
     payload: &Bytes,
     models: &Models,
 ) -> Result<Decoded, DecodeError> {
-    let mut reader = Reader {
-        input: payload,
-        position: 0,
-    };
-    let item = reader.item()?;
-    if reader.position < payload.len() {
-        return Err(DecodeErrorKind::Trailing.at(reader.position));
-    }
-    let value = typed(modelled_type(path, models), item).map_err(|kind| kind.at(0))?;
+    let value = read(payload)?
+        .into_raw()
+        .and_then(|raw| raw.typed(modelled_type(path, models)))
+        .map_err(|kind| kind.at(0))?;
     single_node(path, value).map(Decoded::from)
 }
 
-/// Writes the value with definite lengths and the shortest number that loses nothing; a time as tag 1 and seconds.
-pub(super) fn encode(value: &Value) -> Bytes {
-    let mut output = Vec::new();
-    match value {
-        Value::String(text) | Value::CoreLink(text) => write_string(&mut output, TEXT, text),
-        Value::ObjectLink(object, instance) => {
-            write_string(&mut output, TEXT, format!("{object}:{instance}"));
-        }
-        Value::Opaque(bytes) => write_string(&mut output, BYTES, bytes),
-        Value::Integer(number) => write_integer(&mut output, *number),
-        Value::UnsignedInteger(number) => write_head(&mut output, UNSIGNED, *number),
-        Value::Time(millis) => {
-            write_head(&mut output, TAG, TAG_EPOCH);
-            write_integer(&mut output, seconds(*millis));
-        }
-        Value::Float(number) => write_float(&mut output, *number),
-        Value::Boolean(flag) => output.push(if *flag { 0xf5 } else { 0xf4 }),
+/// Writes the value as one item.
+pub(super) fn encode(value: &Value) -> Result<Bytes, EncodeError> {
+    Raw::from_value(value).map(|raw| write(&raw.into()))
+}
+
+/// Reads one data item, in which integers have 64 bits and a sign, and tags are those of times and decimal fractions.
+pub(super) fn read(payload: &Bytes) -> Result<Item, DecodeError> {
+    let mut reader = Reader(Decoder::new(payload));
+    let item = reader.item(0)?;
+    let end = reader.0.position();
+    if end < payload.len() {
+        return Err(DecodeErrorKind::Trailing.at(end));
     }
-    output.into()
+    Ok(item)
 }
 
-/// One data item, as far as values of resources need the distinction.
-enum Item {
-    Integer(i128),
-    Float(f64),
-    Boolean(bool),
-    Text(String),
-    Bytes(Bytes),
-    /// Milliseconds since 1970, from tag 0 or 1.
-    Time(i64),
+/// Writes an item with definite lengths and the shortest numbers that lose nothing; a time as tag 1 and seconds.
+pub(super) fn write(item: &Item) -> Bytes {
+    let mut encoder = Encoder::new(Vec::new());
+    write_item(&mut encoder, item).expect("a vector takes everything");
+    encoder.into_writer().into()
 }
 
-/// Makes the value that the model asks for; integers are taken as floats and, in seconds, as times.
-fn typed(kind: Option<ResourceType>, item: Item) -> Result<Value, DecodeErrorKind> {
-    let out_of_range = |_| DecodeErrorKind::ValueRange;
-    match (kind, item) {
-        (Some(ResourceType::String) | None, Item::Text(text)) => Ok(Value::String(text)),
-        (Some(ResourceType::CoreLink), Item::Text(text)) => Ok(Value::CoreLink(text)),
-        (Some(ResourceType::ObjectLink), Item::Text(text)) => object_link(&text),
-        (Some(ResourceType::Integer), Item::Integer(number)) => {
-            number.try_into().map(Value::Integer).map_err(out_of_range)
-        }
-        (Some(ResourceType::UnsignedInteger), Item::Integer(number)) => number
-            .try_into()
-            .map(Value::UnsignedInteger)
-            .map_err(out_of_range),
-        (None, Item::Integer(number)) => number
-            .try_into()
-            .map(Value::Integer)
-            .or_else(|_| number.try_into().map(Value::UnsignedInteger))
-            .map_err(out_of_range),
-        (Some(ResourceType::Float), Item::Integer(number)) => Ok(Value::Float(number as f64)),
-        (Some(ResourceType::Float) | None, Item::Float(number)) => finite(number),
-        (Some(ResourceType::Time), Item::Integer(number)) => epoch_integer(number).map(Value::Time),
-        (Some(ResourceType::Time) | None, Item::Time(millis)) => Ok(Value::Time(millis)),
-        (Some(ResourceType::Boolean) | None, Item::Boolean(flag)) => Ok(Value::Boolean(flag)),
-        (Some(ResourceType::Opaque) | None, Item::Bytes(bytes)) => Ok(Value::Opaque(bytes)),
-        _ => Err(DecodeErrorKind::WrongType),
-    }
-}
-
-/// The first bytes of an item: its major type and argument.
-struct Head {
-    major: u8,
-    /// The low five bits of the initial byte.
-    info: u8,
-    /// `None` for an indefinite length or a break.
-    argument: Option<u64>,
-    /// Where the item starts.
-    offset: usize,
-}
-
-struct Reader<'a> {
-    input: &'a Bytes,
-    position: usize,
-}
+struct Reader<'a>(Decoder<'a>);
 
 impl Reader<'_> {
-    /// Reads an item, a tagged one included.
-    fn item(&mut self) -> Result<Item, DecodeError> {
-        let head = self.head()?;
-        match head.major {
-            UNSIGNED | NEGATIVE => integer(&head).map(Item::Integer),
-            BYTES => self.string(&head).map(Item::Bytes),
-            TEXT => self.text(&head).map(Item::Text),
-            ARRAY | MAP => Err(DecodeErrorKind::Structure.at(head.offset)),
-            TAG => self.tagged(&head),
-            _ => match head.info {
-                20 => Ok(Item::Boolean(false)),
-                21 => Ok(Item::Boolean(true)),
-                _ => float(&head).map(Item::Float),
-            },
+    fn item(&mut self, depth: usize) -> Result<Item, DecodeError> {
+        let offset = self.0.position();
+        if depth == MAX_DEPTH {
+            return Err(DecodeErrorKind::TooDeep.at(offset));
         }
+        let depth = depth.saturating_add(1);
+        let content = match self.datatype()? {
+            Type::Bool => self.plain(|decoder| decoder.bool().map(Raw::Boolean)),
+            Type::U8
+            | Type::U16
+            | Type::U32
+            | Type::U64
+            | Type::I8
+            | Type::I16
+            | Type::I32
+            | Type::I64
+            | Type::Int => self.plain(|decoder| decoder.int().map(i128::from).map(Raw::Integer)),
+            Type::F16 | Type::F32 | Type::F64 => {
+                self.plain(|decoder| decoder.f64().map(Raw::Float))
+            }
+            Type::Bytes | Type::BytesIndef => self.plain(|decoder| {
+                let chunks: Vec<&[u8]> = decoder.bytes_iter()?.collect::<Result<_, _>>()?;
+                Ok(Raw::Bytes(chunks.concat().into()))
+            }),
+            Type::String | Type::StringIndef => self.plain(|decoder| {
+                let chunks = decoder.str_iter()?;
+                chunks.collect::<Result<_, _>>().map(Raw::Text)
+            }),
+            Type::Array | Type::ArrayIndef => {
+                let length = self.0.array().map_err(|error| kind(&error).at(offset))?;
+                self.sequence(length, |reader| reader.item(depth))
+                    .map(Content::Array)
+            }
+            Type::Map | Type::MapIndef => {
+                let length = self.0.map().map_err(|error| kind(&error).at(offset))?;
+                self.sequence(length, |reader| {
+                    Ok((reader.item(depth)?, reader.item(depth)?))
+                })
+                .map(Content::Map)
+            }
+            Type::Tag => self.tagged(depth),
+            Type::Null => self.0.null().map(|()| Content::Null).map_err(at(offset)),
+            Type::Undefined | Type::Simple => {
+                self.0.skip().map(|()| Content::Other).map_err(at(offset))
+            }
+            Type::Break | Type::Unknown(_) => Err(DecodeErrorKind::Syntax.at(offset)),
+        }?;
+        Ok(Item { offset, content })
+    }
+
+    /// Reads what holds no other items.
+    fn plain(
+        &mut self,
+        read: impl FnOnce(&mut Decoder<'_>) -> Result<Raw, ReadError>,
+    ) -> Result<Content, DecodeError> {
+        let offset = self.0.position();
+        read(&mut self.0).map(Content::Value).map_err(at(offset))
+    }
+
+    /// Reads so many elements, or (`None`) those up to a break. The length that a payload states reserves nothing.
+    fn sequence<T>(
+        &mut self,
+        length: Option<u64>,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let mut elements = Vec::new();
+        match length {
+            Some(length) => {
+                for _ in 0..length {
+                    elements.push(element(self)?);
+                }
+            }
+            None => {
+                while self.datatype()? != Type::Break {
+                    elements.push(element(self)?);
+                }
+                self.0.set_position(self.0.position().saturating_add(1));
+            }
+        }
+        Ok(elements)
     }
 
     /// Reads what follows a tag: a time or a decimal fraction.
-    fn tagged(&mut self, tag: &Head) -> Result<Item, DecodeError> {
-        let content = self.head()?;
-        let item = match (tag.argument, content.major) {
-            (Some(TAG_DATE_TIME), TEXT) => date_time::parse(&self.text(&content)?).map(Item::Time),
-            (Some(TAG_EPOCH), UNSIGNED | NEGATIVE) => {
-                epoch_integer(integer(&content)?).map(Item::Time)
+    fn tagged(&mut self, depth: usize) -> Result<Content, DecodeError> {
+        let offset = self.0.position();
+        let tag = self.0.tag().map_err(at(offset))?;
+        let Item { offset, content } = self.item(depth)?;
+        let raw = match (IanaTag::try_from(tag), content) {
+            (Ok(IanaTag::DateTime), Content::Value(Raw::Text(text))) => {
+                date_time::parse(&text).map(Raw::Time)
             }
-            (Some(TAG_EPOCH), SIMPLE) => epoch_float(float(&content)?).map(Item::Time),
-            (Some(TAG_DECIMAL), ARRAY) if content.argument == Some(2) => {
-                let exponent = integer(&self.head()?)?;
-                let mantissa = integer(&self.head()?)?;
-                // The text form gives the nearest float; its length is bounded by that of the two numbers.
-                format!("{mantissa}e{exponent}")
-                    .parse()
-                    .map(Item::Float)
-                    .map_err(|_| DecodeErrorKind::ValueRange)
+            (Ok(IanaTag::Timestamp), Content::Value(Raw::Integer(seconds))) => seconds
+                .checked_mul(1000)
+                .and_then(|millis| millis.try_into().ok())
+                .map(Raw::Time)
+                .ok_or(DecodeErrorKind::ValueRange),
+            (Ok(IanaTag::Timestamp), Content::Value(Raw::Float(seconds))) => {
+                epoch_float(seconds).map(Raw::Time)
             }
-            _ => Err(DecodeErrorKind::WrongType),
+            (Ok(IanaTag::Decimal), Content::Array(parts)) => decimal(&parts),
+            _ => return Ok(Content::Other),
         };
-        item.map_err(|kind| kind.at(content.offset))
+        raw.map(Content::Value).map_err(|kind| kind.at(offset))
     }
 
-    fn text(&mut self, head: &Head) -> Result<String, DecodeError> {
-        let bytes = self.string(head)?;
-        utf8(&bytes, head.offset).map(str::to_owned)
-    }
-
-    fn head(&mut self) -> Result<Head, DecodeError> {
-        let offset = self.position;
-        let initial = self.take(1)?.first().copied().unwrap_or_default();
-        let (major, info) = (initial >> 5, initial & 0x1f);
-        let argument = match info {
-            0..=23 => Some(info.into()),
-            24..=27 => {
-                let bytes = self.take(1 << (info & 0x03))?;
-                Some(
-                    bytes
-                        .iter()
-                        .fold(0, |number: u64, byte| number << 8 | u64::from(*byte)),
-                )
-            }
-            31 => None,
-            _ => return Err(DecodeErrorKind::Syntax.at(offset)),
-        };
-        Ok(Head {
-            major,
-            info,
-            argument,
-            offset,
-        })
-    }
-
-    /// The content of a byte or text string; one of indefinite length is put together from its chunks.
-    fn string(&mut self, head: &Head) -> Result<Bytes, DecodeError> {
-        if let Some(length) = head.argument {
-            return self.take_long(length);
-        }
-        let mut content = Vec::new();
-        loop {
-            let chunk = self.head()?;
-            match (chunk.major, chunk.argument) {
-                (SIMPLE, None) => return Ok(content.into()),
-                (major, Some(length)) if major == head.major => {
-                    content.extend_from_slice(&self.take_long(length)?);
-                }
-                _ => return Err(DecodeErrorKind::Syntax.at(chunk.offset)),
-            }
-        }
-    }
-
-    fn take_long(&mut self, length: u64) -> Result<Bytes, DecodeError> {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        self.take(length)
-    }
-
-    /// The next bytes, if there are so many.
-    fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
-        let end = self
-            .position
-            .checked_add(length)
-            .filter(|end| *end <= self.input.len())
-            .ok_or_else(|| DecodeErrorKind::Truncated.at(self.position))?;
-        let bytes = self.input.slice(self.position..end);
-        self.position = end;
-        Ok(bytes)
+    fn datatype(&self) -> Result<Type, DecodeError> {
+        self.0.datatype().map_err(at(self.0.position()))
     }
 }
 
-fn integer(head: &Head) -> Result<i128, DecodeError> {
-    match (head.major, head.argument) {
-        (UNSIGNED, Some(number)) => Ok(number.into()),
-        // -1 - n is the bitwise complement.
-        (NEGATIVE, Some(number)) => Ok(!i128::from(number)),
-        _ => Err(DecodeErrorKind::WrongType.at(head.offset)),
-    }
+fn at(offset: usize) -> impl Fn(ReadError) -> DecodeError {
+    move |error| kind(&error).at(offset)
 }
 
-fn float(head: &Head) -> Result<f64, DecodeError> {
-    match (head.major, head.info, head.argument) {
-        (SIMPLE, 25, Some(bits)) => Ok(half_to_float(bits)),
-        (SIMPLE, 26, Some(bits)) => Ok(f32::from_bits(bits as u32).into()),
-        (SIMPLE, 27, Some(bits)) => Ok(f64::from_bits(bits)),
-        _ => Err(DecodeErrorKind::WrongType.at(head.offset)),
+fn kind(error: &ReadError) -> DecodeErrorKind {
+    if error.is_end_of_input() {
+        DecodeErrorKind::Truncated
+    } else if error.is_type_mismatch() {
+        DecodeErrorKind::Syntax
+    } else {
+        DecodeErrorKind::Utf8
     }
-}
-
-/// Milliseconds from whole seconds.
-fn epoch_integer(seconds: i128) -> Result<i64, DecodeErrorKind> {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| seconds.checked_mul(1000))
-        .ok_or(DecodeErrorKind::ValueRange)
 }
 
 /// Milliseconds from seconds with a fraction.
@@ -253,105 +192,70 @@ fn epoch_float(seconds: f64) -> Result<i64, DecodeErrorKind> {
     }
 }
 
-fn write_head(output: &mut Vec<u8>, major: u8, argument: u64) {
-    let initial = major << 5;
-    if let Ok(byte) = u8::try_from(argument) {
-        if byte < 24 {
-            output.push(initial | byte);
-        } else {
-            output.extend([initial | 24, byte]);
-        }
-    } else if let Ok(number) = u16::try_from(argument) {
-        output.push(initial | 25);
-        output.extend(number.to_be_bytes());
-    } else if let Ok(number) = u32::try_from(argument) {
-        output.push(initial | 26);
-        output.extend(number.to_be_bytes());
-    } else {
-        output.push(initial | 27);
-        output.extend(argument.to_be_bytes());
-    }
-}
-
-fn write_integer(output: &mut Vec<u8>, number: i64) {
-    match u64::try_from(number) {
-        Ok(number) => write_head(output, UNSIGNED, number),
-        // -1 - n is the bitwise complement.
-        Err(_) => write_head(output, NEGATIVE, (!number).unsigned_abs()),
-    }
-}
-
-fn write_string(output: &mut Vec<u8>, major: u8, content: impl AsRef<[u8]>) {
-    write_head(output, major, content.as_ref().len() as u64);
-    output.extend_from_slice(content.as_ref());
-}
-
-fn write_float(output: &mut Vec<u8>, number: f64) {
-    let single = number as f32;
-    if let Some(half) = float_to_half(number) {
-        output.push(SIMPLE << 5 | 25);
-        output.extend(half.to_be_bytes());
-    } else if f64::from(single) == number {
-        output.push(SIMPLE << 5 | 26);
-        output.extend(single.to_be_bytes());
-    } else {
-        output.push(SIMPLE << 5 | 27);
-        output.extend(number.to_be_bytes());
-    }
-}
-
-/// The value of a half-precision float, from the low 16 bits (RFC 8949 appendix D).
-fn half_to_float(bits: u64) -> f64 {
-    let exponent = bits >> 10 & 0x1f;
-    let mantissa = (bits & 0x3ff) as f64;
-    let magnitude = match exponent {
-        0 => mantissa * HALF_SUBNORMAL,
-        31 if mantissa == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (mantissa + 1024.0) * HALF_SUBNORMAL / 2.0 * 2_f64.powi(exponent as i32),
+/// A decimal fraction (RFC 8949 section 3.4.4): exponent and mantissa.
+fn decimal(parts: &[Item]) -> Result<Raw, DecodeErrorKind> {
+    let [exponent, mantissa] = parts else {
+        return Err(DecodeErrorKind::WrongType);
     };
-    if bits & 0x8000 == 0 {
-        magnitude
+    let (Content::Value(Raw::Integer(exponent)), Content::Value(Raw::Integer(mantissa))) =
+        (&exponent.content, &mantissa.content)
+    else {
+        return Err(DecodeErrorKind::WrongType);
+    };
+    // The text form gives the nearest float; its length is bounded by that of the two numbers.
+    format!("{mantissa}e{exponent}")
+        .parse()
+        .map(Raw::Float)
+        .map_err(|_| DecodeErrorKind::ValueRange)
+}
+
+type Written = Result<(), WriteError<Infallible>>;
+
+fn write_item(encoder: &mut Encoder<Vec<u8>>, item: &Item) -> Written {
+    match &item.content {
+        Content::Null | Content::Other => encoder.null()?.ok(),
+        Content::Array(items) => {
+            encoder.array(items.len() as u64)?;
+            items.iter().try_for_each(|item| write_item(encoder, item))
+        }
+        Content::Map(entries) => {
+            encoder.map(entries.len() as u64)?;
+            entries.iter().try_for_each(|(key, item)| {
+                write_item(encoder, key)?;
+                write_item(encoder, item)
+            })
+        }
+        Content::Value(raw) => match raw {
+            Raw::Boolean(flag) => encoder.bool(*flag)?.ok(),
+            Raw::Integer(number) => match Int::try_from(*number) {
+                Ok(number) => encoder.int(number)?.ok(),
+                Err(_) => write_float(encoder, *number as f64),
+            },
+            Raw::Float(number) => write_float(encoder, *number),
+            Raw::Text(text) | Raw::Base64Text(text) | Raw::Link(text) => encoder.str(text)?.ok(),
+            Raw::Bytes(bytes) => encoder.bytes(bytes)?.ok(),
+            Raw::Time(millis) => encoder.tag(IanaTag::Timestamp)?.i64(seconds(*millis))?.ok(),
+        },
+    }
+}
+
+fn write_float(encoder: &mut Encoder<Vec<u8>>, number: f64) -> Written {
+    let single = number as f32;
+    if f64::from(single) != number {
+        encoder.f64(number)?.ok()
+    } else if half::f16::from_f32(single).to_f32() == single {
+        encoder.f16(single)?.ok()
     } else {
-        -magnitude
+        encoder.f32(single)?.ok()
     }
 }
-
-/// The half-precision float that equals `number`, if there is one.
-fn float_to_half(number: f64) -> Option<u16> {
-    let bits = number.to_bits();
-    let sign = (bits >> 48 & 0x8000) as u16;
-    let units = number.abs() / HALF_SUBNORMAL;
-    // Zero and subnormal numbers are multiples of the smallest step, in the low ten bits.
-    if units < 1024.0 {
-        return (units.fract() == 0.0).then_some(sign | units as u16);
-    }
-    // Normal numbers: 15 more than the exponent, which is biased by 1023 here, and at most ten bits of mantissa.
-    let exponent = (bits >> 52 & 0x7ff).checked_sub(1023 - 15)?;
-    let exact = bits & 0x3ff_ffff_ffff == 0;
-    (exact && exponent < 31).then_some(sign | (exponent << 10) as u16 | (bits >> 42 & 0x3ff) as u16)
-}
-
-/// The smallest positive half-precision float, 2^-24.
-const HALF_SUBNORMAL: f64 = 1.0 / 16_777_216.0;
-
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const TAG: u8 = 6;
-const SIMPLE: u8 = 7;
-
-const TAG_DATE_TIME: u64 = 0;
-const TAG_EPOCH: u64 = 1;
-const TAG_DECIMAL: u64 = 4;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lwm2m::format::tests::{hex, model, value_at};
+    use crate::lwm2m::{
+        format::tests::{hex, model, value_at},
+        value::ResourceType,
+    };
 
     const PATH: Path = Path::resource(1000, 0, 1);
 
@@ -407,7 +311,7 @@ mod tests {
     fn the_examples_are_read_and_written() {
         for (kind, bytes, value) in vectors() {
             assert_eq!(read(Some(kind), bytes), Ok(value.clone()), "{bytes}");
-            assert_eq!(encode(&value), hex(bytes), "{bytes}");
+            assert_eq!(encode(&value), Ok(hex(bytes)), "{bytes}");
         }
     }
 
@@ -430,7 +334,7 @@ mod tests {
                 read(Some(ResourceType::Integer), bytes),
                 Ok(Value::Integer(number))
             );
-            assert_eq!(encode(&Value::Integer(number)), hex(bytes));
+            assert_eq!(encode(&Value::Integer(number)), Ok(hex(bytes)));
         }
         for (bytes, number) in [
             ("f9 00 00", 0.0),
@@ -454,7 +358,7 @@ mod tests {
                 panic!("not a float: {value:?}");
             };
             assert_eq!(read.to_bits(), f64::to_bits(number), "{bytes}");
-            assert_eq!(encode(&value), hex(bytes), "{bytes}");
+            assert_eq!(encode(&value), Ok(hex(bytes)), "{bytes}");
         }
     }
 
@@ -547,22 +451,23 @@ mod tests {
             ),
             ("c1 c1 00", DecodeErrorKind::WrongType),
             ("c4 82 c4 82 00 00 00", DecodeErrorKind::WrongType),
-            ("9b ff ff ff ff ff ff ff ff", DecodeErrorKind::Structure),
+            ("9b ff ff ff ff ff ff ff ff", DecodeErrorKind::Truncated),
             ("bf 00 01 00 02 ff", DecodeErrorKind::Structure),
-            ("f6", DecodeErrorKind::WrongType),
-            ("ff", DecodeErrorKind::WrongType),
+            ("f6", DecodeErrorKind::Missing),
+            ("81 00", DecodeErrorKind::Structure),
+            ("81", DecodeErrorKind::Truncated),
+            ("ff", DecodeErrorKind::Syntax),
             ("61 ff", DecodeErrorKind::Utf8),
             ("c0 61 31", DecodeErrorKind::Syntax),
             ("18 64 00", DecodeErrorKind::Trailing),
         ] {
             assert_eq!(read(None, bytes), Err(kind), "{bytes}");
         }
-        let nested = Bytes::from(vec![0x81; 10_000]);
-        let error = decode(&PATH, &nested, &Models::default()).unwrap_err();
-        assert_eq!(error, DecodeErrorKind::Structure.at(0));
-        let tags = Bytes::from(vec![0xc1; 10_000]);
-        let error = decode(&PATH, &tags, &Models::default()).unwrap_err();
-        assert_eq!(error, DecodeErrorKind::WrongType.at(1));
+        for opening in [0x81, 0x9f, 0xc1, 0xbf] {
+            let nested = Bytes::from(vec![opening; 10_000]);
+            let error = decode(&PATH, &nested, &Models::default()).unwrap_err();
+            assert_eq!(error, DecodeErrorKind::TooDeep.at(16), "{opening:x}");
+        }
     }
 
     #[test]

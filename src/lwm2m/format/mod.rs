@@ -1,16 +1,25 @@
 //! Content formats: payload bytes to nodes and back.
 //!
-//! One file per format. A decoder reads a payload in the light of the path that was asked for and the models of the
+//! One file per format. Those that name paths (SenML, LwM2M JSON, LwM2M CBOR) have the grammars JSON and CBOR in common,
+//! are read into the same flat records, and share what makes nodes of these. A decoder reads a payload in the light of the path that was asked for and the models of the
 //! device; a value it cannot read is reported beside the values it can, so that one bad resource does not cost its
 //! neighbours. What a decoder allocates is bounded by the size of its input.
 
 mod cbor;
+#[cfg(test)]
+mod conformance;
 mod date_time;
+mod item;
+mod json;
 mod link;
+mod lwm2m_cbor;
+mod lwm2m_json;
 mod opaque;
 #[cfg(test)]
 mod properties;
+mod record;
 mod sample;
+mod senml;
 mod text;
 mod tlv;
 
@@ -18,6 +27,7 @@ pub use sample::{Sample, SampleTime, Samples};
 
 use bytes::Bytes;
 
+use self::{record::Record, senml::Grammar};
 use super::{
     model::Models,
     node::{Node, Resource, ResourceContent, ResourceInstance},
@@ -54,15 +64,19 @@ pub fn decode<'a>(
     payload: &Bytes,
     scope: impl Into<Scope<'a>>,
 ) -> Result<Decoded, DecodeError> {
-    let Scope { models, .. } = scope.into();
-    match format {
-        ContentFormat::TEXT => text::decode(path, payload, models),
-        ContentFormat::LINK => link::decode(path, payload, models),
-        ContentFormat::OPAQUE => opaque::decode(path, payload, models),
-        ContentFormat::CBOR => cbor::decode(path, payload, models),
-        ContentFormat::TLV | ContentFormat::OLD_TLV => tlv::decode(path, payload, models),
-        _ => Err(DecodeErrorKind::UnsupportedFormat.at(0)),
+    let scope = scope.into();
+    if let Some(decoded) = decode_plain(format, path, payload, scope.models) {
+        return decoded;
     }
+    let records = records(format, path, payload, scope)?;
+    let time = records.first().and_then(|first| first.time);
+    if let Some(other) = records.iter().find(|record| record.time != time) {
+        return Err(DecodeErrorKind::SeveralTimes.at(other.offset));
+    }
+    let Samples { samples, rejected } = record::history(path, records, scope.models)?;
+    let mut nodes = samples.into_iter().flat_map(|sample| sample.nodes);
+    let (_, node) = nodes.next().ok_or_else(|| DecodeErrorKind::Missing.at(0))?;
+    Ok(Decoded { node, rejected })
 }
 
 /// Reads a payload as the representation of `path` at one or several times, a notification: every sample has one node,
@@ -76,7 +90,12 @@ pub fn decode_history<'a>(
     payload: &Bytes,
     scope: impl Into<Scope<'a>>,
 ) -> Result<Samples, DecodeError> {
-    let Decoded { node, rejected } = decode(format, path, payload, scope)?;
+    let scope = scope.into();
+    let Some(decoded) = decode_plain(format, path, payload, scope.models) else {
+        let records = records(format, path, payload, scope)?;
+        return record::history(path, records, scope.models);
+    };
+    let Decoded { node, rejected } = decoded?;
     Ok(Samples {
         samples: vec![Sample {
             time: None,
@@ -90,15 +109,17 @@ pub fn decode_history<'a>(
 /// the device has, in the order of `paths`.
 ///
 /// # Errors
-/// When the format does not name paths, or the payload breaks its grammar. Values that lie below none of the paths, and
-/// those that cannot be read, are listed in [`Samples::rejected`].
+/// When the format is none for composite operations, or the payload breaks its grammar. Values that lie below none of the
+/// paths, and those that cannot be read, are listed in [`Samples::rejected`].
 pub fn decode_composite<'a>(
-    _format: ContentFormat,
-    _paths: &[Path],
-    _payload: &Bytes,
-    _scope: impl Into<Scope<'a>>,
+    format: ContentFormat,
+    paths: &[Path],
+    payload: &Bytes,
+    scope: impl Into<Scope<'a>>,
 ) -> Result<Samples, DecodeError> {
-    Err(DecodeErrorKind::UnsupportedFormat.at(0))
+    let scope = scope.into();
+    let records = composite_records(format, payload, scope)?;
+    Ok(record::composite(paths, records, scope.models))
 }
 
 /// Reads what a device sent by itself (Send): every value is a node of its own, a resource or a resource instance.
@@ -106,23 +127,79 @@ pub fn decode_composite<'a>(
 /// # Errors
 /// As [`decode_composite`].
 pub fn decode_send<'a>(
-    _format: ContentFormat,
-    _payload: &Bytes,
-    _scope: impl Into<Scope<'a>>,
+    format: ContentFormat,
+    payload: &Bytes,
+    scope: impl Into<Scope<'a>>,
 ) -> Result<Samples, DecodeError> {
-    Err(DecodeErrorKind::UnsupportedFormat.at(0))
+    let scope = scope.into();
+    let records = composite_records(format, payload, scope)?;
+    Ok(record::separate(records, scope.models))
 }
 
-/// Reads the list of paths in a Read-Composite or Observe-Composite request.
+/// Reads the list of paths in a Read-Composite or Observe-Composite request. Values are passed over.
 ///
 /// # Errors
-/// When the format does not name paths, the payload breaks its grammar, or a name is no path.
+/// When the format is none for composite operations, the payload breaks its grammar, or a name is no path.
 pub fn decode_paths(
-    _format: ContentFormat,
-    _payload: &Bytes,
-    _root: &[String],
+    format: ContentFormat,
+    payload: &Bytes,
+    root: &[String],
 ) -> Result<Vec<Path>, DecodeError> {
-    Err(DecodeErrorKind::UnsupportedFormat.at(0))
+    let models = &Models::default();
+    composite_records(format, payload, Scope { models, root })?
+        .into_iter()
+        .map(|record| record.path.map_err(|kind| kind.at(record.offset)))
+        .collect()
+}
+
+/// Reads a payload in a format that does not name paths, or `None` in others.
+fn decode_plain(
+    format: ContentFormat,
+    path: &Path,
+    payload: &Bytes,
+    models: &Models,
+) -> Option<Result<Decoded, DecodeError>> {
+    Some(match format {
+        ContentFormat::TEXT => text::decode(path, payload, models),
+        ContentFormat::LINK => link::decode(path, payload, models),
+        ContentFormat::OPAQUE => opaque::decode(path, payload, models),
+        ContentFormat::CBOR => cbor::decode(path, payload, models),
+        ContentFormat::TLV | ContentFormat::OLD_TLV => tlv::decode(path, payload, models),
+        _ => return None,
+    })
+}
+
+/// The records of a payload in a format that names paths. `path` is what was asked for.
+fn records(
+    format: ContentFormat,
+    path: &Path,
+    payload: &Bytes,
+    scope: Scope<'_>,
+) -> Result<Vec<Record>, DecodeError> {
+    match format {
+        ContentFormat::JSON | ContentFormat::OLD_JSON => {
+            lwm2m_json::read(json::read(payload)?, path, scope.root)
+        }
+        _ => composite_records(format, payload, scope),
+    }
+}
+
+/// The records of a payload in a format for composite operations and Send.
+fn composite_records(
+    format: ContentFormat,
+    payload: &Bytes,
+    scope: Scope<'_>,
+) -> Result<Vec<Record>, DecodeError> {
+    match format {
+        ContentFormat::SENML_JSON | ContentFormat::SENML_ETCH_JSON => {
+            senml::read(json::read(payload)?, scope.root)
+        }
+        ContentFormat::SENML_CBOR | ContentFormat::SENML_ETCH_CBOR => {
+            senml::read(cbor::read(payload)?, scope.root)
+        }
+        ContentFormat::LWM2M_CBOR => lwm2m_cbor::read(cbor::read(payload)?, scope.root),
+        _ => Err(DecodeErrorKind::UnsupportedFormat.at(0)),
+    }
 }
 
 /// Writes `node` as the representation of `path`.
@@ -135,8 +212,18 @@ pub fn encode(format: ContentFormat, path: &Path, node: &Node) -> Result<Bytes, 
         ContentFormat::TEXT => text::encode(single_value(path, node)?),
         ContentFormat::LINK => link::encode(single_value(path, node)?),
         ContentFormat::OPAQUE => opaque::encode(single_value(path, node)?),
-        ContentFormat::CBOR => Ok(cbor::encode(single_value(path, node)?)),
+        ContentFormat::CBOR => cbor::encode(single_value(path, node)?),
         ContentFormat::TLV | ContentFormat::OLD_TLV => tlv::encode(path, node),
+        ContentFormat::JSON | ContentFormat::OLD_JSON => {
+            Ok(json::write(&lwm2m_json::write(path, node)?))
+        }
+        ContentFormat::SENML_JSON | ContentFormat::SENML_ETCH_JSON => {
+            Ok(json::write(&senml::write(Grammar::Json, path, node)?))
+        }
+        ContentFormat::SENML_CBOR | ContentFormat::SENML_ETCH_CBOR => {
+            Ok(cbor::write(&senml::write(Grammar::Cbor, path, node)?))
+        }
+        ContentFormat::LWM2M_CBOR => Ok(cbor::write(&lwm2m_cbor::write(path, node)?)),
         _ => Err(EncodeError::UnsupportedFormat),
     }
 }
@@ -146,16 +233,38 @@ pub fn encode(format: ContentFormat, path: &Path, node: &Node) -> Result<Bytes, 
 /// # Errors
 /// [`EncodeError`] when the format names no paths, has no times though a sample states one, cannot carry a value, or when
 /// a node does not belong to its path.
-pub fn encode_samples(_format: ContentFormat, _samples: &[Sample]) -> Result<Bytes, EncodeError> {
-    Err(EncodeError::UnsupportedFormat)
+pub fn encode_samples(format: ContentFormat, samples: &[Sample]) -> Result<Bytes, EncodeError> {
+    match format {
+        ContentFormat::JSON | ContentFormat::OLD_JSON => {
+            Ok(json::write(&lwm2m_json::write_samples(samples)?))
+        }
+        ContentFormat::SENML_JSON | ContentFormat::SENML_ETCH_JSON => {
+            Ok(json::write(&senml::write_samples(Grammar::Json, samples)?))
+        }
+        ContentFormat::SENML_CBOR | ContentFormat::SENML_ETCH_CBOR => {
+            Ok(cbor::write(&senml::write_samples(Grammar::Cbor, samples)?))
+        }
+        ContentFormat::LWM2M_CBOR => Ok(cbor::write(&lwm2m_cbor::write_samples(samples)?)),
+        _ => Err(EncodeError::UnsupportedFormat),
+    }
 }
 
 /// Writes the list of paths of a Read-Composite or Observe-Composite request.
 ///
 /// # Errors
-/// [`EncodeError::UnsupportedFormat`] when the format names no paths.
-pub fn encode_paths(_format: ContentFormat, _paths: &[Path]) -> Result<Bytes, EncodeError> {
-    Err(EncodeError::UnsupportedFormat)
+/// [`EncodeError::UnsupportedFormat`] when the format is none for composite operations,
+/// [`EncodeError::PathMismatch`] when it has no form for the root.
+pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Bytes, EncodeError> {
+    match format {
+        ContentFormat::SENML_JSON | ContentFormat::SENML_ETCH_JSON => {
+            Ok(json::write(&senml::write_paths(Grammar::Json, paths)))
+        }
+        ContentFormat::SENML_CBOR | ContentFormat::SENML_ETCH_CBOR => {
+            Ok(cbor::write(&senml::write_paths(Grammar::Cbor, paths)))
+        }
+        ContentFormat::LWM2M_CBOR => Ok(cbor::write(&lwm2m_cbor::write_paths(paths)?)),
+        _ => Err(EncodeError::UnsupportedFormat),
+    }
 }
 
 /// The formats in which values can be read.
@@ -165,8 +274,15 @@ pub const fn supported_for_reading() -> &'static [ContentFormat] {
         ContentFormat::LINK,
         ContentFormat::OPAQUE,
         ContentFormat::CBOR,
+        ContentFormat::SENML_JSON,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::SENML_ETCH_JSON,
+        ContentFormat::SENML_ETCH_CBOR,
         ContentFormat::OLD_TLV,
+        ContentFormat::OLD_JSON,
         ContentFormat::TLV,
+        ContentFormat::JSON,
+        ContentFormat::LWM2M_CBOR,
     ]
 }
 
@@ -215,6 +331,18 @@ pub enum DecodeErrorKind {
     /// The value has a length that its type does not have.
     #[error("a value has a length its type does not have")]
     Length,
+    /// A record has no value, or what must have one is not there.
+    #[error("a value is missing")]
+    Missing,
+    /// A name is no path.
+    #[error("a name is not a path")]
+    Name,
+    /// The payload demands that something be understood which is not (RFC 8428 section 4.4).
+    #[error("the payload demands what is not understood")]
+    NotUnderstood,
+    /// Values of more than one time where there may be one.
+    #[error("the payload has values of more than one time")]
+    SeveralTimes,
     /// A structure stands where it may not.
     #[error("the payload has a structure that this path does not have")]
     Structure,
@@ -224,6 +352,12 @@ pub enum DecodeErrorKind {
     /// A value is not written as its type demands.
     #[error("a value is not written as its type demands")]
     Syntax,
+    /// Arrays and maps nest too deep.
+    #[error("the payload nests too deep")]
+    TooDeep,
+    /// More records than are taken.
+    #[error("the payload has too many records")]
+    TooMany,
     /// More bytes follow where nothing may follow.
     #[error("bytes follow the value")]
     Trailing,
@@ -263,6 +397,9 @@ pub enum EncodeError {
     /// The format carries one value, and the node holds several or has instances.
     #[error("the content format carries a single value only")]
     SingleValueOnly,
+    /// The format has no times, or would give this one another meaning.
+    #[error("the content format cannot carry this time")]
+    Time,
     /// The value is longer than the format can say.
     #[error("the value is too long")]
     TooLong,

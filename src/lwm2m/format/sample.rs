@@ -22,7 +22,7 @@ pub struct Sample {
 }
 
 /// A time stated by a payload (RFC 8428 section 4.5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SampleTime {
     /// Milliseconds since 1970-01-01 UTC.
     At(i64),

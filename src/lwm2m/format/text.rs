@@ -1,15 +1,12 @@
 //! `text/plain` (0): one resource or resource instance (OMA LwM2M Core, "Plain Text"; Data Types appendix).
 
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
 use bytes::Bytes;
 
 use super::{
-    DecodeError, DecodeErrorKind, Decoded, EncodeError, finite, modelled_type, object_link,
-    seconds, single_node, time_from_seconds, utf8,
+    DecodeError, DecodeErrorKind, Decoded, EncodeError, finite,
+    item::{BASE64, decode_base64},
+    modelled_type, object_link, seconds, single_node, time_from_seconds, utf8,
 };
 use crate::lwm2m::{
     model::Models,
@@ -55,10 +52,7 @@ fn parse(kind: ResourceType, text: &str) -> Result<Value, DecodeErrorKind> {
             "0" | "false" => Ok(Value::Boolean(false)),
             _ => Err(DecodeErrorKind::Syntax),
         },
-        ResourceType::Opaque => BASE64
-            .decode(trimmed)
-            .map(|bytes| Value::Opaque(bytes.into()))
-            .map_err(|_| DecodeErrorKind::Syntax),
+        ResourceType::Opaque => decode_base64(&BASE64, trimmed).map(Value::Opaque),
         ResourceType::Time => time_from_seconds(integer(trimmed)?),
         ResourceType::ObjectLink => object_link(trimmed),
         ResourceType::UnsignedInteger => unsigned(trimmed).map(Value::UnsignedInteger),
@@ -98,12 +92,6 @@ fn float(text: &str) -> Result<Value, DecodeErrorKind> {
 fn are_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
-
-/// Padding is written, and not demanded of devices.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 #[cfg(test)]
 mod tests {
