@@ -162,12 +162,16 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                 SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
+                | SimEvent::Created(_)
+                | SimEvent::Deleted(_)
                 | SimEvent::Executed(..) => {
                     println!("     {name}: {}", device::describe(&event));
                 }
                 SimEvent::Updated
                 | SimEvent::Deregistered
                 | SimEvent::Observed(_)
+                | SimEvent::Unobserved(_)
+                | SimEvent::Attributed(..)
                 | SimEvent::Read(_)
                 | SimEvent::Acknowledged(_)
                 | SimEvent::Unacknowledged(_) => {}

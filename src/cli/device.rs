@@ -158,6 +158,12 @@ pub(crate) fn describe(event: &SimEvent) -> String {
         SimEvent::Updated => "registration updated".to_owned(),
         SimEvent::Deregistered => "de-registered".to_owned(),
         SimEvent::Observed(path) => format!("the server observes {path}"),
+        SimEvent::Unobserved(path) => format!("the server observes {path} no more"),
+        SimEvent::Attributed(path, query) => {
+            format!("the server sets attributes of {path}: {query}")
+        }
+        SimEvent::Created(path) => format!("the server creates {path}"),
+        SimEvent::Deleted(path) => format!("the server deletes {path}"),
         SimEvent::Read(path) => format!("the server reads {path}"),
         SimEvent::Written(path, value) => format!("the server writes {path} = {}", show(value)),
         SimEvent::Executed(path, arguments) if arguments.is_empty() => {

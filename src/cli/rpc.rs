@@ -17,7 +17,9 @@ pub struct Rpc {
     /// Endpoint client name of the device.
     #[arg(value_name = "EP")]
     endpoint: String,
-    /// Command, as ThingsBoard names it: Read, WriteReplace, Execute, Discover, ...
+    /// Command, as ThingsBoard names it: Read, ReadComposite, Discover, DiscoverAll, Observe, ObserveComposite,
+    /// ObserveReadAll, ObserveCancel, ObserveCompositeCancel, ObserveCancelAll, Execute, WriteReplace, WriteUpdate,
+    /// WriteComposite, WriteAttributes, Create, Delete.
     method: String,
     /// Parameters as JSON; a path alone, such as /3/0/9, stands for {"id":"/3/0/9"}.
     params: Option<String>,
@@ -33,7 +35,12 @@ const EXAMPLES: &str = r#"Examples:
   lightship rpc demo-1 Read /3/0/9
   lightship rpc demo-1 Discover /3
   lightship rpc demo-1 WriteReplace '{"id":"/3/0/14","value":"+02:00"}'
+  lightship rpc demo-1 WriteUpdate '{"id":"/3/0","value":{"14":"+02:00","15":"Europe/Kyiv"}}'
+  lightship rpc demo-1 WriteAttributes '{"id":"/3303/0/5700","attributes":{"pmin":10,"gt":25.5}}'
   lightship rpc demo-1 Execute /3/0/4
+  lightship rpc demo-1 Observe /3/0/9
+  lightship rpc demo-1 ReadComposite '{"ids":["/3/0/9","/3303/0/5700"]}'
+  lightship rpc demo-1 ObserveReadAll
   lightship rpc urn:imei:490154203237518 Read /3/0/0 --timeout 60 --url http://gateway:8083
 
 Prints the reply as ThingsBoard would receive it. Exits with 0, or with 1 when the command failed or no reply came."#;

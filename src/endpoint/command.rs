@@ -1,9 +1,6 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{
-    operation::{Action, Failed},
-    *,
-};
+use super::{operation::Failed, *};
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
@@ -43,21 +40,45 @@ impl Endpoint {
         if request.expires != UnixMillis(0) && request.expires <= now.wall {
             return self.downlink.count_expired();
         }
-        let parsed = rpc::parse(request, &self.context(registration));
+        let parsed = rpc::parse(request, &self.context(registration), &self.observations);
         match parsed {
-            Ok(operation) => self.downlink.push(Command {
-                operation,
+            Ok(rpc::Task::Operation(operation)) => self.downlink.push(Command {
+                operation: *operation,
                 origin: Origin::Rpc {
                     id: request.id,
                     expires: request.expires,
                     persisted: request.persisted,
                 },
             }),
+            Ok(rpc::Task::Answer(answer)) => {
+                for token in answer.ended {
+                    self.end_observation(token);
+                }
+                self.status(&session, request.id, RpcStatus::Delivered);
+                self.reply(&session, request.id, answer.reply.body());
+                if let Some(line) = answer.log {
+                    self.log(now, &session, &line);
+                }
+            }
             Err(rejection) => {
                 self.reply(&session, request.id, rejection.reply.body());
                 if let Some(line) = rejection.log {
                     self.log(now, &session, &line);
                 }
+            }
+        }
+    }
+
+    /// Gives an observation up: what still arrives for it is not reported, and the device is told.
+    fn end_observation(&mut self, token: Token) {
+        let ended = self.observations.remove(token);
+        match ended.and_then(|observed| observed.request()) {
+            Some(operation) => self.downlink.push(Command {
+                operation,
+                origin: Origin::Cancel(token),
+            }),
+            None => {
+                self.exchanges.cancel(token);
             }
         }
     }
@@ -92,9 +113,7 @@ impl Endpoint {
 
     /// Observes again what the profile wants observed: the device has given its observations up.
     pub(super) fn observe_again(&mut self, now: Now) {
-        let is_observe =
-            |operation: &Operation| matches!(operation.action(), Action::Observe { .. });
-        self.line_up(now, |_, _| true, is_observe);
+        self.line_up(now, |_, _| true, |operation| operation.observes().is_some());
     }
 
     /// Starts over with another profile.
@@ -146,21 +165,23 @@ impl Endpoint {
             };
             let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
             let request = command.operation.request(registration.data.objects.root());
+            let timeout = self.settings.request_timeout;
+            if let Origin::Cancel(token) = command.origin {
+                let exchanges = &mut self.exchanges;
+                if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
+                    self.downlink.sent(token, command);
+                }
+                continue;
+            }
             let line = command.operation.sending(&self.context(registration));
             self.log(now, &session, &line);
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
-            let timeout = self.settings.request_timeout;
-            let token = match command.operation.action() {
-                Action::Observe { .. } => self.exchanges.observe(now.mono, peer, &request, timeout),
-                Action::Read { .. }
-                | Action::Discover
-                | Action::WriteAttributes(_)
-                | Action::WriteReplace { .. }
-                | Action::Execute { .. } => {
-                    self.exchanges.request(now.mono, peer, &request, timeout)
-                }
+            let token = if command.operation.observes().is_some() {
+                self.exchanges.observe(now.mono, peer, &request, timeout)
+            } else {
+                self.exchanges.request(now.mono, peer, &request, timeout)
             };
             self.downlink.sent(token, command);
         }
@@ -180,11 +201,13 @@ impl Endpoint {
             return;
         };
         let session = Arc::clone(&registration.session);
-        let outcome = command
-            .operation
-            .outcome(message, &self.context(registration));
-        if observing {
-            let observed = observation::Observed::new(*command.operation.path());
+        if matches!(command.origin, Origin::Cancel(_)) {
+            return self.uplink_seen(&session);
+        }
+        let operation = &command.operation;
+        let outcome = operation.outcome(message, &self.context(registration));
+        if let (true, Some(format)) = (observing, operation.observes()) {
+            let observed = observation::Observed::new(operation.paths().clone(), format);
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(older);
             }
@@ -196,10 +219,13 @@ impl Endpoint {
             self.reply(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
-        self.log(now, &session, &outcome.log);
-        if let Some(node) = outcome.node {
-            self.report(now, command.operation.path(), node, None);
+        for line in &outcome.log {
+            self.log(now, &session, line);
         }
+        if let Some(gone) = &outcome.removed {
+            self.resources.forget(gone);
+        }
+        self.report(now, outcome.nodes, None);
         self.uplink_seen(&session);
     }
 
@@ -210,6 +236,11 @@ impl Endpoint {
         let Some(registration) = &self.registration else {
             return;
         };
+        if let Origin::Cancel(token) = command.origin {
+            // Without an answer the observation is forgotten here; notifications that still come are rejected.
+            self.exchanges.cancel(token);
+            return;
+        }
         let session = Arc::clone(&registration.session);
         let failed = command
             .operation
@@ -218,6 +249,9 @@ impl Endpoint {
     }
 
     fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {
+        if matches!(origin, Origin::Cancel(_)) {
+            return;
+        }
         if let Origin::Rpc { id, persisted, .. } = origin {
             if let Some(reply) = failed.reply {
                 self.reply(session, *id, reply.body());

@@ -1,6 +1,6 @@
 //! The order of requests to the device: NSTART, priorities, expiry, duplicates.
 //!
-//! Commands of the platform go before the profile's own work; within a class first come, first served. The caller
+//! Commands of the platform go before the end of observations, and that before the profile's own work; within a class first come, first served. The caller
 //! takes the next command whenever the message layer has a free NSTART slot (RFC 7252 section 4.7).
 
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub(super) struct Command {
 pub(super) enum Origin {
     /// The device profile.
     Profile,
+    /// The observation of this token was given up, and the device is told so; nobody waits for the answer.
+    Cancel(Token),
     /// An RPC.
     Rpc {
         /// Its identity.
@@ -41,6 +43,7 @@ pub(super) enum Origin {
 #[derive(Debug, Default)]
 pub(super) struct DownlinkQueue {
     rpc: VecDeque<Command>,
+    cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
     under_way: Vec<(Token, Command)>,
     /// RPC that came before the object models did.
@@ -62,7 +65,8 @@ impl DownlinkQueue {
     /// Whether there is room for another RPC. Those under way count: a device that acknowledges requests and never
     /// answers them takes no NSTART slot.
     pub(super) fn has_room(&self) -> bool {
-        let is_rpc = |(_, command): &&(Token, Command)| command.origin != Origin::Profile;
+        let is_rpc =
+            |(_, command): &&(Token, Command)| matches!(command.origin, Origin::Rpc { .. });
         let under_way = self.under_way.iter().filter(is_rpc).count();
         self.rpc.len() + self.unread.len() + under_way < MAX_RPC
     }
@@ -81,6 +85,7 @@ impl DownlinkQueue {
     pub(super) fn push(&mut self, command: Command) {
         match command.origin {
             Origin::Profile => self.profile.push_back(command),
+            Origin::Cancel(_) => self.cancels.push_back(command),
             Origin::Rpc { .. } => self.rpc.push_back(command),
         }
     }
@@ -100,7 +105,9 @@ impl DownlinkQueue {
             }
             return Some(command);
         }
-        self.profile.pop_front()
+        self.cancels
+            .pop_front()
+            .or_else(|| self.profile.pop_front())
     }
 
     /// Notes that `command` is under way.
@@ -121,7 +128,8 @@ impl DownlinkQueue {
 
     /// Takes every waiting command out: RPC first.
     pub(super) fn drain(&mut self) -> Vec<Command> {
-        self.rpc.drain(..).chain(self.profile.drain(..)).collect()
+        let others = self.cancels.drain(..).chain(self.profile.drain(..));
+        self.rpc.drain(..).chain(others).collect()
     }
 
     /// Takes the profile's waiting commands out.
@@ -145,7 +153,8 @@ impl DownlinkQueue {
 
     /// Requests that wait or are under way.
     pub(super) fn len(&self) -> usize {
-        self.rpc.len() + self.profile.len() + self.under_way.len() + self.unread.len()
+        let waiting = self.rpc.len() + self.cancels.len() + self.profile.len();
+        waiting + self.under_way.len() + self.unread.len()
     }
 
     /// RPC dropped because their time had passed.

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{coap::message::Token, lwm2m::path::Path, platform::profile::VersionedPath};
+use crate::{
+    coap::{ContentFormat, Token},
+    lwm2m::{format::EncodeError, path::Path},
+    platform::profile::{ObserveStrategy, VersionedPath},
+};
 
 use super::{
     context::DeviceContext,
     operation::{
-        Operation,
-        format::{NoUsableFormat, for_reading},
+        Operation, Paths,
+        format::{for_composite, for_reading},
     },
 };
 
@@ -21,7 +25,9 @@ pub(super) struct Observations {
 /// One observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observed {
-    pub(super) path: Path,
+    pub(super) paths: Paths,
+    /// The format asked for.
+    format: ContentFormat,
     /// Observe value of the newest notification that was reported.
     newest: Option<u32>,
     /// Observe values of notifications that could not be stored and were left unacknowledged, oldest first.
@@ -40,11 +46,21 @@ pub(super) enum Stale {
 }
 
 impl Observed {
-    pub(super) fn new(path: Path) -> Self {
+    pub(super) fn new(paths: Paths, format: ContentFormat) -> Self {
         Self {
-            path,
+            paths,
+            format,
             newest: None,
             unstored: VecDeque::new(),
+        }
+    }
+
+    /// The request that made it, which also ends it (RFC 7641 section 3.6); `None` when it cannot be made any more.
+    pub(super) fn request(&self) -> Option<Operation> {
+        let (id, paths) = (self.paths.to_string(), self.paths.clone());
+        match paths {
+            Paths::One(path) => Some(Operation::observe(id, path, self.format)),
+            Paths::Several(_) => Operation::observe_composite(id, paths, self.format).ok(),
         }
     }
 
@@ -76,13 +92,13 @@ impl Observed {
 const MAX_UNSTORED: usize = 32;
 
 impl Observations {
-    /// Notes an observation; answers the tokens of older ones of the same path, which are to be cancelled
+    /// Notes an observation; answers the tokens of older ones of the same paths, which are to be cancelled
     /// (RFC 7641 section 3.1, one relation per path and registration).
     pub(super) fn establish(&mut self, token: Token, observed: Observed) -> Vec<Token> {
         let older: Vec<_> = self
             .by_token
             .iter()
-            .filter(|(own, other)| **own != token && other.path == observed.path)
+            .filter(|(own, other)| **own != token && other.paths.equal(&observed.paths))
             .map(|(own, _)| *own)
             .collect();
         older.iter().for_each(|own| {
@@ -109,8 +125,8 @@ impl Observations {
         self.by_token.keys().copied().collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Observed> {
-        self.by_token.values()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Token, &Observed)> {
+        self.by_token.iter()
     }
 }
 
@@ -140,30 +156,96 @@ pub(super) fn profile_work(
             work.operations.push(operation);
         }
     }
-    let mut done: Vec<&VersionedPath> = Vec::new();
-    let reads = mapping
-        .attribute
-        .iter()
-        .chain(&mapping.telemetry)
-        .map(|path| (path, false));
-    for (path, observe) in mapping.observe.iter().map(|path| (path, true)).chain(reads) {
-        if done.contains(&path) || !supported(path) {
-            continue;
-        }
-        done.push(path);
-        match (for_reading(&path.path, device), observe) {
-            (Ok(accept), true) => {
-                work.operations
-                    .push(Operation::observe(path.to_string(), path.path, accept))
+    let mut done: Vec<VersionedPath> = Vec::new();
+    let mut take = |listed: &mut dyn Iterator<Item = &VersionedPath>| {
+        let start = done.len();
+        for path in listed {
+            if !done.contains(path) && supported(path) {
+                done.push(*path);
             }
-            (Ok(accept), false) => {
-                work.operations
-                    .push(Operation::read(path.to_string(), path.path, accept))
-            }
-            (Err(NoUsableFormat), true) => work.impossible.push("observe"),
-            (Err(NoUsableFormat), false) => work.impossible.push("read"),
         }
-    }
-    work.impossible.dedup();
+        done.get(start..).unwrap_or_default().to_vec()
+    };
+    let observed = take(&mut mapping.observe.iter());
+    let read = take(&mut mapping.attribute.iter().chain(&mapping.telemetry));
+    let strategy = mapping.observe_strategy;
+    work.add(device, &OBSERVE, strategy, &observed);
+    let strategy = if mapping.read_by_observe_strategy {
+        strategy
+    } else {
+        ObserveStrategy::Single
+    };
+    work.add(device, &READ, strategy, &read);
     work
 }
+
+impl ProfileWork {
+    /// Adds what is asked for at `paths`, together or one by one.
+    fn add(
+        &mut self,
+        device: &DeviceContext<'_>,
+        kind: &Kind,
+        strategy: ObserveStrategy,
+        paths: &[VersionedPath],
+    ) {
+        let groups = match strategy {
+            ObserveStrategy::Single => {
+                for path in paths {
+                    match for_reading(&path.path, device) {
+                        Ok(format) => {
+                            let operation = (kind.one)(path.to_string(), path.path, format);
+                            self.operations.push(operation);
+                        }
+                        Err(_) => self.cannot(kind),
+                    }
+                }
+                return;
+            }
+            ObserveStrategy::CompositeAll => BTreeMap::from([(None, paths.to_vec())]),
+            ObserveStrategy::CompositeByObject => {
+                let mut groups = BTreeMap::<_, Vec<_>>::new();
+                for path in paths {
+                    groups.entry(path.path.object_id()).or_default().push(*path);
+                }
+                groups
+            }
+        };
+        for group in groups.into_values().filter(|group| !group.is_empty()) {
+            let ids: Vec<_> = group.iter().map(VersionedPath::to_string).collect();
+            let paths = Paths::together(group.iter().map(|path| path.path));
+            let operation = for_composite(device)
+                .filter(|_| paths.overlapping().is_none())
+                .and_then(|format| {
+                    (kind.several)(format!("[{}]", ids.join(", ")), paths, format).ok()
+                });
+            match operation {
+                Some(operation) => self.operations.push(operation),
+                None => self.cannot(kind),
+            }
+        }
+    }
+
+    fn cannot(&mut self, kind: &Kind) {
+        if self.impossible.last() != Some(&kind.name) {
+            self.impossible.push(kind.name);
+        }
+    }
+}
+
+/// What can be asked for one by one and together.
+struct Kind {
+    name: &'static str,
+    one: fn(String, Path, ContentFormat) -> Operation,
+    several: fn(String, Paths, ContentFormat) -> Result<Operation, EncodeError>,
+}
+
+const OBSERVE: Kind = Kind {
+    name: "observe",
+    one: Operation::observe,
+    several: Operation::observe_composite,
+};
+const READ: Kind = Kind {
+    name: "read",
+    one: Operation::read,
+    several: Operation::read_composite,
+};

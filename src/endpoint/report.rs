@@ -1,5 +1,7 @@
 //! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
 
+use std::collections::BTreeMap;
+
 use super::{delivery::Deferred, observation::Stale, *};
 
 impl Endpoint {
@@ -32,7 +34,7 @@ impl Endpoint {
             self.log(
                 now,
                 &session,
-                &text::notification_failed(&observed.path, &reason),
+                &text::notification_failed(&observed.paths, &reason),
             );
             return acknowledge(self);
         }
@@ -44,8 +46,8 @@ impl Endpoint {
                 (Stale::Superseded, _) | (Stale::Lost, None) => return acknowledge(self),
             }
         }
-        let Ok(decoded) = operation::decode(message, &observed.path, &self.context(registration))
-        else {
+        let device = self.context(registration);
+        let Ok(decoded) = operation::decode_notification(message, &observed.paths, &device) else {
             self.stats.undecodable += 1;
             return acknowledge(self);
         };
@@ -58,7 +60,9 @@ impl Endpoint {
             token,
             observe,
         });
-        match self.report(now, &observed.path, decoded.node, deferred) {
+        let samples = decoded.samples.into_iter();
+        let nodes = samples.flat_map(|sample| sample.nodes).collect();
+        match self.report(now, nodes, deferred) {
             0 => {
                 self.stats.unmapped_notifications += 1;
                 if let Some(Deferred { message, .. }) = deferred {
@@ -74,22 +78,24 @@ impl Endpoint {
         self.uplink_seen(&session);
     }
 
-    /// Remembers values and hands those that the profile maps to the platform. Returns the number of uplinks; each
-    /// carries an id when `deferred` names the message that waits for them.
+    /// Remembers values and hands those that the profile maps to the platform; of several for one path the last one
+    /// counts. Returns the number of uplinks; each carries an id when `deferred` names the message that waits for them.
     pub(super) fn report(
         &mut self,
         now: Now,
-        path: &Path,
-        node: Node,
+        nodes: Vec<(Path, Node)>,
         deferred: Option<Deferred>,
     ) -> usize {
-        let partial = matches!(node, Node::ResourceInstance(_));
-        let mut updated = telemetry::resources(path, node);
-        for (path, resource) in &mut updated {
-            if partial {
-                self.resources.complete(path, resource);
+        let mut updated = BTreeMap::new();
+        for (path, node) in nodes {
+            let partial = matches!(node, Node::ResourceInstance(_));
+            for (path, mut resource) in telemetry::resources(&path, node) {
+                if partial {
+                    self.resources.complete(&path, &mut resource);
+                }
+                self.resources.store(path, &resource, now.wall);
+                updated.insert(path, resource);
             }
-            self.resources.store(*path, resource, now.wall);
         }
         let Some(registration) = &self.registration else {
             return 0;

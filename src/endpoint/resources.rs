@@ -104,6 +104,27 @@ impl Resources {
         }
     }
 
+    /// Forgets what was at a path and below.
+    pub(super) fn forget(&mut self, gone: &Path) {
+        let used = &mut self.used;
+        self.values.retain(|path, (resource, _)| {
+            let stays = !gone.contains(path);
+            if !stays {
+                *used = used.saturating_sub(size(resource));
+            }
+            stays
+        });
+        let (Some(parent), Some(id)) = (gone.parent(), gone.resource_instance_id()) else {
+            return;
+        };
+        if let Some((mut resource, ts)) = self.values.get(&parent).cloned() {
+            if let ResourceContent::Multiple { instances, .. } = &mut resource.content {
+                instances.retain(|instance| instance.id != id);
+            }
+            self.store(parent, &resource, ts);
+        }
+    }
+
     /// Adds the instances known of a resource to one of which only some were told.
     pub(super) fn complete(&self, path: &Path, resource: &mut Resource) {
         let (Some((known, _)), ResourceContent::Multiple { instances, .. }) =
@@ -185,6 +206,7 @@ const ENTRY_BYTES: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lwm2m::{node::ResourceInstance, value::ResourceType};
 
     #[test]
     fn last_values_have_a_byte_budget() {
@@ -201,5 +223,25 @@ mod tests {
         assert_eq!(resources.values().count(), kept, "a known path is replaced");
         let total: usize = resources.values().map(|(_, own, _)| size(own)).sum();
         assert_eq!(resources.used, total);
+    }
+
+    #[test]
+    fn what_is_gone_from_the_device_is_forgotten() {
+        let mut resources = Resources::default();
+        let instances = [0, 1].map(|id| ResourceInstance {
+            id,
+            value: Value::Integer(7),
+        });
+        let multiple = Resource::multiple(0, ResourceType::Integer, instances.to_vec());
+        let path = |instance| Path::resource(19, instance, 0);
+        resources.store(path(0), &multiple, UnixMillis(0));
+        resources.store(path(1), &multiple, UnixMillis(0));
+        resources.forget(&Path::instance(19, 1));
+        resources.forget(&Path::resource_instance(19, 0, 0, 1));
+        let left: Vec<_> = resources.values().collect();
+        let [instance, _] = instances;
+        let single = Resource::multiple(0, ResourceType::Integer, vec![instance]);
+        assert_eq!(left, [(&path(0), &single, UnixMillis(0))]);
+        assert_eq!(resources.used, size(&single));
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{coap::CoapStats, lwm2m::node::ResourceContent};
+use crate::{
+    coap::CoapStats,
+    lwm2m::{node::ResourceContent, path::Path},
+};
 
 use super::{
     EndpointName, observation::Observations, registration::Registration, resources::Resources,
@@ -128,7 +131,8 @@ impl EndpointSummary {
                 .collect(),
             observed: observations
                 .iter()
-                .map(|observed| observed.path.to_string())
+                .flat_map(|(_, observed)| observed.paths.as_slice())
+                .map(Path::to_string)
                 .collect(),
             values: resources
                 .values()

@@ -1,7 +1,7 @@
 //! The simulated device: registers, keeps its registration alive, answers, notifies.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt::Debug,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,16 +11,15 @@ use bytes::Bytes;
 
 use crate::{
     coap::{
-        Code, ContentFormat, Event, Exchanges, Message, Request, Response, Token,
-        TransmissionParameters,
+        Code, ContentFormat, Event, Exchanges, Message, Request, Token, TransmissionParameters,
     },
-    lwm2m::{
-        attributes::NotificationAttributes, format, model::Models, node::Node, path::Path,
-        value::Value,
-    },
+    lwm2m::{path::Path, value::Value},
 };
 
-use super::objects::{Refusal, SimObjects, parse_value};
+use super::{
+    objects::{SimObjects, parse_value},
+    observer::Observer,
+};
 
 /// How a simulated device behaves.
 #[derive(Clone, Debug)]
@@ -58,10 +57,18 @@ pub enum SimEvent {
     Deregistered,
     /// The server observes a path.
     Observed(Path),
+    /// The server observes a path no longer.
+    Unobserved(Path),
     /// The server read a path.
     Read(Path),
     /// The server wrote a value.
     Written(Path, Value),
+    /// The server set or took away notification attributes: the query of its request.
+    Attributed(Path, String),
+    /// The server added an object instance.
+    Created(Path),
+    /// The server removed an object instance or resource instance.
+    Deleted(Path),
     /// The server executed a resource.
     Executed(Path, String),
     /// A confirmable notification was acknowledged.
@@ -73,15 +80,17 @@ pub enum SimEvent {
 /// See the module's description. `P` is the transport's address type.
 #[derive(Debug)]
 pub struct SimDevice<P> {
-    settings: SimSettings,
-    server: P,
-    objects: SimObjects,
-    exchanges: Exchanges<P>,
+    pub(super) settings: SimSettings,
+    pub(super) server: P,
+    pub(super) objects: SimObjects,
+    pub(super) exchanges: Exchanges<P>,
     state: State,
-    observers: BTreeMap<Path, Observer>,
+    pub(super) observers: Vec<Observer>,
     /// Confirmable notifications under way, by the token of their observation.
-    notified: Vec<(Token, Path)>,
-    events: VecDeque<SimEvent>,
+    pub(super) notified: Vec<(Token, Path)>,
+    /// The server is to learn of other instances.
+    pub(super) relist: bool,
+    pub(super) events: VecDeque<SimEvent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,13 +108,6 @@ enum State {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Observer {
-    token: Token,
-    sequence: u32,
-    accept: Option<ContentFormat>,
-}
-
 impl<P: Copy + Eq + Debug> SimDevice<P> {
     /// A device that has not registered yet; everything random follows from `seed`.
     pub fn new(settings: SimSettings, objects: SimObjects, server: P, seed: [u8; 32]) -> Self {
@@ -118,8 +120,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             objects,
             exchanges,
             state: State::Idle,
-            observers: BTreeMap::new(),
+            observers: Vec::new(),
             notified: Vec::new(),
+            relist: false,
             events: VecDeque::new(),
         }
     }
@@ -154,11 +157,15 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             return;
         };
         let (id, update_at) = (id.clone(), *update_at);
-        let request = Request {
+        let mut request = Request {
             method: Code::POST,
             path: vec!["rd".to_owned(), id.clone()],
             ..Request::default()
         };
+        if std::mem::take(&mut self.relist) {
+            request.content_format = Some(ContentFormat::LINK);
+            request.payload = Bytes::from(self.objects.links(CONTENT_FORMATS));
+        }
         let token = self
             .exchanges
             .request(now, self.server, &request, REQUEST_TIMEOUT);
@@ -290,7 +297,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                     }
                 }
                 Event::NotificationFailed { token } => {
-                    self.observers.retain(|_, observer| observer.token != token);
+                    self.observers.retain(|observer| observer.token != token);
                     if let Some(path) = self.forget_notification(token) {
                         self.events.push_back(SimEvent::Unacknowledged(path));
                     }
@@ -302,6 +309,16 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 }
                 Event::Acknowledged { .. } => {}
             }
+        }
+        let is_idle = matches!(
+            self.state,
+            State::Registered {
+                under_way: None,
+                ..
+            }
+        );
+        if self.relist && is_idle {
+            self.update(now);
         }
     }
 
@@ -383,163 +400,6 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 until: now + RETRY_AFTER,
             },
         };
-    }
-
-    fn answer(&mut self, now: Instant, message: &Message) -> Response {
-        let Ok(path) = path_of(message) else {
-            return Response::new(Code::NOT_FOUND);
-        };
-        let result = match message.code() {
-            Code::GET if message.accept() == Some(ContentFormat::LINK) => {
-                self.objects.discover(&path).map(|links| Response {
-                    content_format: Some(ContentFormat::LINK),
-                    payload: links.into(),
-                    ..Response::new(Code::CONTENT)
-                })
-            }
-            Code::GET => self.answer_read(message, &path),
-            Code::PUT if message.payload().is_empty() && message.uri_query().next().is_some() => {
-                // Write-Attributes: kept and shown; this device notifies on every change.
-                NotificationAttributes::from_query(message.uri_query())
-                    .map_err(|_| Refusal::BadValue)
-                    .and_then(|change| self.objects.write_attributes(&path, &change))
-                    .map(|()| Response::new(Code::CHANGED))
-            }
-            Code::PUT => self.answer_write(now, message, &path, true),
-            Code::POST if path.depth() == 3 && self.objects.execute(&path).is_ok() => {
-                let arguments = String::from_utf8_lossy(&message.payload()).into_owned();
-                self.events.push_back(SimEvent::Executed(path, arguments));
-                Ok(Response::new(Code::CHANGED))
-            }
-            Code::POST if message.content_format().is_some() => {
-                self.answer_write(now, message, &path, false)
-            }
-            Code::POST => self
-                .objects
-                .execute(&path)
-                .map(|()| Response::new(Code::CHANGED)),
-            _ => Err(Refusal::NotAllowed),
-        };
-        result.unwrap_or_else(|refusal| {
-            Response::new(match refusal {
-                Refusal::NotFound => Code::NOT_FOUND,
-                Refusal::NotAllowed => Code::METHOD_NOT_ALLOWED,
-                Refusal::BadValue => Code::BAD_REQUEST,
-            })
-        })
-    }
-
-    fn answer_read(&mut self, message: &Message, path: &Path) -> Result<Response, Refusal> {
-        let node = self.objects.read(path)?;
-        let mut response = content(&node, path, message.accept());
-        match message.observe() {
-            Some(0) if response.code == Code::CONTENT => {
-                let observer = Observer {
-                    token: message.token(),
-                    sequence: 0,
-                    accept: message.accept(),
-                };
-                self.observers.insert(*path, observer);
-                response.observe = Some(0);
-                self.events.push_back(SimEvent::Observed(*path));
-            }
-            Some(1) => {
-                self.observers.remove(path);
-            }
-            _ => self.events.push_back(SimEvent::Read(*path)),
-        }
-        Ok(response)
-    }
-
-    fn answer_write(
-        &mut self,
-        now: Instant,
-        message: &Message,
-        path: &Path,
-        replace: bool,
-    ) -> Result<Response, Refusal> {
-        let models: Models = self.objects.models().cloned().collect();
-        let format = message.content_format().ok_or(Refusal::BadValue)?;
-        let decoded = format::decode(format, path, &message.payload(), &models)
-            .map_err(|_| Refusal::BadValue)?;
-        if !decoded.rejected.is_empty() {
-            return Err(Refusal::BadValue);
-        }
-        for written in self.objects.write(path, &decoded.node, replace)? {
-            if let Some(value) = self.objects.value(&written).cloned() {
-                self.events.push_back(SimEvent::Written(written, value));
-            }
-            self.notify(now, &written);
-        }
-        Ok(Response::new(Code::CHANGED))
-    }
-
-    /// Sends the present state of everything observed at, above or below `changed`.
-    fn notify(&mut self, now: Instant, changed: &Path) {
-        let observed: Vec<_> = self
-            .observers
-            .keys()
-            .filter(|path| path.contains(changed) || changed.contains(path))
-            .copied()
-            .collect();
-        for path in observed {
-            let Ok(node) = self.objects.read(&path) else {
-                continue;
-            };
-            let Some(observer) = self.observers.get_mut(&path) else {
-                continue;
-            };
-            observer.sequence = (observer.sequence + 1) & 0xff_ffff;
-            let response = Response {
-                observe: Some(observer.sequence),
-                ..content(&node, &path, observer.accept)
-            };
-            self.exchanges.notify(
-                now,
-                self.server,
-                observer.token,
-                &response,
-                self.settings.confirmable,
-            );
-            if self.settings.confirmable {
-                self.notified.push((observer.token, path));
-            }
-        }
-    }
-
-    fn forget_notification(&mut self, token: Token) -> Option<Path> {
-        let index = self.notified.iter().position(|(own, _)| *own == token)?;
-        Some(self.notified.remove(index).1)
-    }
-}
-
-fn path_of(message: &Message) -> Result<Path, crate::lwm2m::path::PathError> {
-    let segments: Vec<_> = message.uri_path().collect();
-    segments.join("/").parse()
-}
-
-/// 2.05 with a node in the format asked for, else in text for one value and in TLV for more.
-fn content(node: &Node, path: &Path, accept: Option<ContentFormat>) -> Response {
-    let default = match node {
-        Node::Resource(resource)
-            if matches!(
-                resource.content,
-                crate::lwm2m::node::ResourceContent::Single(_)
-            ) =>
-        {
-            ContentFormat::TEXT
-        }
-        Node::ResourceInstance(_) => ContentFormat::TEXT,
-        Node::Resource(_) | Node::Object(_) | Node::ObjectInstance(_) => ContentFormat::TLV,
-    };
-    let format = accept.unwrap_or(default);
-    match format::encode(format, path, node) {
-        Ok(payload) => Response {
-            content_format: Some(format),
-            payload,
-            ..Response::new(Code::CONTENT)
-        },
-        Err(_) => Response::new(Code::NOT_ACCEPTABLE),
     }
 }
 

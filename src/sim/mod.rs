@@ -2,9 +2,14 @@
 //!
 //! [`SimDevice`] is a state machine like the server's: no I/O, no clock. [`run`] puts it on a UDP socket.
 
+mod answer;
+mod changes;
 mod device;
 mod objects;
+mod observer;
 pub mod run;
+#[cfg(test)]
+mod tests;
 
 pub use device::{SimDevice, SimEvent, SimSettings};
 pub use objects::SimObjects;

@@ -1,6 +1,8 @@
 //! Whole conversations between one device and its endpoint, in virtual time, over a network that may lose, repeat and
 //! reorder. Expected texts come from the specifications, never from a run.
 
+mod commands;
+mod composite;
 mod observation;
 mod registration;
 mod world;
@@ -75,6 +77,9 @@ fn method(code: Code) -> &'static str {
         Code::GET => "GET",
         Code::POST => "POST",
         Code::PUT => "PUT",
+        Code::DELETE => "DELETE",
+        Code::FETCH => "FETCH",
+        Code::IPATCH => "iPATCH",
         _ => "other",
     }
 }
@@ -106,16 +111,6 @@ fn l1_register_opens_the_session_then_observes_and_reads_what_the_profile_names(
         world.posted("powerSources"),
         [KeyValue::Json(r#"{"0":1,"1":5}"#.to_owned())]
     );
-}
-
-#[test]
-fn a_composite_strategy_is_carried_out_path_by_path() {
-    let single = requests(&World::registered(PROFILE, 34));
-    for strategy in ["COMPOSITE_ALL", "COMPOSITE_BY_OBJECT"] {
-        let member = format!(r#""observeStrategy": "{strategy}", "observe""#);
-        let profile = PROFILE.replace(r#""observe""#, &member);
-        assert_eq!(requests(&World::registered(&profile, 34)), single);
-    }
 }
 
 #[test]

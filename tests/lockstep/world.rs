@@ -483,12 +483,13 @@ pub(crate) fn admission(endpoint: &str, profile: &str) -> Admission {
     }
 }
 
-/// Object 3 in version 1.2 and object 3303 in version 1.1, with values.
+/// Object 3 in version 1.2 and objects 19 and 3303 in version 1.1, with values.
 pub(crate) fn objects() -> SimObjects {
     let catalog = core::catalog();
     let mut objects = SimObjects::default();
     for (object, version) in [
         (3, ObjectVersion::new(1, 2)),
+        (19, ObjectVersion::new(1, 1)),
         (3303, ObjectVersion::new(1, 1)),
     ] {
         objects.add_object(Arc::clone(catalog.exact(object, version).unwrap()));
@@ -499,6 +500,8 @@ pub(crate) fn objects() -> SimObjects {
         ("/3/0/14", Value::String("+02:00".to_owned())),
         ("/3/0/6/0", Value::Integer(1)),
         ("/3/0/6/1", Value::Integer(5)),
+        ("/19/0/0/0", Value::Opaque(Bytes::from_static(&[1]))),
+        ("/19/0/0/1", Value::Opaque(Bytes::from_static(&[2]))),
         ("/3303/0/5700", Value::Float(21.5)),
     ]
     .into();

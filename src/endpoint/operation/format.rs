@@ -33,6 +33,19 @@ pub fn for_writing(
     choose(path, device, supported_for_writing())
 }
 
+/// The format of a composite request and of its answer; `None` when the device announced none.
+pub fn for_composite(device: &DeviceContext<'_>) -> Option<ContentFormat> {
+    choose_composite(device, supported_for_reading())
+}
+
+fn choose_composite(device: &DeviceContext<'_>, built: &[ContentFormat]) -> Option<ContentFormat> {
+    let announced = device.registration.content_formats();
+    let mut wanted = COMPOSITE.iter();
+    wanted
+        .find(|format| announced.contains(format) && built.contains(format))
+        .copied()
+}
+
 /// The device announced no format that can carry what the path names. `Display` is the text of the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", text::NO_COMPLEX_FORMAT)]
@@ -67,13 +80,14 @@ fn choose(
 }
 
 // In the order in which the platform prefers formats that a device announced: TLV, JSON, OPAQUE, CBOR, SENML_JSON,
-// SENML_CBOR.
+// SENML_CBOR; what the platform does not know comes last.
 
 /// One value.
 const SINGLE: &[ContentFormat] = &[
     ContentFormat::CBOR,
     ContentFormat::SENML_JSON,
     ContentFormat::SENML_CBOR,
+    ContentFormat::LWM2M_CBOR,
 ];
 /// One value of type OPAQUE.
 const OPAQUE: &[ContentFormat] = &[
@@ -81,6 +95,7 @@ const OPAQUE: &[ContentFormat] = &[
     ContentFormat::CBOR,
     ContentFormat::SENML_JSON,
     ContentFormat::SENML_CBOR,
+    ContentFormat::LWM2M_CBOR,
 ];
 /// Several values, or a value of which nothing is known.
 const COMPLEX: &[ContentFormat] = &[
@@ -88,6 +103,14 @@ const COMPLEX: &[ContentFormat] = &[
     ContentFormat::JSON,
     ContentFormat::SENML_JSON,
     ContentFormat::SENML_CBOR,
+    ContentFormat::LWM2M_CBOR,
+];
+
+/// Values of several paths.
+const COMPOSITE: &[ContentFormat] = &[
+    ContentFormat::SENML_JSON,
+    ContentFormat::SENML_CBOR,
+    ContentFormat::LWM2M_CBOR,
 ];
 
 #[cfg(test)]
@@ -168,6 +191,23 @@ mod tests {
             (single, multiple),
             (Ok(ContentFormat::SENML_CBOR), Ok(ContentFormat::TLV))
         );
+    }
+
+    #[test]
+    fn composite_requests_take_senml_json_before_senml_cbor() {
+        for (ct, format) in [
+            ("60 112 110 11542", Some(ContentFormat::SENML_JSON)),
+            ("112 11544", Some(ContentFormat::SENML_CBOR)),
+            ("11544", Some(ContentFormat::LWM2M_CBOR)),
+            ("60 11542 11543", None),
+        ] {
+            let links = format!("</>;ct=\"{ct}\",</3/0>");
+            let fixture = Fixture::new("lwm2m=1.2", &links, "{}");
+            let built = [ALL, &[ContentFormat::LWM2M_CBOR]].concat();
+            assert_eq!(choose_composite(&fixture.context(), &built), format);
+        }
+        let fixture = Fixture::new("lwm2m=1.1", "</3/0>", "{}");
+        assert_eq!(choose_composite(&fixture.context(), ALL), None);
     }
 
     #[test]

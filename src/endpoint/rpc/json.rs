@@ -50,6 +50,17 @@ pub(super) fn class(value: &Value) -> &'static str {
     }
 }
 
+/// The type of a resource that holds such values, as errors name it.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "BOOLEAN",
+        Value::Number(number) if number.is_f64() => "FLOAT",
+        Value::Number(_) => "INTEGER",
+        Value::String(_) => "STRING",
+        Value::Null | Value::Array(_) | Value::Object(_) => "null",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

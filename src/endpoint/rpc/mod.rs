@@ -1,4 +1,4 @@
-//! Platform commands: method and parameters to an [`Operation`], or the reply that needs no device (`rpc.md`).
+//! Platform commands: method and parameters to an [`Operation`], or to the answer that needs no device (`rpc.md`).
 //!
 //! What comes of an operation is the matter of [`super::operation`], because the profile's own requests are read and
 //! logged in the same way.
@@ -9,6 +9,7 @@ mod convert;
 mod golden;
 pub mod java;
 mod json;
+mod members;
 mod params;
 pub mod render;
 mod reply;
@@ -20,47 +21,79 @@ mod tests;
 pub use reply::{Rejection, Reply};
 pub use settings::RpcSettings;
 
-use crate::{coap::Code, platform::RpcRequest};
+use crate::{
+    coap::{Code, Token},
+    platform::RpcRequest,
+};
 
-use super::{context::DeviceContext, operation::Operation, text};
-use commands::Command;
+use super::{context::DeviceContext, observation::Observations, operation::Operation, text};
+use commands::{CATALOGUE, Call};
 use params::Params;
 
-/// Turns a command into the operation to carry out.
+/// What comes of a command that is understood.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Task {
+    /// The device is to be asked.
+    Operation(Box<Operation>),
+    /// The answer is known.
+    Answer(Answer),
+}
+
+/// An answer that needs no request to the device.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    /// The reply.
+    pub(super) reply: Reply,
+    /// Observations that are given up.
+    pub(super) ended: Vec<Token>,
+    /// The line for `transportLog`.
+    pub(super) log: Option<String>,
+}
+
+impl Answer {
+    /// A reply, and nothing else.
+    const fn of(reply: Reply) -> Self {
+        Self {
+            reply,
+            ended: Vec::new(),
+            log: None,
+        }
+    }
+}
+
+impl From<Operation> for Task {
+    fn from(operation: Operation) -> Self {
+        Self::Operation(Box::new(operation))
+    }
+}
+
+impl From<Answer> for Task {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+/// Decides what comes of a command.
 ///
 /// # Errors
-/// [`Rejection`] when the command is answered at once.
-pub fn parse(request: &RpcRequest, device: &DeviceContext<'_>) -> Result<Operation, Rejection> {
-    let command = CATALOGUE
+/// [`Rejection`] when the command cannot be carried out.
+pub(super) fn parse(
+    request: &RpcRequest,
+    device: &DeviceContext<'_>,
+    observations: &Observations,
+) -> Result<Task, Rejection> {
+    let (_, command) = CATALOGUE
         .iter()
         .find(|(name, _)| *name == request.method)
-        .and_then(|(_, command)| *command)
         .ok_or_else(|| {
             let error = text::unsupported_operation(&request.method);
             Rejection::thrown(Code::METHOD_NOT_ALLOWED, error)
         })?;
     let params = Params::read(&request.params)
         .map_err(|error| Rejection::thrown(Code::BAD_REQUEST, error))?;
-    command(&params, device)
+    command(&Call {
+        params: &params,
+        device,
+        observations,
+    })
 }
-
-/// The platform's commands in the order of their codes (`rpc.md` 3); those without a function are not built.
-const CATALOGUE: [(&str, Option<Command>); 17] = [
-    ("Read", Some(commands::read)),
-    ("ReadComposite", None),
-    ("Discover", Some(commands::discover)),
-    ("DiscoverAll", None),
-    ("ObserveReadAll", None),
-    ("Observe", None),
-    ("ObserveComposite", None),
-    ("ObserveCancel", None),
-    ("ObserveCompositeCancel", None),
-    ("ObserveCancelAll", None),
-    ("Execute", Some(commands::execute)),
-    ("WriteReplace", Some(commands::write_replace)),
-    ("WriteUpdate", None),
-    ("WriteComposite", None),
-    ("WriteAttributes", None),
-    ("Delete", None),
-    ("Create", None),
-];

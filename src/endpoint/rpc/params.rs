@@ -48,9 +48,56 @@ impl<'a> Params<'a> {
         id.ok_or_else(|| text::TARGET_MISSING.to_owned())
     }
 
+    /// The ids of several targets, none twice: those of `keys` in the profile, else `ids` as given. Empty lists count as
+    /// missing.
+    ///
+    /// # Errors
+    /// The text of the reply; one key that the profile does not have is enough.
+    pub(super) fn ids(&self, device: &DeviceContext<'_>) -> Result<Vec<String>, String> {
+        let (keys, ids) = (self.strings("keys")?, self.strings("ids")?);
+        let ids = if keys.is_empty() {
+            ids
+        } else {
+            keys.iter()
+                .map(|key| {
+                    Target::of_key(key, device)
+                        .map(|target| target.to_string())
+                        .ok_or_else(|| text::key_not_configured(key))
+                })
+                .collect::<Result<_, _>>()?
+        };
+        let mut unique = Vec::new();
+        for id in ids {
+            if !unique.contains(&id) {
+                unique.push(id);
+            }
+        }
+        if unique.is_empty() {
+            return Err(text::TARGET_MISSING.to_owned());
+        }
+        Ok(unique)
+    }
+
     /// The member `value`.
     pub(super) fn value(&self) -> &Json {
         self.members.get("value").unwrap_or(&Json::Null)
+    }
+
+    /// A member that is an object; `None` when it is missing or null.
+    ///
+    /// # Errors
+    /// The text of the reply.
+    pub(super) fn object(&self, name: &str) -> Result<Option<&Map<String, Json>>, String> {
+        match self.members.get(name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Object(members)) => Ok(Some(members)),
+            Some(_) => Err(self.malformed()),
+        }
+    }
+
+    /// The text for parameters that are JSON, but not what the command takes.
+    pub(super) fn malformed(&self) -> String {
+        text::malformed_parameters(self.text)
     }
 
     /// The format that `contentFormat` names or numbers, where that is honoured.
@@ -79,8 +126,24 @@ impl<'a> Params<'a> {
             Some(value @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) => {
                 Ok(Some(json::text(value)).filter(|text| !text.is_empty()))
             }
-            Some(Json::Array(_) | Json::Object(_)) => Err(text::malformed_parameters(self.text)),
+            Some(Json::Array(_) | Json::Object(_)) => Err(self.malformed()),
         }
+    }
+
+    /// A member that is a list of texts; empty when it is missing or null.
+    fn strings(&self, name: &str) -> Result<Vec<String>, String> {
+        let values = match self.members.get(name) {
+            None | Some(Json::Null) => return Ok(Vec::new()),
+            Some(Json::Array(values)) => values,
+            Some(_) => return Err(self.malformed()),
+        };
+        values
+            .iter()
+            .map(|value| match value {
+                Json::String(_) | Json::Number(_) | Json::Bool(_) => Ok(json::text(value)),
+                Json::Null | Json::Array(_) | Json::Object(_) => Err(self.malformed()),
+            })
+            .collect()
     }
 }
 

@@ -108,6 +108,18 @@ pub fn links(links: &[Link]) -> String {
     links.join(", ")
 }
 
+/// Takes the quotes off versions: they are shown bare, however the device wrote them.
+pub fn show_bare_versions(links: &mut [Link]) {
+    let attributes = links.iter_mut().flat_map(|link| &mut link.attributes);
+    for attribute in attributes.filter(|attribute| attribute.name == "ver") {
+        let version = attribute
+            .value
+            .as_ref()
+            .map(|value| value.as_str().to_owned());
+        attribute.value = version.map(link_format::Value::Token);
+    }
+}
+
 /// The name of a type, `OBJLNK` for instance.
 pub const fn type_name(kind: ResourceType) -> &'static str {
     match kind {

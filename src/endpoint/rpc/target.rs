@@ -47,6 +47,14 @@ impl<'a> Target<'a> {
             .map(|(path, _)| *path)
     }
 
+    /// Whether the version given, if any, is the one that the device supports.
+    pub(super) fn fits(&self, device: &DeviceContext<'_>) -> bool {
+        let supported = supported_version(&self.path, device);
+        self.version.is_none_or(|version| {
+            supported.is_some_and(|supported| supported.to_string() == version)
+        })
+    }
+
     /// Checks that the device has the object, in the version given.
     ///
     /// # Errors

@@ -1,0 +1,156 @@
+//! Observe, ObserveCancel, ObserveCancelAll, ObserveReadAll.
+
+use super::*;
+
+/// Fixture F with observations of these paths.
+fn observing(ids: &[&str]) -> Fixture {
+    let mut fixture = Fixture::f();
+    for id in ids {
+        let params = format!(r#"{{"id":"{id}"}}"#);
+        assert_contains(&fixture.rpc("Observe", &params), "CONTENT");
+    }
+    fixture
+}
+
+fn observed(fixture: &Fixture) -> Vec<String> {
+    let observations = fixture.observations.iter();
+    observations
+        .map(|(_, observed)| observed.paths.to_string())
+        .collect()
+}
+
+#[test]
+fn rpc_031_to_033_observe_shows_in_observe_read_all() {
+    let mut fixture = Fixture::f();
+    assert_eq!(fixture.rpc("ObserveReadAll", "null"), content("[]"));
+    assert_contains(
+        &fixture.rpc("Observe", r#"{"id":"/3_1.2/0/9"}"#),
+        "LwM2mSingleResource [id=9, value=",
+    );
+    assert_eq!(
+        fixture.rpc("ObserveReadAll", "null"),
+        payload(r#"{"result":"CONTENT","value":"[\"SingleObservation:/3/0/9\"]"}"#)
+    );
+}
+
+#[test]
+fn rpc_034_observing_twice_leaves_one_observation() {
+    let mut fixture = observing(&["/3_1.2/0/0"]);
+    assert_contains(
+        &fixture.rpc("Observe", r#"{"id":"/3_1.2/0/0"}"#),
+        "LwM2mSingleResource [id=0",
+    );
+    assert_eq!(observed(&fixture), ["/3/0/0"]);
+}
+
+#[test]
+fn rpc_035_observe_of_another_version() {
+    assert_eq!(
+        Fixture::f().rpc("Observe", r#"{"id":"/3_9.9/0/9"}"#),
+        bad_request("Specified resource id /3_9.9/0/9 is not valid version! Must be version: 1.2")
+    );
+}
+
+#[test]
+fn rpc_036_to_039_observe_that_the_device_refuses() {
+    let mut fixture = Fixture::f();
+    for (id, body) in [
+        ("/2_1.0/0", payload(r#"{"result":"NOT_FOUND"}"#)),
+        ("/19_1.1/0/3", bad_request("value MUST NOT be null")),
+        ("/5_1.2/0/0", payload(r#"{"result":"METHOD_NOT_ALLOWED"}"#)),
+        ("/5_1.2/0/2", payload(r#"{"result":"METHOD_NOT_ALLOWED"}"#)),
+    ] {
+        assert_eq!(fixture.rpc("Observe", &format!(r#"{{"id":"{id}"}}"#)), body);
+    }
+    assert_eq!(observed(&fixture), [""; 0]);
+}
+
+#[test]
+fn rpc_040_to_043_observe_above_or_below_another() {
+    let mut fixture = observing(&["/19_1.1/0/0"]);
+    for (id, path) in [("/19_1.1", "/19"), ("/19_1.1/0", "/19/0")] {
+        assert_eq!(
+            fixture.rpc("Observe", &format!(r#"{{"id":"{id}"}}"#)),
+            bad_request(&format!(
+                "Resource [{path}] conflict with is already registered as SingleObservation [/19/0/0]."
+            ))
+        );
+    }
+    assert_contains(
+        &fixture.rpc("Observe", r#"{"id":"/19_1.1/1"}"#),
+        "LwM2mObjectInstance",
+    );
+    assert_eq!(
+        fixture.rpc("Observe", r#"{"id":"/19_1.1/1/0"}"#),
+        bad_request(
+            "Resource [/19/1/0] conflict with is already registered as SingleObservation [/19/1]."
+        )
+    );
+}
+
+#[test]
+fn rpc_044_observe_cancel() {
+    let mut fixture = observing(&["/3_1.2/0/9"]);
+    assert_eq!(
+        fixture.rpc("ObserveCancel", r#"{"id":"/3_1.2/0/9"}"#),
+        content("1")
+    );
+    assert_eq!(observed(&fixture), [""; 0]);
+}
+
+#[test]
+fn rpc_045_observe_cancel_by_key() {
+    let mut fixture = Fixture::g();
+    assert_contains(&fixture.rpc("Observe", r#"{"id":"/5/0/5"}"#), "CONTENT");
+    let params = r#"{"key":"updateResult"}"#;
+    assert_eq!(fixture.rpc("ObserveCancel", params), content("1"));
+    assert_eq!(
+        fixture.rpc("ObserveCancel", params),
+        bad_request("Could not find active Observe component with path: /5_1.0/0/5")
+    );
+}
+
+#[test]
+fn rpc_046_and_047_observe_cancel_wants_the_very_path() {
+    let missing = |id: &str| {
+        bad_request(&format!(
+            "Could not find active Observe component with path: {id}"
+        ))
+    };
+    let mut fixture = observing(&["/3_1.2"]);
+    assert_eq!(
+        fixture.rpc("ObserveCancel", r#"{"id":"/3_1.2/0/9"}"#),
+        missing("/3_1.2/0/9")
+    );
+    let mut fixture = observing(&["/3_1.2/0/0", "/3_1.2/0/9"]);
+    assert_eq!(
+        fixture.rpc("ObserveCancel", r#"{"id":"/3_1.2"}"#),
+        missing("/3_1.2")
+    );
+    assert_eq!(observed(&fixture).len(), 2);
+}
+
+#[test]
+fn rpc_048_and_049_observe_cancel_all() {
+    let resources = [0, 1, 6, 7, 8, 9, 14, 20].map(|id| format!("/3_1.2/0/{id}"));
+    let mut fixture = observing(&resources.each_ref().map(String::as_str));
+    assert_eq!(fixture.rpc("ObserveCancelAll", "null"), content("8"));
+    assert_eq!(fixture.rpc("ObserveCancelAll", "{}"), content("0"));
+}
+
+#[test]
+fn cancels_are_logged() {
+    let fixture = observing(&["/3_1.2/0/9"]);
+    let log = |method, params| match fixture.task(method, params) {
+        Ok(Task::Answer(answer)) => answer.log.unwrap(),
+        other => panic!("not answered: {other:?}"),
+    };
+    assert_eq!(
+        log("ObserveCancel", r#"{"id":"/3_1.2/0/9"}"#),
+        "[info]: Cancel Observe for [/3_1.2/0/9] successful. Result: [1]"
+    );
+    assert_eq!(
+        log("ObserveCancelAll", ""),
+        "[info]: Cancel of all observations was successful. Result: [1]"
+    );
+}

@@ -1,0 +1,262 @@
+//! What a server changes on a simulated device: values, instances, attributes. A request is carried out in whole or not
+//! at all.
+
+use std::sync::Arc;
+
+use crate::lwm2m::{
+    model::{ObjectModel, ResourceModel},
+    node::{Node, Object, ObjectInstance, Resource, ResourceContent, ResourceInstance},
+    path::Path,
+};
+
+use super::objects::{Refusal, SimObjects};
+
+impl SimObjects {
+    /// Writes what a request says at `path`; `replace` also removes what it does not say: other instances of a multiple
+    /// resource, other writable resources of an instance. Returns the paths of the values written.
+    pub(super) fn write(
+        &mut self,
+        path: &Path,
+        node: &Node,
+        replace: bool,
+    ) -> Result<Vec<Path>, Refusal> {
+        self.check_write(path, node)?;
+        let mut written = Vec::new();
+        match node {
+            Node::ObjectInstance(instance) => {
+                if replace {
+                    self.clear_writable(path);
+                }
+                for resource in &instance.resources {
+                    let path = path.child(resource.id).ok_or(Refusal::BadValue)?;
+                    self.put(&path, resource, replace, &mut written);
+                }
+            }
+            Node::Resource(resource) => self.put(path, resource, replace, &mut written),
+            Node::ResourceInstance(ResourceInstance { value, .. }) => {
+                self.values.insert(*path, value.clone());
+                written.push(*path);
+            }
+            Node::Object(_) => return Err(Refusal::NotAllowed),
+        }
+        Ok(written)
+    }
+
+    /// Whether all of a write is possible.
+    pub(super) fn check_write(&self, path: &Path, node: &Node) -> Result<(), Refusal> {
+        let object = self.model_of(path)?;
+        let (Some(instance), true) = (path.instance_id(), path.depth() > 1) else {
+            return Err(Refusal::NotAllowed);
+        };
+        if !self.has_instance(object.id, instance) {
+            return Err(Refusal::NotFound);
+        }
+        let writable = |id: &u16| {
+            let model = object.resources.get(id).ok_or(Refusal::NotFound)?;
+            if model.operations.write {
+                Ok(model)
+            } else {
+                Err(Refusal::NotAllowed)
+            }
+        };
+        match node {
+            Node::ObjectInstance(instance) => instance
+                .resources
+                .iter()
+                .try_for_each(|resource| check_shape(writable(&resource.id)?, resource)),
+            Node::Resource(resource) => check_shape(writable(&resource.id)?, resource),
+            Node::ResourceInstance(_) => {
+                let model = writable(&path.resource_id().ok_or(Refusal::NotFound)?)?;
+                if model.multiple {
+                    Ok(())
+                } else {
+                    Err(Refusal::NotFound)
+                }
+            }
+            Node::Object(_) => Err(Refusal::NotAllowed),
+        }
+    }
+
+    /// The path of an instance that a Create without id gets.
+    pub(super) fn free_instance(&self, object: &Path) -> Option<Path> {
+        let id = object.object_id()?;
+        (0..u16::MAX)
+            .find(|instance| !self.has_instance(id, *instance))
+            .and_then(|instance| object.child(instance))
+    }
+
+    /// Adds instances to an object of several.
+    pub(super) fn create(&mut self, created: &Object) -> Result<(), Refusal> {
+        let object = self.creatable(&Path::object(created.id))?;
+        for instance in &created.instances {
+            if self.has_instance(created.id, instance.id) {
+                return Err(Refusal::Exists(instance.id));
+            }
+            for resource in &instance.resources {
+                let model = object.resources.get(&resource.id);
+                check_shape(model.ok_or(Refusal::NotFound)?, resource)?;
+            }
+        }
+        for instance in &created.instances {
+            self.add(created.id, instance);
+        }
+        Ok(())
+    }
+
+    /// The model of an object that may have further instances.
+    pub(super) fn creatable(&self, object: &Path) -> Result<Arc<ObjectModel>, Refusal> {
+        let model = self.model_of(object)?;
+        if object.depth() == 1 && model.multiple {
+            Ok(Arc::clone(model))
+        } else {
+            Err(Refusal::NotAllowed)
+        }
+    }
+
+    fn add(&mut self, object: u16, instance: &ObjectInstance) {
+        let path = Path::instance(object, instance.id);
+        self.add_instance(object, instance.id);
+        for resource in &instance.resources {
+            if let Some(path) = path.child(resource.id) {
+                self.put(&path, resource, true, &mut Vec::new());
+            }
+        }
+    }
+
+    /// Removes an object instance, or one instance of a multiple resource.
+    pub(super) fn delete(&mut self, path: &Path) -> Result<(), Refusal> {
+        let object = self.model_of(path)?;
+        match *path.segments() {
+            [object_id, instance] if object.multiple => {
+                if !self.has_instance(object_id, instance) {
+                    return Err(Refusal::NotFound);
+                }
+                self.instances.remove(path);
+            }
+            [_, _, resource, _] => {
+                let model = object.resources.get(&resource).ok_or(Refusal::NotFound)?;
+                if !model.operations.write {
+                    return Err(Refusal::NotAllowed);
+                }
+                if !self.values.contains_key(path) {
+                    return Err(Refusal::NotFound);
+                }
+            }
+            _ => return Err(Refusal::NotAllowed),
+        }
+        self.values.retain(|own, _| !path.contains(own));
+        self.attributes.retain(|(own, _), _| !path.contains(own));
+        Ok(())
+    }
+
+    /// Sets and takes away notification attributes, each given as `name=value` or `name` (OMA LwM2M Core,
+    /// "Write-Attributes").
+    pub(super) fn write_attributes<'a>(
+        &mut self,
+        path: &Path,
+        query: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Refusal> {
+        if !self.exists(path) {
+            return Err(Refusal::NotFound);
+        }
+        let mut attributes = self.attributes.clone();
+        for parameter in query {
+            let (name, value) = match parameter.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (parameter, None),
+            };
+            let is_known = PERIODS.contains(&name) || path.depth() > 2 && LIMITS.contains(&name);
+            let number: Option<f64> = value.and_then(|value| value.parse().ok());
+            let key = (*path, name.to_owned());
+            match (is_known, value, number) {
+                (true, Some(value), Some(number)) if number.is_finite() => {
+                    attributes.insert(key, value.to_owned());
+                }
+                (true, None, _) => {
+                    attributes.remove(&key);
+                }
+                _ => return Err(Refusal::BadValue),
+            }
+        }
+        let number =
+            |name: &str| -> Option<f64> { attributes.get(&(*path, name.to_owned()))?.parse().ok() };
+        let ordered = |low: Option<f64>, high: Option<f64>, gap: f64| match (low, high) {
+            (Some(low), Some(high)) => low + gap < high,
+            _ => true,
+        };
+        let step = number("st").unwrap_or_default();
+        if !ordered(number("lt"), number("gt"), 2.0 * step)
+            || !ordered(number("epmin"), number("epmax"), 0.0)
+        {
+            return Err(Refusal::BadValue);
+        }
+        self.attributes = attributes;
+        Ok(())
+    }
+
+    /// Stores a resource.
+    fn put(&mut self, path: &Path, resource: &Resource, replace: bool, written: &mut Vec<Path>) {
+        let is_multiple = self.model_of(path).is_ok_and(|object| {
+            object
+                .resources
+                .get(&resource.id)
+                .is_some_and(|own| own.multiple)
+        });
+        if replace {
+            self.values.retain(|own, _| !path.contains(own));
+        }
+        let values: Vec<_> = match &resource.content {
+            ResourceContent::Single(value) if is_multiple => vec![(path.child(0), value)],
+            ResourceContent::Single(value) => vec![(Some(*path), value)],
+            ResourceContent::Multiple { instances, .. } => instances
+                .iter()
+                .map(|instance| (path.child(instance.id), &instance.value))
+                .collect(),
+        };
+        for (path, value) in values {
+            if let Some(path) = path {
+                self.values.insert(path, value.clone());
+                written.push(path);
+            }
+        }
+    }
+
+    /// Empties an instance but for what a server cannot write.
+    fn clear_writable(&mut self, instance: &Path) {
+        let Ok(object) = self.model_of(instance).cloned() else {
+            return;
+        };
+        self.values.retain(|own, _| {
+            let model = own.resource_id().and_then(|id| object.resources.get(&id));
+            !instance.contains(own) || model.is_none_or(|model| !model.operations.write)
+        });
+    }
+
+    /// Whether there is anything at a path.
+    fn exists(&self, path: &Path) -> bool {
+        let Ok(object) = self.model_of(path) else {
+            return false;
+        };
+        match *path.segments() {
+            [_] => true,
+            [_, instance] => self.has_instance(object.id, instance),
+            [_, instance, resource] => {
+                self.has_instance(object.id, instance) && object.resources.contains_key(&resource)
+            }
+            _ => self.values.contains_key(path),
+        }
+    }
+}
+
+/// Whether a resource has instances exactly when its model says so; one value may stand for one instance.
+fn check_shape(model: &ResourceModel, resource: &Resource) -> Result<(), Refusal> {
+    match &resource.content {
+        ResourceContent::Multiple { .. } if !model.multiple => Err(Refusal::BadValue),
+        ResourceContent::Single(_) | ResourceContent::Multiple { .. } => Ok(()),
+    }
+}
+
+/// Attributes of any path.
+const PERIODS: [&str; 4] = ["pmin", "pmax", "epmin", "epmax"];
+/// Attributes of resources and their instances.
+const LIMITS: [&str; 3] = ["gt", "lt", "st"];

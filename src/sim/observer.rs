@@ -1,0 +1,121 @@
+//! Who observes a simulated device, and what they are told (RFC 7641; OMA LwM2M Core, "Information Reporting").
+
+use std::{fmt::Debug, time::Instant};
+
+use crate::{
+    coap::{ContentFormat, Response, Token},
+    lwm2m::path::Path,
+};
+
+use super::{SimDevice, SimEvent};
+
+/// One observation of the server.
+#[derive(Clone, Debug)]
+pub(super) struct Observer {
+    pub(super) token: Token,
+    /// One path, or those of a composite observation.
+    pub(super) observed: Observed,
+    /// The format asked for.
+    pub(super) accept: Option<ContentFormat>,
+    pub(super) sequence: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Observed {
+    One(Path),
+    Several(Vec<Path>),
+}
+
+impl Observed {
+    pub(super) fn paths(&self) -> &[Path] {
+        match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        }
+    }
+}
+
+impl<P: Copy + Eq + Debug> SimDevice<P> {
+    /// Does what the Observe option of a request demands, once its answer is known; gives the option of the answer.
+    pub(super) fn observe(
+        &mut self,
+        option: Option<u32>,
+        token: Token,
+        observed: Observed,
+        accept: Option<ContentFormat>,
+    ) -> Option<u32> {
+        let paths = observed.paths().to_vec();
+        let event = match option {
+            Some(0) => {
+                self.observers.retain(|observer| observer.token != token);
+                self.observers.push(Observer {
+                    token,
+                    observed,
+                    accept,
+                    sequence: 0,
+                });
+                SimEvent::Observed
+            }
+            // A request to end an observation bears the token that began it (RFC 7641 section 3.6).
+            Some(1) if self.observers.iter().any(|own| own.token == token) => {
+                self.observers.retain(|observer| observer.token != token);
+                SimEvent::Unobserved
+            }
+            _ => SimEvent::Read,
+        };
+        self.events.extend(paths.into_iter().map(event));
+        option.filter(|option| *option == 0)
+    }
+
+    /// Sends the present state of everything observed at, above or below `changed`. An observation of what is gone ends
+    /// with an error.
+    pub(super) fn notify(&mut self, now: Instant, changed: &Path) {
+        let concerned: Vec<_> = self
+            .observers
+            .iter()
+            .filter(|observer| {
+                let mut paths = observer.observed.paths().iter();
+                paths.any(|path| path.contains(changed) || changed.contains(path))
+            })
+            .map(|observer| observer.token)
+            .collect();
+        for token in concerned {
+            self.notify_observer(now, token);
+        }
+    }
+
+    fn notify_observer(&mut self, now: Instant, token: Token) {
+        let mut observers = self.observers.iter_mut();
+        let Some(observer) = observers.find(|observer| observer.token == token) else {
+            return;
+        };
+        observer.sequence = (observer.sequence + 1) & 0xff_ffff;
+        let Observer {
+            observed,
+            accept,
+            sequence,
+            ..
+        } = observer.clone();
+        let response = match self.state_of(&observed, accept) {
+            Ok(state) => Response {
+                observe: Some(sequence),
+                ..state
+            },
+            Err(refusal) => {
+                self.observers.retain(|observer| observer.token != token);
+                Response::new(refusal.code())
+            }
+        };
+        let confirmable = self.settings.confirmable;
+        self.exchanges
+            .notify(now, self.server, token, &response, confirmable);
+        if let (true, Some(path)) = (confirmable, observed.paths().first()) {
+            self.notified.push((token, *path));
+        }
+    }
+
+    pub(super) fn forget_notification(&mut self, token: Token) -> Option<Path> {
+        let index = self.notified.iter().position(|(own, _)| *own == token)?;
+        Some(self.notified.remove(index).1)
+    }
+}
