@@ -66,9 +66,6 @@ pub fn decode_notification(
 
 /// The links of an answer to Discover; `None` when they cannot be read.
 pub(super) fn links(message: &Message) -> Option<Vec<Link>> {
-    if !is_whole(message) {
-        return None;
-    }
     let mut found = link_format::parse(&message.payload(), Mode::Lenient).ok()?;
     render::show_bare_versions(&mut found.links);
     Some(found.links)
@@ -81,15 +78,12 @@ fn scope<'a>(device: &'a DeviceContext<'_>) -> Scope<'a> {
     }
 }
 
-/// The format of a message that holds its whole payload.
+/// The format of a message.
 fn format_of(
     message: &Message,
     path: &Path,
     device: &DeviceContext<'_>,
 ) -> Result<ContentFormat, DecodeError> {
-    if !is_whole(message) {
-        return Err(DecodeErrorKind::Truncated.at(message.payload().len()));
-    }
     let is_single = device
         .resource_model(path)
         .is_some_and(|model| !model.multiple || path.resource_instance_id().is_some());
@@ -101,12 +95,4 @@ fn format_of(
             Err(DecodeErrorKind::UnsupportedFormat.at(0))
         }
     }
-}
-
-/// Whether a message holds its whole payload: responses in blocks are not fetched to their end, and the first block of a
-/// text would pass for a value.
-fn is_whole(message: &Message) -> bool {
-    message
-        .block2()
-        .is_none_or(|block| block.number == 0 && !block.more)
 }

@@ -327,6 +327,11 @@ pub fn cancelled(uri: &str) -> String {
     format!("Request {uri} cancelled")
 }
 
+/// A block-wise transfer that the device broke off, or whose response was too long.
+pub fn blockwise_failed(uri: &str) -> String {
+    format!("Request {uri} failed in block-wise transfer")
+}
+
 /// The device did not answer.
 pub fn timed_out(uri: &str) -> String {
     format!("Request {uri} timed out : no response received")
