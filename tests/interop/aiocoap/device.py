@@ -9,9 +9,9 @@ Options are arguments of the form NAME=VALUE:
     block     largest block size to use, as the exponent of RFC 7959 (0 = 16 bytes to 6 = 1024 bytes), default 6
 
 Commands: `set PATH VALUE`, `grow PATH LENGTH` (a text of that length), `con` and `non` (how to notify), `delay SECONDS` (before
-every answer; those slower than 0.1 s are separate responses), `send FORMAT PATH...`, `update`, `deregister`, `quit`.
+every answer; those slower than 0.1 s are separate responses), `send FORMAT PATH...`, `update`, `deregister`, `echo`, `quit`.
 
-Events: `registered ID`, `registration-failed CODE`, `updated`, `update-failed CODE`, `deregistered`, `sent`, `send-failed CODE`,
+Events: `echo`, `registered ID`, `registration-failed CODE`, `updated`, `update-failed CODE`, `deregistered`, `sent`, `send-failed CODE`,
 `read PATHS`, `observed PATHS`, `written PATH VALUE`, `executed PATH ARGUMENTS`, `created PATH`, `deleted PATH`,
 `attributed PATH QUERY`, `error TEXT`. PATHS are joined by commas; CODE has the form 4.04.
 """
@@ -343,6 +343,8 @@ class Client:
             case ["grow", path, length]:
                 device.values[path] = ("0123456789" * (int(length) // 10 + 1))[: int(length)]
                 device.changed([path])
+            case ["echo"]:
+                event("echo")
             case ["con"]:
                 device.tuning = Reliable
             case ["non"]:

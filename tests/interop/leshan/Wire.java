@@ -134,37 +134,41 @@ final class Wire extends CoapClientProtocolProvider {
                 return;
             }
             ContentFormat format = ContentFormat.fromCode(response.getOptions().getContentFormat());
-            LwM2mNode node = decoder.decode(response.getPayload(), format, null, path, model);
-            response.addMessageObserver(new Acknowledgement(path, node));
-            print("notified", path, node);
+            Map<LwM2mPath, LwM2mNode> nodes = path.isRoot()
+                    ? decoder.decodeNodes(response.getPayload(), format, null, null, model)
+                    : Map.of(path, decoder.decode(response.getPayload(), format, null, path, model));
+            response.addMessageObserver(new Acknowledgement(nodes));
+            print("notified", nodes);
         }
     }
 
     /** Prints what becomes of one notification. */
     private static final class Acknowledgement extends MessageObserverAdapter {
 
-        private final LwM2mPath path;
-        private final LwM2mNode node;
+        private final Map<LwM2mPath, LwM2mNode> nodes;
 
-        private Acknowledgement(LwM2mPath path, LwM2mNode node) {
-            this.path = path;
-            this.node = node;
+        private Acknowledgement(Map<LwM2mPath, LwM2mNode> nodes) {
+            this.nodes = nodes;
         }
 
         @Override
         public void onAcknowledgement() {
-            print("acked", path, node);
+            print("acked", nodes);
         }
 
         @Override
         public void onReject() {
-            print("rejected", path, node);
+            print("rejected", nodes);
         }
 
         @Override
         public void onTimeout() {
-            print("unacked", path, node);
+            print("unacked", nodes);
         }
+    }
+
+    private static void print(String event, Map<LwM2mPath, LwM2mNode> nodes) {
+        nodes.forEach((path, node) -> print(event, path, node));
     }
 
     /** Prints one event for each resource of a node. */
