@@ -4,7 +4,13 @@
     reason = "what happens is what the command is for"
 )]
 
-use std::{io::BufRead, net::{SocketAddr, ToSocketAddrs}, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::BufRead,
+    net::{SocketAddr, ToSocketAddrs},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{net::UdpSocket, sync::mpsc};

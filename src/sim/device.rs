@@ -284,7 +284,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, peer, message, .. } => {
+                Event::Request {
+                    id, peer, message, ..
+                } => {
                     let response = self.answer(now, peer, &message);
                     self.exchanges.respond(now, id, &response);
                 }

@@ -14,14 +14,16 @@ pub(crate) struct Commander {
 }
 
 impl Commander {
-    /// Starts a server that knows these endpoints by one profile, and the object of `every_type.xml`.
+    /// Starts a server that knows these endpoints by one profile, and the objects of the tests.
     pub(crate) fn start(profile: &str, endpoints: &[&str]) -> Self {
         let home = Home::new();
         home.write("registry/profiles/default.json", profile);
-        home.write(
-            "registry/models/every_type.xml",
-            include_str!("every_type.xml"),
-        );
+        for (name, ddf) in [
+            ("every_type", include_str!("every_type.xml")),
+            ("wakaama_test", include_str!("wakaama/test_object.xml")),
+        ] {
+            home.write(&format!("registry/models/{name}.xml"), ddf);
+        }
         for endpoint in endpoints {
             home.write(
                 &format!("registry/devices/{endpoint}.json"),

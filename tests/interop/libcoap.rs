@@ -149,7 +149,11 @@ fn libcoap_speaks_with_our_device() {
     for (format, number, expected) in [
         ("CBOR", "60", &b"\x18\x5f"[..]),
         ("TLV", "11542", &b"\xc1\x09\x5f"[..]),
-        ("SenML CBOR", "112", &b"\x81\xa2\x21\x66/3/0/9\x02\x18\x5f"[..]),
+        (
+            "SenML CBOR",
+            "112",
+            &b"\x81\xa2\x21\x66/3/0/9\x02\x18\x5f"[..],
+        ),
     ] {
         cases.case(&format!("GET in {format}"), || {
             let (output, body) = get_file(&["-A", number, &uri("/3/0/9")]);
@@ -168,7 +172,10 @@ fn libcoap_speaks_with_our_device() {
     });
     cases.case("GET of links", || {
         let output = request(&["-m", "get", "-A", "40", &uri("/3303")]);
-        expect_parts(&output, &["c:2.05", "application/link-format", "</3303/0/5700>"]);
+        expect_parts(
+            &output,
+            &["c:2.05", "application/link-format", "</3303/0/5700>"],
+        );
     });
     cases.case("PUT in one message", || {
         let output = request(&["-m", "put", "-t", "0", "-e", "+02:00", &uri("/3/0/14")]);
@@ -181,7 +188,17 @@ fn libcoap_speaks_with_our_device() {
     });
     for size in ["1024", "64", "16"] {
         cases.case(&format!("PUT and GET in blocks of {size} bytes"), || {
-            let put = ["-m", "put", "-t", "0", "-b", size, "-f", &long, &uri("/3/0/15")];
+            let put = [
+                "-m",
+                "put",
+                "-t",
+                "0",
+                "-b",
+                size,
+                "-f",
+                &long,
+                &uri("/3/0/15"),
+            ];
             let sent = format!("Block1:0/M/{size}");
             expect_parts(&request(&put), &[&sent, "c:2.04"]);
             let (output, body) = get_file(&["-b", size, &uri("/3/0/15")]);
@@ -201,7 +218,17 @@ fn libcoap_speaks_with_our_device() {
     cases.case("FETCH of two paths in SenML CBOR", || {
         // [{0: "/3/0/9"}, {0: "/3/0/14"}]
         let paths = file("paths.cbor", b"\x82\xa1\x00\x66/3/0/9\xa1\x00\x67/3/0/14");
-        let fetch = ["-m", "fetch", "-t", "112", "-A", "110", "-f", &paths, &uri("/")];
+        let fetch = [
+            "-m",
+            "fetch",
+            "-t",
+            "112",
+            "-A",
+            "110",
+            "-f",
+            &paths,
+            &uri("/"),
+        ];
         expect_parts(&request(&fetch), &["c:2.05", "95", "+02:00"]);
     });
     cases.case("iPATCH in SenML JSON", || {
@@ -218,7 +245,9 @@ fn libcoap_speaks_with_our_device() {
         let mut client = libcoap::observe(&uri("/3303/0/5700"), "3", &[]);
         client.expect(PATIENCE, |line| line == "21.5");
         for value in ["22.5", "23.5"] {
-            device.process.send_line(&format!("set /3303/0/5700 {value}"));
+            device
+                .process
+                .send_line(&format!("set /3303/0/5700 {value}"));
             client.expect(PATIENCE, |line| line == value);
             let acknowledged = "the server has acknowledged the new value of /3303/0/5700";
             device.process.expect(PATIENCE, |line| line == acknowledged);
@@ -255,7 +284,13 @@ impl Device {
     fn start(home: &Home) -> Self {
         let nowhere = format!("coap://127.0.0.1:{}", free_udp_port());
         let arguments = [
-            "device", "--server", &nowhere, "--endpoint", "served", "--listen", "127.0.0.1:0",
+            "device",
+            "--server",
+            &nowhere,
+            "--endpoint",
+            "served",
+            "--listen",
+            "127.0.0.1:0",
         ];
         let mut process = Process::spawn("device", &mut home.lightship(&arguments));
         let address = process.expect_words(PATIENCE, "served listens on");
@@ -263,4 +298,3 @@ impl Device {
         Self { process, address }
     }
 }
-

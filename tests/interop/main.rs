@@ -23,10 +23,10 @@ mod aiocoap;
 mod cases;
 mod clients;
 mod commander;
-mod libcoap;
 mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod libcoap;
 #[cfg(feature = "kafka")]
 mod platform;
 mod wakaama;

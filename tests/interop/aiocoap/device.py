@@ -178,7 +178,7 @@ class Device(ObservableResource, PathCapable):
         if not values:
             raise NotFound()
         if request.opt.observe is None:
-            event(f"read {','.join(paths)}")
+            event(f"read {','.join(sorted(paths))}")
         form = request.opt.accept
         if form is None:
             form = request.opt.content_format or SENML_JSON
@@ -201,7 +201,7 @@ class Device(ObservableResource, PathCapable):
         observation.accept(lambda: self.observers.remove(observed))
 
         def first(paths):
-            event(f"observed {','.join(paths)}")
+            event(f"observed {','.join(sorted(paths))}")
 
         if request.code == Code.FETCH:
             first(list(self.named(request)))

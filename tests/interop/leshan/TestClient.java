@@ -39,7 +39,8 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * <tr><td>update_every</td><td>seconds between Updates; default what Leshan derives from the lifetime</td></tr>
  * <tr><td>queue_mode</td><td>default false</td></tr>
  * <tr><td>model</td><td>DDF file of object 33001, which then is there as well</td></tr>
- * <tr><td>formats</td><td>content formats by number, separated by commas; default all that Leshan has</td></tr>
+ * <tr><td>formats</td><td>content formats by number, separated by commas, beside text and opaque; default all
+ *     that Leshan has</td></tr>
  * </table>
  *
  * <p>
@@ -87,6 +88,8 @@ public final class TestClient {
         if (options.containsKey("formats")) {
             Set<ContentFormat> formats = Stream.of(options.get("formats").split(","))
                     .map(code -> ContentFormat.fromCode(Integer.parseInt(code))).collect(Collectors.toSet());
+            // Every client has these, and none announces them.
+            formats.addAll(List.of(ContentFormat.TEXT, ContentFormat.OPAQUE));
             var encoders = new HashMap<>(DefaultLwM2mEncoder.getDefaultNodeEncoders(false));
             encoders.keySet().retainAll(formats);
             builder.setEncoder(new DefaultLwM2mEncoder(encoders, DefaultLwM2mEncoder.getDefaultPathEncoder(),
