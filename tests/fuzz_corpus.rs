@@ -17,6 +17,8 @@ mod lwm2m_ddf;
 mod lwm2m_format;
 #[path = "../fuzz/targets/lwm2m_registration.rs"]
 mod lwm2m_registration;
+#[path = "../fuzz/targets/lwm2m_samples.rs"]
+mod lwm2m_samples;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -68,6 +70,11 @@ fn lwm2m_registration_corpus() {
     replay("lwm2m_registration", lwm2m_registration::run);
 }
 
+#[test]
+fn lwm2m_samples_corpus() {
+    replay("lwm2m_samples", lwm2m_samples::run);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -83,10 +90,18 @@ proptest! {
 
     #[test]
     fn lwm2m_payloads_are_read_or_refused(
-        format in 0_u8..7,
+        format in 0_u8..15,
         depth in any::<u8>(),
         rest in vec(any::<u8>(), 0..60),
     ) {
         lwm2m_format::run(&[&[format, depth], rest.as_slice()].concat());
+    }
+    #[test]
+    fn lwm2m_samples_are_read_or_refused(
+        format in 3_u8..15,
+        flags in any::<u8>(),
+        rest in vec(any::<u8>(), 0..60),
+    ) {
+        lwm2m_samples::run(&[&[format, flags], rest.as_slice()].concat());
     }
 }

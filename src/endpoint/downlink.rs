@@ -92,6 +92,9 @@ impl DownlinkQueue {
 
     /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
+        if let Some(cancel) = self.cancel_before_observe() {
+            return Some(cancel);
+        }
         while let Some(command) = self.rpc.pop_front() {
             if let Origin::Rpc { id, expires, .. } = &command.origin {
                 if *expires != UnixMillis(0) && *expires <= now {
@@ -108,6 +111,16 @@ impl DownlinkQueue {
         self.cancels
             .pop_front()
             .or_else(|| self.profile.pop_front())
+    }
+
+    /// The end of the observation that the next command makes again: there are devices that go by the path alone, and the
+    /// other way round it would end the new one.
+    fn cancel_before_observe(&mut self) -> Option<Command> {
+        let next = &self.rpc.front()?.operation;
+        next.observes()?;
+        let mut cancels = self.cancels.iter();
+        let index = cancels.position(|own| own.operation.paths().equal(next.paths()))?;
+        self.cancels.remove(index)
     }
 
     /// Notes that `command` is under way.

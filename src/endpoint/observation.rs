@@ -14,6 +14,7 @@ use super::{
         Operation, Paths,
         format::{for_composite, for_reading},
     },
+    rpc::java,
 };
 
 /// Established observations.
@@ -201,11 +202,11 @@ impl ProfileWork {
                 }
                 return;
             }
-            ObserveStrategy::CompositeAll => BTreeMap::from([(None, paths.to_vec())]),
+            ObserveStrategy::CompositeAll => BTreeMap::from([(None, in_set_order(paths))]),
             ObserveStrategy::CompositeByObject => {
                 let mut groups = BTreeMap::<_, Vec<_>>::new();
-                for path in paths {
-                    groups.entry(path.path.object_id()).or_default().push(*path);
+                for path in in_set_order(paths) {
+                    groups.entry(path.path.object_id()).or_default().push(path);
                 }
                 groups
             }
@@ -230,6 +231,14 @@ impl ProfileWork {
             self.impossible.push(kind.name);
         }
     }
+}
+
+/// The platform has the paths of a profile in a hash set, which decides between those that share a slot when they are
+/// sent (`rpc.md` 9.4).
+fn in_set_order(paths: &[VersionedPath]) -> Vec<VersionedPath> {
+    let mut paths = paths.to_vec();
+    java::hash_order(&mut paths, 16, |path| java::string_hash(&path.to_string()));
+    paths
 }
 
 /// What can be asked for one by one and together.

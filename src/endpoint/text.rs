@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_an_observation_names_its_paths() {
+        let paths = [Path::resource(3, 0, 9), Path::resource(5, 0, 3)];
+        assert_eq!(
+            notification_failed(&Paths::Several(paths.to_vec()), "NOT_FOUND(404)"),
+            "error: Composite Observation Cancel: [/3/0/9, /5/0/3]: NOT_FOUND(404)"
+        );
+        assert_eq!(
+            notification_failed(&Paths::One(Path::resource(3, 0, 9)), "gone"),
+            "error: Single Observation Cancel: /3/0/9: gone"
+        );
+    }
+
+    #[test]
     fn attribute_lines_keep_their_odd_shape() {
         assert_eq!(
             attribute_not_configured("foo"),

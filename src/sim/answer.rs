@@ -6,6 +6,7 @@ use std::{fmt::Debug, time::Instant};
 use crate::{
     coap::{Code, ContentFormat, Message, Response},
     lwm2m::{
+        attributes::NotificationAttributes,
         format::{self, DecodeError, DecodeErrorKind, EncodeError, Sample},
         model::Models,
         node::{Node, Object, ObjectInstance, ResourceContent},
@@ -48,12 +49,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             (Code::DELETE, _) => self.delete(now, &path),
             _ => Err(Refusal::NotAllowed),
         };
-        result.unwrap_or_else(|refusal| match refusal {
-            Refusal::Exists(instance) => Response::with_diagnostic(
-                refusal.code(),
-                format!("instance {instance} already exists"),
-            ),
-            refusal => Response::new(refusal.code()),
+        result.unwrap_or_else(|refusal| {
+            if let Refusal::Exists(instance) = refusal {
+                let text = format!("instance {instance} already exists");
+                return Response::with_diagnostic(refusal.code(), text);
+            }
+            Response::new(refusal.code())
         })
     }
 
@@ -127,7 +128,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn attribute(&mut self, message: &Message, path: &Path) -> Result<Response, Refusal> {
-        self.objects.write_attributes(path, message.uri_query())?;
+        let change = NotificationAttributes::from_query(message.uri_query());
+        let change = change.map_err(|_| Refusal::BadValue)?;
+        self.objects.write_attributes(path, &change)?;
         let query: Vec<_> = message.uri_query().collect();
         self.events
             .push_back(SimEvent::Attributed(*path, query.join("&")));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::lwm2m::{
+    attributes::NotificationAttributes,
     model::{ObjectModel, ResourceModel},
     node::{Node, Object, ObjectInstance, Resource, ResourceContent, ResourceInstance},
     path::Path,
@@ -145,52 +146,28 @@ impl SimObjects {
             _ => return Err(Refusal::NotAllowed),
         }
         self.values.retain(|own, _| !path.contains(own));
-        self.attributes.retain(|(own, _), _| !path.contains(own));
+        self.attributes.retain(|own, _| !path.contains(own));
         Ok(())
     }
 
-    /// Sets and takes away notification attributes, each given as `name=value` or `name` (OMA LwM2M Core,
-    /// "Write-Attributes").
-    pub(super) fn write_attributes<'a>(
+    /// Sets and unsets notification attributes of a path (OMA LwM2M Core, "Write-Attributes").
+    pub(super) fn write_attributes(
         &mut self,
         path: &Path,
-        query: impl Iterator<Item = &'a str>,
+        change: &NotificationAttributes,
     ) -> Result<(), Refusal> {
         if !self.exists(path) {
             return Err(Refusal::NotFound);
         }
-        let mut attributes = self.attributes.clone();
-        for parameter in query {
-            let (name, value) = match parameter.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (parameter, None),
-            };
-            let is_known = PERIODS.contains(&name) || path.depth() > 2 && LIMITS.contains(&name);
-            let number: Option<f64> = value.and_then(|value| value.parse().ok());
-            let key = (*path, name.to_owned());
-            match (is_known, value, number) {
-                (true, Some(value), Some(number)) if number.is_finite() => {
-                    attributes.insert(key, value.to_owned());
-                }
-                (true, None, _) => {
-                    attributes.remove(&key);
-                }
-                _ => return Err(Refusal::BadValue),
-            }
-        }
-        let number =
-            |name: &str| -> Option<f64> { attributes.get(&(*path, name.to_owned()))?.parse().ok() };
-        let ordered = |low: Option<f64>, high: Option<f64>, gap: f64| match (low, high) {
-            (Some(low), Some(high)) => low + gap < high,
-            _ => true,
-        };
-        let step = number("st").unwrap_or_default();
-        if !ordered(number("lt"), number("gt"), 2.0 * step)
-            || !ordered(number("epmin"), number("epmax"), 0.0)
-        {
-            return Err(Refusal::BadValue);
-        }
-        self.attributes = attributes;
+        let object = self.model_of(path)?;
+        let resource = path.resource_id().and_then(|id| object.resources.get(&id));
+        let attributes = self.attributes.get(path).cloned().unwrap_or_default();
+        let attributes = attributes.updated(change);
+        change
+            .check_level(path, resource.map(|resource| resource.kind))
+            .and_then(|()| attributes.check())
+            .map_err(|_| Refusal::BadValue)?;
+        self.attributes.insert(*path, attributes);
         Ok(())
     }
 
@@ -255,8 +232,3 @@ fn check_shape(model: &ResourceModel, resource: &Resource) -> Result<(), Refusal
         ResourceContent::Single(_) | ResourceContent::Multiple { .. } => Ok(()),
     }
 }
-
-/// Attributes of any path.
-const PERIODS: [&str; 4] = ["pmin", "pmax", "epmin", "epmax"];
-/// Attributes of resources and their instances.
-const LIMITS: [&str; 3] = ["gt", "lt", "st"];

@@ -407,7 +407,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
 }
 
 /// What the device reads and writes beside text and opaque, which every client must.
-const CONTENT_FORMATS: &str = "60 11542";
+const CONTENT_FORMATS: &str = "60 110 112 11542";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Share of the lifetime after which the registration is updated.
 const UPDATE_AT: f64 = 0.8;

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     coap::Code,
     lwm2m::{
+        attributes::NotificationAttributes,
         model::{ObjectModel, ResourceModel},
         node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
         path::{InstanceId, ObjectId, Path},
@@ -22,8 +23,7 @@ pub struct SimObjects {
     models: BTreeMap<ObjectId, Arc<ObjectModel>>,
     pub(super) instances: BTreeSet<Path>,
     pub(super) values: BTreeMap<Path, Value>,
-    /// Notification attributes by path and name.
-    pub(super) attributes: BTreeMap<(Path, String), String>,
+    pub(super) attributes: BTreeMap<Path, NotificationAttributes>,
 }
 
 /// Why a request on a path fails.
@@ -127,9 +127,10 @@ impl SimObjects {
 
     /// A link with the attributes set at its very path, and those that follow from what is there.
     fn link(&self, path: &Path, properties: &str) -> String {
-        let own = self.attributes.iter().filter(|((own, _), _)| own == path);
-        let attributes: String = own
-            .map(|((_, name), value)| format!(";{name}={value}"))
+        let attributes = self.attributes.get(path).into_iter();
+        let attributes: String = attributes
+            .flat_map(NotificationAttributes::to_query)
+            .map(|attribute| format!(";{attribute}"))
             .collect();
         format!("<{path}>{attributes}{properties}")
     }

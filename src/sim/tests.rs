@@ -14,6 +14,7 @@ use crate::{
         TransmissionParameters,
     },
     lwm2m::{
+        format,
         model::core,
         path::{ObjectVersion, Path},
         value::Value,
@@ -95,7 +96,10 @@ impl Pair {
                     Event::Response { message, .. } | Event::Notification { message, .. } => {
                         self.received.push(message);
                     }
-                    other => panic!("{other:?}"),
+                    Event::Acknowledged { .. }
+                    | Event::Failed { .. }
+                    | Event::NotificationAcknowledged { .. }
+                    | Event::NotificationFailed { .. } => panic!("{event:?}"),
                 }
             }
             while let Some(((), datagram)) = self.server.poll_transmit() {
@@ -278,7 +282,7 @@ fn instances_come_and_go_and_the_registration_follows() {
 }
 
 #[test]
-fn attributes_are_shown_where_they_were_set() {
+fn p33_attributes_are_shown_at_the_level_where_they_are_set() {
     let mut pair = Pair::registered();
     for (path, query, code) in [
         ("/3/0/9", "pmin=10&pmax=60&st=2", Code::CHANGED),
@@ -288,6 +292,7 @@ fn attributes_are_shown_where_they_were_set() {
         ("/3/0/9", "lt=5&gt=1", Code::BAD_REQUEST),
         ("/3/0/9", "epmin=5&epmax=5", Code::BAD_REQUEST),
         ("/3/0/9", "colour=red", Code::BAD_REQUEST),
+        ("/3/0/0", "gt=1", Code::BAD_REQUEST),
         ("/3/1", "pmin=1", Code::NOT_FOUND),
     ] {
         let request = Request {
@@ -330,6 +335,95 @@ fn o7_observe_1_with_the_same_token_ends_one_observation() {
     pair.settle();
     let tokens: Vec<_> = pair.received.iter().map(Message::token).collect();
     assert_eq!(tokens, [second]);
+}
+
+fn paths(paths: &[&str]) -> Request {
+    let paths: Vec<_> = paths.iter().map(|path| path.parse().unwrap()).collect();
+    Request {
+        method: Code::FETCH,
+        content_format: Some(ContentFormat::SENML_CBOR),
+        accept: Some(ContentFormat::SENML_JSON),
+        payload: format::encode_paths(ContentFormat::SENML_CBOR, &paths).unwrap(),
+        ..Request::default()
+    }
+}
+
+#[test]
+fn a_composite_read_gives_what_there_is() {
+    let mut pair = Pair::registered();
+    let answer = pair.ask(&paths(&["/3/0/9", "/3/0/99", "/7/0/0"]));
+    assert_eq!(answer.code(), Code::CONTENT);
+    assert_eq!(answer.content_format(), Some(ContentFormat::SENML_JSON));
+    assert_eq!(answer.payload(), r#"[{"n":"/3/0/9","v":95}]"#);
+    let answer = pair.ask(&paths(&["/3/0/99", "/7/0/0"]));
+    assert_eq!(answer.code(), Code::NOT_FOUND);
+    let request = Request {
+        content_format: Some(ContentFormat(999)),
+        ..paths(&["/3/0/9"])
+    };
+    assert_eq!(pair.ask(&request).code(), Code::UNSUPPORTED_CONTENT_FORMAT);
+    let request = Request {
+        accept: Some(ContentFormat(999)),
+        ..paths(&["/3/0/9"])
+    };
+    assert_eq!(pair.ask(&request).code(), Code::NOT_ACCEPTABLE);
+}
+
+#[test]
+fn a_composite_write_is_carried_out_in_whole_or_not_at_all() {
+    let mut pair = Pair::registered();
+    let mut patch = |json: &str| {
+        let request = Request {
+            method: Code::IPATCH,
+            content_format: Some(ContentFormat::SENML_JSON),
+            payload: Bytes::copy_from_slice(json.as_bytes()),
+            ..Request::default()
+        };
+        pair.ask(&request).code()
+    };
+    let read_only = r#"[{"n":"/3/0/14","vs":"+09"},{"n":"/3/0/9","v":1}]"#;
+    assert_eq!(patch(read_only), Code::METHOD_NOT_ALLOWED);
+    assert_eq!(patch(r#"[{"n":"/19/2/0/0","vd":"AA"}]"#), Code::NOT_FOUND);
+    assert_eq!(patch("["), Code::BAD_REQUEST);
+    let both = r#"[{"n":"/3/0/14","vs":"+04"},{"n":"/19/0/0/1","vd":"BQ"}]"#;
+    assert_eq!(patch(both), Code::CHANGED);
+    let bytes = |byte| Value::Opaque(Bytes::copy_from_slice(&[byte]));
+    assert_eq!(
+        pair.value("/3/0/14"),
+        Some(&Value::String("+04".to_owned()))
+    );
+    assert_eq!(pair.value("/19/0/0/0"), Some(&bytes(1)));
+    assert_eq!(pair.value("/19/0/0/1"), Some(&bytes(5)));
+}
+
+#[test]
+fn o7_a_composite_observation_notifies_of_all_and_ends_by_its_token() {
+    let mut pair = Pair::registered();
+    let request = paths(&["/3/0/9", "/3/0/14"]);
+    let token = pair.server.observe(pair.now, (), &request, TIMEOUT);
+    pair.settle();
+    pair.received.clear();
+    let level = Path::resource(3, 0, 9);
+    pair.device.set(pair.now, level, Value::Integer(1));
+    pair.settle();
+    let notification = pair.received.pop().unwrap();
+    assert_eq!(
+        (notification.token(), notification.observe()),
+        (token, Some(1))
+    );
+    assert_eq!(
+        notification.payload(),
+        r#"[{"n":"/3/0/9","v":1},{"n":"/3/0/14","vs":"+00"}]"#
+    );
+    assert!(
+        pair.server
+            .cancel_observation(pair.now, (), token, &request, TIMEOUT)
+    );
+    pair.settle();
+    pair.received.clear();
+    pair.device.set(pair.now, level, Value::Integer(2));
+    pair.settle();
+    assert!(pair.received.is_empty());
 }
 
 #[test]

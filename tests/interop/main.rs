@@ -23,6 +23,7 @@ mod aiocoap;
 mod cases;
 mod clients;
 mod commander;
+mod commands;
 mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -135,6 +135,25 @@ fn cancels_go_before_the_work_of_the_profile_and_after_commands() {
 }
 
 #[test]
+fn an_observation_that_is_made_again_ends_first() {
+    let mut world = World::registered(PROFILE, 95);
+    let before = requests(&world).len();
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/0"}"#);
+    world.rpc(2, "ObserveCancelAll", "null");
+    world.rpc(3, "Observe", r#"{"id":"/3303_1.1/0/5700"}"#);
+    world.run(seconds(1));
+    assert_eq!(
+        requests(&world)[before..],
+        [
+            "GET /3/0/0",
+            "GET /3303/0/5700 observe=1",
+            "GET /3303/0/5700 observe=0",
+            "GET /3/0/9 observe=1"
+        ]
+    );
+}
+
+#[test]
 fn a_device_with_many_observations_has_room_for_commands_while_they_are_cancelled() {
     let mut world = World::registered(PROFILE, 85);
     world.network.delay = seconds(1);

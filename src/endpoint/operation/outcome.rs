@@ -74,8 +74,10 @@ impl Operation {
                     format!(", observation={observation}"),
                 )
             }
-            (Action::ReadComposite(_) | Action::ObserveComposite(_), _) => {
-                self.composite(response, device)
+            (Action::ReadComposite(_), _) => self.composite(response, None, device),
+            (Action::ObserveComposite(selection), _) => {
+                let observation = self.composite_observation(response, selection.format, device);
+                self.composite(response, Some(observation), device)
             }
             (Action::Discover, _) => self.links(response, device),
             (Action::Write { mode, content }, Paths::One(path)) => {
@@ -168,8 +170,13 @@ impl Operation {
         }
     }
 
-    /// An answer that carries values of several paths.
-    fn composite(&self, response: &Message, device: &DeviceContext<'_>) -> Outcome {
+    /// An answer that carries values of several paths, and what the log line says of a new observation of them.
+    fn composite(
+        &self,
+        response: &Message,
+        observation: Option<String>,
+        device: &DeviceContext<'_>,
+    ) -> Outcome {
         let Ok(decoded) = decode_notification(response, &self.paths, device) else {
             return self.undecodable(device);
         };
@@ -179,12 +186,9 @@ impl Operation {
         let paths = self.paths.as_slice().iter();
         let entries: Vec<_> = paths.map(|path| (*path, found.remove(path))).collect();
         let (code, values) = (response.code(), render::Text(entries.as_slice()));
-        let content = match &self.action {
-            Action::ObserveComposite(selection) => {
-                let observation = self.composite_observation(response, selection.format, device);
-                format!(",  content={observation}, observation={values}")
-            }
-            _ => format!(", content={values}"),
+        let content = match observation {
+            Some(observation) => format!(",  content={observation}, observation={values}"),
+            None => format!(", content={values}"),
         };
         let reply = Reply::value(code, render::composite(&entries));
         let mut outcome = self.answered(code, reply, &content);

@@ -4,10 +4,16 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    coap::{Code, Failure, Message, Response},
+    coap::{Code, Failure, Message, MessageId, MessageType, Response, Token, encode},
     endpoint::{
         fixture::{Fixture, message},
         rpc::Reply,
+    },
+    lwm2m::{
+        attributes::{Attribute, NotificationAttributes},
+        node::{Node, Object, ObjectInstance, Resource},
+        path::Path,
+        value::Value,
     },
     platform::{peer::PeerIdentity, uplink::RpcBody},
 };
@@ -184,4 +190,248 @@ fn failures_name_the_uri() {
         read().failed(Failure::Timeout, &fixture.context()).reply,
         None
     );
+}
+
+/// Every operation with the code it succeeds with, in the order of the table in `protocol.md` 3.3; observes last.
+fn operations() -> Vec<(Operation, Code)> {
+    let (device, offset) = (Path::instance(3, 0), Path::resource(3, 0, 14));
+    let text = |id| Node::Resource(Resource::single(id, Value::String("x".to_owned())));
+    let instance = Node::ObjectInstance(ObjectInstance {
+        id: 0,
+        resources: Vec::new(),
+    });
+    let (tlv, senml) = (ContentFormat::TLV, ContentFormat::SENML_CBOR);
+    let write = |mode| Operation::write("/3/0", device, mode, tlv, instance.clone()).unwrap();
+    let attributes = NotificationAttributes::default();
+    let paths = || Paths::together([BATTERY, offset]);
+    vec![
+        (read(), Code::CONTENT),
+        (Operation::discover("/3", Path::object(3)), Code::CONTENT),
+        (write(WriteMode::Replace), Code::CHANGED),
+        (write(WriteMode::Update), Code::CHANGED),
+        (
+            Operation::write_attributes("/3", Path::object(3), attributes),
+            Code::CHANGED,
+        ),
+        (
+            Operation::execute("/3/0/4", Path::resource(3, 0, 4), ""),
+            Code::CHANGED,
+        ),
+        (
+            Operation::create("/19", Path::object(19), tlv, instance.clone()).unwrap(),
+            Code::CREATED,
+        ),
+        (
+            Operation::delete("/19/0", Path::instance(19, 0)),
+            Code::DELETED,
+        ),
+        (
+            Operation::read_composite("[]", paths(), senml).unwrap(),
+            Code::CONTENT,
+        ),
+        (
+            Operation::write_composite("null", vec![(offset, text(14))], senml).unwrap(),
+            Code::CHANGED,
+        ),
+        (
+            Operation::observe("/3/0/9", BATTERY, ContentFormat::CBOR),
+            Code::CONTENT,
+        ),
+        (
+            Operation::observe_composite("[]", paths(), senml).unwrap(),
+            Code::CONTENT,
+        ),
+    ]
+}
+
+#[test]
+fn p33_1_to_10_requests_have_the_method_and_target_of_the_operation() {
+    let requests: Vec<_> = operations()
+        .iter()
+        .map(|(operation, _)| {
+            let request = operation.request(&["lwm2m".to_owned()]);
+            format!("{} {}", request.method, request.path.join("/"))
+        })
+        .collect();
+    assert_eq!(
+        requests,
+        [
+            "0.01 lwm2m/3/0/9",
+            "0.01 lwm2m/3",
+            "0.03 lwm2m/3/0",
+            "0.02 lwm2m/3/0",
+            "0.03 lwm2m/3",
+            "0.02 lwm2m/3/0/4",
+            "0.02 lwm2m/19",
+            "0.04 lwm2m/19/0",
+            "0.05 lwm2m",
+            "0.07 lwm2m",
+            "0.01 lwm2m/3/0/9",
+            "0.05 lwm2m",
+        ]
+    );
+}
+
+#[test]
+fn p33_1_to_10_another_success_code_is_reported_as_unexpected() {
+    let fixture = Fixture::f();
+    for (operation, success) in operations() {
+        for code in [
+            Code::CREATED,
+            Code::DELETED,
+            Code::CHANGED,
+            Code::CONTENT,
+            Code::VALID,
+        ] {
+            let outcome = operation.outcome(&response(code, None, b""), &fixture.context());
+            let unexpected =
+                format!("returned unexpected response code [{code}] for [{operation}]");
+            let is_observe = operation.observes().is_some() && code == Code::CHANGED;
+            let is_reported = outcome
+                .reply
+                .error
+                .is_some_and(|error| error.contains(&unexpected));
+            assert_eq!(
+                is_reported,
+                code != success && !is_observe,
+                "{operation} {code}"
+            );
+        }
+    }
+}
+
+#[test]
+fn p33_1_to_10_every_error_of_the_device_is_handed_on() {
+    let fixture = Fixture::f();
+    for (operation, _) in operations() {
+        if operation.class_name() == "WriteCompositeRequest" {
+            continue;
+        }
+        for (code, result) in [
+            (Code::BAD_REQUEST, "BAD_REQUEST"),
+            (Code::UNAUTHORIZED, "UNAUTHORIZED"),
+            (Code::NOT_FOUND, "NOT_FOUND"),
+            (Code::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            (Code::NOT_ACCEPTABLE, "NOT_ACCEPTABLE"),
+            (Code::REQUEST_ENTITY_INCOMPLETE, "REQUEST_ENTITY_INCOMPLETE"),
+            (Code::REQUEST_ENTITY_TOO_LARGE, "REQUEST_ENTITY_TOO_LARGE"),
+            (
+                Code::UNSUPPORTED_CONTENT_FORMAT,
+                "UNSUPPORTED_CONTENT_FORMAT",
+            ),
+            (Code::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
+        ] {
+            let outcome = operation.outcome(&response(code, None, b""), &fixture.context());
+            assert_eq!(outcome.reply.result, result);
+            assert!(outcome.delivered && outcome.nodes.is_empty() && outcome.removed.is_none());
+        }
+    }
+}
+
+/// Operations as frames: message id, token, bytes (`protocol.md` 3.3; the payload of the last one 2.4).
+#[test]
+fn p33_1_to_10_requests_are_the_frames_of_the_standard() {
+    let (tlv, senml) = (ContentFormat::TLV, ContentFormat::SENML_CBOR);
+    let text = |id, text: &str| Resource::single(id, Value::String(text.to_owned()));
+    let number = |id, number| Node::Resource(Resource::single(id, Value::Integer(number)));
+    let instance = |resource| {
+        Node::ObjectInstance(ObjectInstance {
+            id: 0,
+            resources: vec![resource],
+        })
+    };
+    let device = Path::instance(3, 0);
+    let set = |number| Some(Attribute::Set(number));
+    let attributes = NotificationAttributes {
+        pmin: set(10),
+        ..NotificationAttributes::default()
+    };
+    let created = Node::Object(Object {
+        id: 16,
+        instances: vec![ObjectInstance {
+            id: 0,
+            resources: vec![text(0, "a")],
+        }],
+    });
+    let lifetime = Path::resource(1, 0, 1);
+    let flag = Node::Resource(Resource::single(6, Value::Boolean(true)));
+    let flag = (Path::resource(1, 0, 6), flag);
+    let paths = Paths::Several(vec![Path::resource(3, 0, 0), lifetime]);
+    let replace = |format, node| Operation::write("", lifetime, WriteMode::Replace, format, node);
+    for (operation, message_id, token, frame) in [
+        (
+            Operation::read("", device, tlv),
+            0x0101,
+            0x51,
+            "41 01 01 01 51 b1 33 01 30 62 2d 16",
+        ),
+        (
+            replace(ContentFormat::TEXT, number(1, 60)).unwrap(),
+            0x0103,
+            0x53,
+            "41 03 01 03 53 b1 31 01 30 01 31 10 ff 36 30",
+        ),
+        (
+            Operation::write(
+                "",
+                device,
+                WriteMode::Update,
+                tlv,
+                instance(text(14, "+02:00")),
+            )
+            .unwrap(),
+            0x0104,
+            0x54,
+            "41 02 01 04 54 b1 33 01 30 12 2d 16 ff c6 0e 2b 30 32 3a 30 30",
+        ),
+        (
+            Operation::write_attributes("", Path::resource(3303, 0, 5700), attributes),
+            0x0105,
+            0x55,
+            "41 03 01 05 55 b4 33 33 30 33 01 30 04 35 37 30 30 47 70 6d 69 6e 3d 31 30",
+        ),
+        (
+            Operation::execute("", Path::resource(3, 0, 4), "0='a',1"),
+            0x0107,
+            0x57,
+            "41 02 01 07 57 b1 33 01 30 01 34 10 ff 30 3d 27 61 27 2c 31",
+        ),
+        (
+            Operation::create("", Path::object(16), tlv, created).unwrap(),
+            0x0108,
+            0x58,
+            "41 02 01 08 58 b2 31 36 12 2d 16 ff 03 00 c1 00 61",
+        ),
+        (
+            Operation::delete("", Path::instance(16, 0)),
+            0x0109,
+            0x59,
+            "41 04 01 09 59 b2 31 36 01 30",
+        ),
+        (
+            Operation::discover("", Path::object(3)),
+            0x010a,
+            0x5a,
+            "41 01 01 0a 5a b1 33 61 28",
+        ),
+        (
+            Operation::read_composite("", paths, senml).unwrap(),
+            0x010b,
+            0x5b,
+            "41 05 01 0b 5b c1 70 51 70 ff 82 a1 00 66 2f 33 2f 30 2f 30 a1 00 66 2f 31 2f 30 2f 31",
+        ),
+        (
+            Operation::write_composite("", vec![(lifetime, number(1, 60)), flag], senml).unwrap(),
+            0x010d,
+            0x5d,
+            "41 07 01 0d 5d c1 70 ff 82 a2 00 66 2f 31 2f 30 2f 31 02 18 3c a2 00 66 2f 31 2f 30 2f 36 04 f5",
+        ),
+    ] {
+        let token = Token::new(&[token]).unwrap();
+        let request = operation.request(&[]);
+        let confirmable = MessageType::Confirmable;
+        let bytes = encode::request(&request, confirmable, MessageId(message_id), token);
+        let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bytes.join(" "), frame, "{operation}");
+    }
 }

@@ -28,18 +28,20 @@ pub(super) fn resources(
         Some((model, instance.child(model.id)?, value))
     });
     known
-        .map(|(model, path, value)| match value {
-            Json::Null => Err(text::VALUE_NULL.to_owned()),
-            value if model.multiple => value
-                .as_object()
-                .and_then(|members| multiple(model, members))
-                .ok_or_else(|| {
-                    let (shown, class) = (json::text(value), json::class(value));
-                    text::member_instances_bad(model.id, class, &shown)
-                }),
-            value => {
-                member(&path, model.kind, value).map(|value| Resource::single(model.id, value))
+        .map(|(model, path, value)| {
+            if value.is_null() {
+                return Err(text::VALUE_NULL.to_owned());
             }
+            if !model.multiple {
+                let value = member(&path, model.kind, value)?;
+                return Ok(Resource::single(model.id, value));
+            }
+            let instances = value.as_object();
+            let resource = instances.and_then(|instances| multiple(model, instances));
+            resource.ok_or_else(|| {
+                let (shown, class) = (json::text(value), json::class(value));
+                text::member_instances_bad(model.id, class, &shown)
+            })
         })
         .collect()
 }

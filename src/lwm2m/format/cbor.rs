@@ -13,7 +13,7 @@ use minicbor::{
 
 use super::{
     DecodeError, DecodeErrorKind, Decoded, EncodeError, date_time,
-    item::{Content, Item, MAX_DEPTH, Raw},
+    item::{Content, Item, Limits, Raw},
     modelled_type, seconds, single_node,
 };
 use crate::lwm2m::{model::Models, path::Path, value::Value};
@@ -38,9 +38,12 @@ pub(super) fn encode(value: &Value) -> Result<Bytes, EncodeError> {
 
 /// Reads one data item, in which integers have 64 bits and a sign, and tags are those of times and decimal fractions.
 pub(super) fn read(payload: &Bytes) -> Result<Item, DecodeError> {
-    let mut reader = Reader(Decoder::new(payload));
+    let mut reader = Reader {
+        decoder: Decoder::new(payload),
+        limits: Limits::default(),
+    };
     let item = reader.item(0)?;
-    let end = reader.0.position();
+    let end = reader.decoder.position();
     if end < payload.len() {
         return Err(DecodeErrorKind::Trailing.at(end));
     }
@@ -54,14 +57,15 @@ pub(super) fn write(item: &Item) -> Bytes {
     encoder.into_writer().into()
 }
 
-struct Reader<'a>(Decoder<'a>);
+struct Reader<'a> {
+    decoder: Decoder<'a>,
+    limits: Limits,
+}
 
 impl Reader<'_> {
     fn item(&mut self, depth: usize) -> Result<Item, DecodeError> {
-        let offset = self.0.position();
-        if depth == MAX_DEPTH {
-            return Err(DecodeErrorKind::TooDeep.at(offset));
-        }
+        let offset = self.decoder.position();
+        self.limits.admit(depth, offset)?;
         let depth = depth.saturating_add(1);
         let content = match self.datatype()? {
             Type::Bool => self.plain(|decoder| decoder.bool().map(Raw::Boolean)),
@@ -86,22 +90,34 @@ impl Reader<'_> {
                 chunks.collect::<Result<_, _>>().map(Raw::Text)
             }),
             Type::Array | Type::ArrayIndef => {
-                let length = self.0.array().map_err(|error| kind(&error).at(offset))?;
+                let length = self
+                    .decoder
+                    .array()
+                    .map_err(|error| kind(&error).at(offset))?;
                 self.sequence(length, |reader| reader.item(depth))
                     .map(Content::Array)
             }
             Type::Map | Type::MapIndef => {
-                let length = self.0.map().map_err(|error| kind(&error).at(offset))?;
+                let length = self
+                    .decoder
+                    .map()
+                    .map_err(|error| kind(&error).at(offset))?;
                 self.sequence(length, |reader| {
                     Ok((reader.item(depth)?, reader.item(depth)?))
                 })
                 .map(Content::Map)
             }
             Type::Tag => self.tagged(depth),
-            Type::Null => self.0.null().map(|()| Content::Null).map_err(at(offset)),
-            Type::Undefined | Type::Simple => {
-                self.0.skip().map(|()| Content::Other).map_err(at(offset))
-            }
+            Type::Null => self
+                .decoder
+                .null()
+                .map(|()| Content::Null)
+                .map_err(at(offset)),
+            Type::Undefined | Type::Simple => self
+                .decoder
+                .skip()
+                .map(|()| Content::Other)
+                .map_err(at(offset)),
             Type::Break | Type::Unknown(_) => Err(DecodeErrorKind::Syntax.at(offset)),
         }?;
         Ok(Item { offset, content })
@@ -112,8 +128,10 @@ impl Reader<'_> {
         &mut self,
         read: impl FnOnce(&mut Decoder<'_>) -> Result<Raw, ReadError>,
     ) -> Result<Content, DecodeError> {
-        let offset = self.0.position();
-        read(&mut self.0).map(Content::Value).map_err(at(offset))
+        let offset = self.decoder.position();
+        read(&mut self.decoder)
+            .map(Content::Value)
+            .map_err(at(offset))
     }
 
     /// Reads so many elements, or (`None`) those up to a break. The length that a payload states reserves nothing.
@@ -133,7 +151,8 @@ impl Reader<'_> {
                 while self.datatype()? != Type::Break {
                     elements.push(element(self)?);
                 }
-                self.0.set_position(self.0.position().saturating_add(1));
+                self.decoder
+                    .set_position(self.decoder.position().saturating_add(1));
             }
         }
         Ok(elements)
@@ -141,8 +160,8 @@ impl Reader<'_> {
 
     /// Reads what follows a tag: a time or a decimal fraction.
     fn tagged(&mut self, depth: usize) -> Result<Content, DecodeError> {
-        let offset = self.0.position();
-        let tag = self.0.tag().map_err(at(offset))?;
+        let offset = self.decoder.position();
+        let tag = self.decoder.tag().map_err(at(offset))?;
         let Item { offset, content } = self.item(depth)?;
         let raw = match (IanaTag::try_from(tag), content) {
             (Ok(IanaTag::DateTime), Content::Value(Raw::Text(text))) => {
@@ -163,7 +182,7 @@ impl Reader<'_> {
     }
 
     fn datatype(&self) -> Result<Type, DecodeError> {
-        self.0.datatype().map_err(at(self.0.position()))
+        self.decoder.datatype().map_err(at(self.decoder.position()))
     }
 }
 

@@ -238,5 +238,28 @@ const fn base64(alphabet: &Alphabet, padding: bool) -> GeneralPurpose {
     GeneralPurpose::new(alphabet, config)
 }
 
+/// What bounds the work and memory that a payload costs.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// How many items were read.
+    items: usize,
+}
+
+impl Limits {
+    /// Admits one more item, which lies in `depth` others and starts at byte `offset`.
+    pub(super) fn admit(&mut self, depth: usize, offset: usize) -> Result<(), DecodeError> {
+        if depth >= MAX_DEPTH {
+            return Err(DecodeErrorKind::TooDeep.at(offset));
+        }
+        if self.items >= MAX_ITEMS {
+            return Err(DecodeErrorKind::TooMany.at(offset));
+        }
+        self.items = self.items.saturating_add(1);
+        Ok(())
+    }
+}
+
 /// How deep arrays, maps and tags may nest. LwM2M CBOR needs six levels, an unknown field of SenML may be deeper.
-pub(super) const MAX_DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
+/// How many items there may be: twenty for each record. An item takes 64 bytes of memory, and may have one on the wire.
+const MAX_ITEMS: usize = 200_000;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     DecodeError, DecodeErrorKind,
-    item::{Content, Item, MAX_DEPTH, Raw},
+    item::{Content, Item, Limits, Raw},
     utf8,
 };
 
@@ -23,7 +23,8 @@ pub(super) fn read(payload: &Bytes) -> Result<Item, DecodeError> {
     let text = utf8(payload, 0)?;
     let start = text.trim_start_matches(BLANKS);
     let offset = text.len().saturating_sub(start.len());
-    item(start.trim_end_matches(BLANKS), offset, 0)
+    let limits = &mut Limits::default();
+    item(start.trim_end_matches(BLANKS), offset, 0, limits)
 }
 
 /// Writes an item; what JSON has no form for (bytes, infinite numbers) is null.
@@ -32,18 +33,13 @@ pub(super) fn write(item: &Item) -> Bytes {
 }
 
 /// Reads `text`, which starts at byte `offset` of the payload and has no blanks around it.
-fn item(text: &str, offset: usize, depth: usize) -> Result<Item, DecodeError> {
-    if depth == MAX_DEPTH {
-        return Err(DecodeErrorKind::TooDeep.at(offset));
-    }
-    let inner = |raw: &RawValue| {
+fn item(text: &str, offset: usize, depth: usize, limits: &mut Limits) -> Result<Item, DecodeError> {
+    limits.admit(depth, offset)?;
+    let mut inner = |raw: &RawValue| {
         // Raw values borrow from the text, so the distance of their addresses is that of their places.
         let distance = raw.get().as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-        item(
-            raw.get(),
-            offset.saturating_add(distance),
-            depth.saturating_add(1),
-        )
+        let offset = offset.saturating_add(distance);
+        item(raw.get(), offset, depth.saturating_add(1), limits)
     };
     let content = match text.as_bytes().first() {
         Some(b'{') => {

@@ -55,35 +55,27 @@ pub(super) fn history(
 
 /// Makes the nodes of those `paths` for which there are values, at each time.
 pub(super) fn composite(paths: &[Path], records: Vec<Record>, models: &Models) -> Samples {
+    let place = |path: &Path| paths.iter().position(|asked| asked.contains(path));
     let unnamed = match paths {
         [path] => *path,
         _ => Path::ROOT,
     };
-    assemble(&unnamed, records, models, |leaves, rejected| {
-        let mut by_path = grouped(leaves, |leaf| {
-            paths.iter().position(|path| path.contains(&leaf.path))
+    assemble(unnamed, records, models, place, |leaves, rejected| {
+        let mut by_place = grouped(leaves, |leaf| leaf.place);
+        by_place.sort_by_key(|(place, _)| *place);
+        let nodes = by_place.into_iter().filter_map(|(place, leaves)| {
+            let path = paths.get(place)?;
+            Some((*path, node(path, leaves, rejected)?))
         });
-        by_path.sort_by_key(|(position, _)| *position);
-        let mut nodes = Vec::new();
-        for (position, leaves) in by_path {
-            match position.and_then(|position| paths.get(position)) {
-                Some(path) => nodes.extend(node(path, leaves, rejected).map(|node| (*path, node))),
-                None => rejected.extend(
-                    leaves
-                        .iter()
-                        .map(|leaf| leaf.rejected(DecodeErrorKind::IdConflict)),
-                ),
-            }
-        }
-        nodes
+        nodes.collect()
     })
 }
 
 /// Makes a node of every value.
 pub(super) fn separate(records: Vec<Record>, models: &Models) -> Samples {
-    assemble(&Path::ROOT, records, models, |leaves, rejected| {
-        let by_path = grouped(leaves, |leaf| leaf.path);
-        let nodes = by_path
+    let place = |_: &Path| Some(0);
+    assemble(Path::ROOT, records, models, place, |leaves, rejected| {
+        let nodes = grouped(leaves, |leaf| leaf.path)
             .into_iter()
             .filter_map(|(path, leaves)| Some((path, node(&path, leaves, rejected)?)));
         nodes.collect()
@@ -94,6 +86,8 @@ pub(super) fn separate(records: Vec<Record>, models: &Models) -> Samples {
 struct Leaf {
     offset: usize,
     path: Path,
+    /// Which of the paths asked for it belongs to.
+    place: usize,
     time: Option<SampleTime>,
     value: Value,
 }
@@ -106,33 +100,37 @@ impl Leaf {
 
 type Rejected = Vec<(Path, DecodeError)>;
 
-/// Types the values, and makes nodes of those of each time. Records without a good name count for `unnamed`.
+/// Types the values, and makes nodes of those of each time. Records without a good name count for `unnamed`, those without
+/// a place were not asked for.
 fn assemble(
-    unnamed: &Path,
+    unnamed: Path,
     records: Vec<Record>,
     models: &Models,
+    place: impl Fn(&Path) -> Option<usize>,
     mut nodes: impl FnMut(Vec<Leaf>, &mut Rejected) -> Vec<(Path, Node)>,
 ) -> Samples {
     let mut leaves = Vec::new();
     let mut rejected = Vec::new();
     for record in records {
-        let path = record.path.unwrap_or(*unnamed);
+        let Record { offset, time, .. } = record;
+        let path = record.path.unwrap_or(unnamed);
         let leaf = record.path.and_then(|path| {
+            let place = place(&path).ok_or(DecodeErrorKind::IdConflict)?;
             if path.depth() < 3 {
                 return Err(DecodeErrorKind::Structure);
             }
             let value = record.value?.typed(modelled_type(&path, models))?;
-            let Record { offset, time, .. } = record;
             Ok(Leaf {
                 offset,
                 path,
+                place,
                 time,
                 value,
             })
         });
         match leaf {
             Ok(leaf) => leaves.push(leaf),
-            Err(kind) => rejected.push((path, kind.at(record.offset))),
+            Err(kind) => rejected.push((path, kind.at(offset))),
         }
     }
     let mut samples = Vec::new();

@@ -4,7 +4,10 @@ use serde_json::Value as Json;
 
 use crate::{
     endpoint::{operation::Operation, text},
-    lwm2m::attributes::{Attribute, NotificationAttributes},
+    lwm2m::{
+        attributes::{Attribute, NotificationAttributes},
+        version::Lwm2mVersion,
+    },
 };
 
 use super::{
@@ -16,18 +19,23 @@ use super::{
 pub(super) fn write_attributes(call: &Call<'_>) -> Result<Task, Rejection> {
     let id = call.id()?;
     let given = call.params.object("attributes").map_err(bad_request)?;
+    // The platform does not know the attributes of LwM2M 1.2.
+    let is_1_2 = call.device.registration.version >= Lwm2mVersion::V1_2;
     let malformed = || bad_request(call.params.malformed());
     let mut attributes = NotificationAttributes::default();
     let mut properties = Vec::new();
     for (name, value) in given.into_iter().flatten() {
         match name.as_str() {
-            "pmin" => attributes.pmin = Some(period(value).ok_or_else(malformed)?),
-            "pmax" => attributes.pmax = Some(period(value).ok_or_else(malformed)?),
-            "epmin" => attributes.epmin = Some(period(value).ok_or_else(malformed)?),
-            "epmax" => attributes.epmax = Some(period(value).ok_or_else(malformed)?),
+            "pmin" => attributes.pmin = Some(whole(value).ok_or_else(malformed)?),
+            "pmax" => attributes.pmax = Some(whole(value).ok_or_else(malformed)?),
+            "epmin" => attributes.epmin = Some(whole(value).ok_or_else(malformed)?),
+            "epmax" => attributes.epmax = Some(whole(value).ok_or_else(malformed)?),
             "gt" => attributes.gt = Some(number(value).ok_or_else(malformed)?),
             "lt" => attributes.lt = Some(number(value).ok_or_else(malformed)?),
             "st" => attributes.st = Some(number(value).ok_or_else(malformed)?),
+            "edge" if is_1_2 => attributes.edge = Some(flag(value).ok_or_else(malformed)?),
+            "con" if is_1_2 => attributes.con = Some(flag(value).ok_or_else(malformed)?),
+            "hqmax" if is_1_2 => attributes.hqmax = Some(whole(value).ok_or_else(malformed)?),
             name if PROPERTIES.contains(&name) => match value {
                 Json::Null => {}
                 Json::Array(_) | Json::Object(_) => return Err(malformed()),
@@ -44,15 +52,25 @@ pub(super) fn write_attributes(call: &Call<'_>) -> Result<Task, Rejection> {
     if attributes == NotificationAttributes::default() {
         return Err(bad_request(text::ATTRIBUTES_MISSING.to_owned()));
     }
-    let NotificationAttributes { gt, lt, st, .. } = attributes;
-    if path.depth() < 3 && [gt, lt, st].iter().any(Option::is_some) {
+    // The type of the resource is the device's to judge.
+    if attributes.check_level(&path, None).is_err() {
         return Err(invalid(text::attributes_not_applicable(&path)));
     }
     Ok(Operation::write_attributes(id.as_str(), path, attributes).into())
 }
 
-/// Seconds; `null` takes the attribute away.
-fn period(value: &Json) -> Option<Attribute<u32>> {
+/// A boolean, or 0 or 1; `null` takes the attribute away.
+fn flag(value: &Json) -> Option<Attribute<u32>> {
+    match json::text(value).as_str() {
+        "null" => Some(Attribute::Unset),
+        "true" | "1" => Some(Attribute::Set(1)),
+        "false" | "0" => Some(Attribute::Set(0)),
+        _ => None,
+    }
+}
+
+/// A whole number, seconds for instance; `null` takes the attribute away.
+fn whole(value: &Json) -> Option<Attribute<u32>> {
     if value.is_null() {
         return Some(Attribute::Unset);
     }

@@ -95,7 +95,9 @@ fn members_of(value: &Json) -> Result<&Map<String, Json>, String> {
     match value {
         Json::Null => Err(text::VALUE_NULL.to_owned()),
         Json::Object(members) => Ok(members),
-        _ => Err(text::VALUE_NO_MAP.to_owned()),
+        Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
+            Err(text::VALUE_NO_MAP.to_owned())
+        }
     }
 }
 

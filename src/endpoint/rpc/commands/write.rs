@@ -105,11 +105,12 @@ fn update_of_instance(
     object: u16,
     instance: u16,
 ) -> Result<Node, String> {
-    let given = match call.params.value() {
-        Json::Null => return Err(text::VALUE_NULL.to_owned()),
-        Json::Object(given) if !given.is_empty() => given,
-        _ => return Err(text::VALUE_NO_MAP.to_owned()),
-    };
+    let value = call.params.value();
+    if value.is_null() {
+        return Err(text::VALUE_NULL.to_owned());
+    }
+    let given = value.as_object().filter(|given| !given.is_empty());
+    let given = given.ok_or_else(|| text::VALUE_NO_MAP.to_owned())?;
     let resources = match call.device.models.object(object) {
         Some(model) => members::resources(model, path, given)?,
         None => Vec::new(),

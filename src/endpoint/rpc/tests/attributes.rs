@@ -90,3 +90,21 @@ fn an_attribute_that_is_null_is_taken_away() {
     let operation = Fixture::f().parse("WriteAttributes", params).unwrap();
     assert_eq!(operation.request(&[]).query, ["pmax=60", "pmin", "st"]);
 }
+
+#[test]
+fn attributes_of_lwm2m_1_2_are_for_such_devices() {
+    let params = r#"{"id":"/3_1.2/0/9","attributes":{"edge":1,"con":false,"hqmax":5}}"#;
+    assert_contains(
+        &Fixture::f().rpc("WriteAttributes", params),
+        "cannot be transformed to Json object",
+    );
+    let mut fixture = Fixture::f();
+    fixture.registration.version = crate::lwm2m::version::Lwm2mVersion::V1_2;
+    let operation = fixture.parse("WriteAttributes", params).unwrap();
+    assert_eq!(operation.request(&[]).query, ["edge=1", "con=0", "hqmax=5"]);
+    let params = r#"{"id":"/3_1.2/0","attributes":{"edge":true}}"#;
+    assert_eq!(
+        fixture.rpc("WriteAttributes", params),
+        bad_request("Some attributes are not valid for the path /3/0.")
+    );
+}

@@ -246,7 +246,7 @@ fn l3_and_l4_the_initial_read_follows_the_observe_strategy() {
         operations,
         [
             "ObserveCompositeRequest [/3/0/20]",
-            "ReadCompositeRequest [/5/0/9, /3/0/9, /19/0/2, /5/0/6, /5/0/7]"
+            "ReadCompositeRequest [/19/0/2, /5/0/9, /3/0/9, /5/0/6, /5/0/7]"
         ]
     );
     assert_eq!(impossible, [""; 0]);

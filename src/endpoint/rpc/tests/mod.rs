@@ -181,9 +181,15 @@ proptest! {
         ],
     ) {
         let (method, _) = CATALOGUE[command];
-        let params = format!(r#"{{"id":"{id}","value":{value}}}"#);
+        let members = format!(
+            r#""value":{value},"nodes":{{"{id}":{value}}},"attributes":{{"pmin":{value},"st":{value}}}"#
+        );
+        let params = format!(r#"{{"id":"{id}","ids":["{id}","/3/0/9"],{members}}}"#);
         match Fixture::f().task(method, &params) {
-            Ok(Task::Operation(operation)) => prop_assert_eq!(operation.id(), id),
+            Ok(Task::Operation(operation)) => {
+                let request = operation.request(&[]);
+                prop_assert!(request.method.is_request() && !operation.id().is_empty());
+            }
             Ok(Task::Answer(answer)) => prop_assert!(answer.reply.error.is_none()),
             Err(rejection) => prop_assert!(rejection.reply.error.is_some()),
         }

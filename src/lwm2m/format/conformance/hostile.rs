@@ -251,6 +251,19 @@ fn a40_the_number_of_records_is_capped() {
 }
 
 #[test]
+fn a38_a40_the_number_of_items_is_capped() {
+    // An unknown field with too many numbers. In CBOR the pack, the record, the key and the array are items as well; the
+    // names of JSON are none.
+    let mut payload = hex("81 a1 18 63 9f").to_vec();
+    payload.resize(1_000_000, 0);
+    let beyond = DecodeErrorKind::TooMany.at(5 + 200_000 - 4);
+    assert_refused(CBOR, &payload.into(), beyond);
+    let payload = json(&format!(r#"[{{"x":[0{}]}}]"#, ",0".repeat(500_000)));
+    let beyond = DecodeErrorKind::TooMany.at(7 + 2 * (200_000 - 3));
+    assert_refused(JSON, &payload, beyond);
+}
+
+#[test]
 fn a40_long_base_names_do_not_multiply() {
     let base = "a".repeat(60_000);
     let payload = json(&format!(
