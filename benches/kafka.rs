@@ -111,6 +111,7 @@ async fn drive(device: usize, port: u16, start: Instant) -> Vec<Duration> {
         endpoint: endpoint(device),
         lifetime: Duration::from_secs(3600),
         confirmable: true,
+        queue_mode: false,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(4);

@@ -18,9 +18,8 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Code, Message, MessageId, MessageType, Request, Token, TransmissionParameters, encode},
-    endpoint::{EndpointSettings, rpc::RpcSettings, telemetry::TimeForm},
-    lwm2m::model::Models,
+    coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
+    endpoint::EndpointSettings,
     platform::{
         Answer, DeviceInfo, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError, Uplink,
         credentials::{Admission, ClientCredentials},
@@ -107,19 +106,7 @@ async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
             health: Arc::new(Health::new(now.mono)),
             limits: LimitSettings::default(),
             nosec: NoSecSettings::default(),
-            endpoint: EndpointSettings {
-                ordinal: 0,
-                shard: 0,
-                coap: Arc::new(TransmissionParameters::default()),
-                bodies: TransmissionParameters::default().bodies(),
-                rate: None,
-                request_timeout: Duration::from_secs(120),
-                log_enabled: true,
-                log_max_length: 1024,
-                rpc: RpcSettings::default(),
-                time_form: TimeForm::default(),
-                core_models: Arc::new(Models::default()),
-            },
+            endpoint: EndpointSettings::default(),
         })
         .await
         .unwrap()
@@ -234,6 +221,16 @@ fn a48_update_and_deregister_of_an_unknown_registration_get_4_04() {
             let answer = client.ask(method, &["rd", "0000000000"], &[], "");
             assert_eq!(answer.code(), Code::NOT_FOUND);
         }
+    });
+}
+
+#[test]
+fn l08_a_send_of_a_stranger_gets_4_00() {
+    with_server(2, |server, _| {
+        Client::new(server).register("dev1");
+        let answer = Client::new(server).ask(Code::POST, &["dp"], &[], "[]");
+        assert_eq!(answer.code(), Code::BAD_REQUEST);
+        assert_eq!(answer.diagnostic(), Some("no registration found"));
     });
 }
 

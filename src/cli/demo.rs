@@ -134,6 +134,7 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
         endpoint: name.clone(),
         lifetime: Duration::from_secs(300),
         confirmable: true,
+        queue_mode: false,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(16);
@@ -169,6 +170,9 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                 }
                 SimEvent::Updated
                 | SimEvent::Deregistered
+                | SimEvent::Sent
+                | SimEvent::SendRefused { .. }
+                | SimEvent::SendUnanswered
                 | SimEvent::Observed(_)
                 | SimEvent::Unobserved(_)
                 | SimEvent::Attributed(..)

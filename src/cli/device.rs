@@ -32,6 +32,7 @@ use super::serve::{Signals, complain};
 #[command(after_help = "\
 While it runs it takes commands on standard input:
   set /3303/0/5700 23.5    sets a value and notifies who observes it
+  send /3303/0/5700        sends a value without being asked (Send)
   update                   sends a registration Update
   quit                     de-registers and ends")]
 pub struct Device {
@@ -50,6 +51,9 @@ pub struct Device {
     /// Local address; with it the device answers everybody, not its server alone. Port 0 is any free one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Register in Queue Mode: the server keeps requests back once the device was silent for 93 s.
+    #[arg(long)]
+    queue_mode: bool,
 }
 
 impl Device {
@@ -93,6 +97,7 @@ impl Device {
             endpoint: self.endpoint.clone(),
             lifetime: Duration::from_secs(self.lifetime.max(1)),
             confirmable: !self.non,
+            queue_mode: self.queue_mode,
             coap: Arc::new(TransmissionParameters::default()),
         };
         // Whoever reads the first line may interrupt at once.
@@ -179,6 +184,11 @@ pub(crate) fn describe(event: &SimEvent) -> String {
         SimEvent::Unanswered => "the server does not answer; trying again".to_owned(),
         SimEvent::Updated => "registration updated".to_owned(),
         SimEvent::Deregistered => "de-registered".to_owned(),
+        SimEvent::Sent => "the server has taken what was sent".to_owned(),
+        SimEvent::SendRefused { code, text } => {
+            format!("the server did not take what was sent: {code} {text}")
+        }
+        SimEvent::SendUnanswered => "the server did not answer what was sent".to_owned(),
         SimEvent::Observed(path) => format!("the server observes {path}"),
         SimEvent::Unobserved(path) => format!("the server observes {path} no more"),
         SimEvent::Attributed(path, query) => {
@@ -219,11 +229,18 @@ fn read_commands(commands: &mpsc::Sender<SimCommand>) {
                     continue;
                 }
             },
+            ["send", path] => match path.parse() {
+                Ok(path) => SimCommand::Send(path),
+                Err(error) => {
+                    println!("{path}: {error}");
+                    continue;
+                }
+            },
             ["update"] => SimCommand::Update,
             ["quit"] => SimCommand::Deregister,
             [""] => continue,
             _ => {
-                println!("commands: set PATH VALUE, update, quit");
+                println!("commands: set PATH VALUE, send PATH, update, quit");
                 continue;
             }
         };

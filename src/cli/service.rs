@@ -12,7 +12,7 @@ use tokio::{sync::broadcast, task::spawn_blocking};
 
 use crate::{
     config::{Mode, Settings},
-    endpoint::{EndpointSettings, telemetry::TimeForm},
+    endpoint::{EndpointSettings, settings::AwakeWindows, telemetry::TimeForm},
     lwm2m::model::core,
     platform::{
         DownlinkSink, Platform,
@@ -258,6 +258,11 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         log_max_length: settings.transport.log_max_length,
         rpc: settings.rpc,
         time_form: time_form(settings),
+        awake_windows: AwakeWindows {
+            queue_mode: Duration::from_millis(settings.lwm2m.queue_mode_window_ms),
+            psm: Duration::from_millis(settings.lwm2m.psm_activity_timer_ms),
+            edrx: Duration::from_millis(settings.lwm2m.paging_window_ms),
+        },
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
 }

@@ -89,12 +89,18 @@ impl<W> Deduplication<W> {
         lifetime: Duration,
         reaction: Reaction<W>,
     ) -> Option<IncomingId> {
-        self.entries.retain(|entry| entry.expires > now);
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.expires <= now)
+        {
+            self.entries.pop_front();
+        }
         if self.entries.len() >= self.capacity {
-            let oldest = self
-                .entries
-                .iter()
-                .position(|entry| !matches!(entry.reaction, Reaction::Waiting(_)))?;
+            // What waits stays; the front alone is looked at first, since it hardly ever does.
+            let oldest = self.entries.iter().position(|entry| {
+                entry.expires <= now || !matches!(entry.reaction, Reaction::Waiting(_))
+            })?;
             self.entries.remove(oldest);
         }
         let id = IncomingId(self.next);
@@ -114,6 +120,7 @@ impl<W> Deduplication<W> {
         let entry = self
             .entries
             .iter()
+            .rev()
             .find(|entry| entry.id == id && entry.expires > now)?;
         match &entry.reaction {
             Reaction::Waiting(waiting) => Some((entry.message_id, waiting)),
@@ -143,7 +150,7 @@ impl<W> Deduplication<W> {
 
     /// Ends the waiting of a message; one that does not wait is left alone.
     pub(super) fn settle(&mut self, id: IncomingId, reaction: Reaction<W>) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id)
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.id == id)
             && matches!(entry.reaction, Reaction::Waiting(_))
         {
             entry.reaction = reaction;

@@ -98,18 +98,14 @@ impl Message {
 
     /// All options as they stand, known or not: number and value, in ascending order of the number.
     pub fn options(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        let length: usize = self.header().token_length.into();
-        let mut options = Options::new(&self.raw, HEADER_LENGTH.saturating_add(length));
+        let mut options = self.walk();
         std::iter::from_fn(move || options.next().ok().flatten())
     }
 
     /// The valid values of a known option, in order; values that break its format are passed over (section 5.4.3).
     pub fn option_values(&self, number: u16) -> impl Iterator<Item = &[u8]> {
         let definition = option::definition(number);
-        self.options()
-            .skip_while(move |&(other, _)| other < number)
-            .take_while(move |&(other, _)| other == number)
-            .map(|(_, value)| value)
+        self.values(number)
             .filter(move |value| definition.is_some_and(|known| known.admits(value)))
     }
 
@@ -231,8 +227,29 @@ impl Message {
     }
 
     fn strings(&self, number: u16) -> impl Iterator<Item = &str> {
-        self.option_values(number)
+        let (min, max) = option::definition(number).map_or((1, 0), |known| (known.min, known.max));
+        self.values(number)
+            .filter(move |value| (min..=max).contains(&value.len()))
             .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The values of an option as they stand.
+    fn values(&self, number: u16) -> impl Iterator<Item = &[u8]> {
+        let mut options = self.walk();
+        std::iter::from_fn(move || {
+            loop {
+                match options.next() {
+                    Ok(Some((other, _))) if other < number => {}
+                    Ok(Some((other, value))) if other == number => return Some(value),
+                    Ok(_) | Err(_) => return None,
+                }
+            }
+        })
+    }
+
+    fn walk(&self) -> Options<'_> {
+        let length: usize = self.header().token_length.into();
+        Options::new(&self.raw, HEADER_LENGTH.saturating_add(length))
     }
 }
 

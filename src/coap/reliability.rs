@@ -266,8 +266,12 @@ impl<P: Copy + Eq> Reliability<P> {
         self.retransmissions.requests()
     }
 
+    /// Sends everything to another address from here on, answers that are still due included.
     pub(super) fn rebind(&mut self, peer: P) {
         self.retransmissions.rebind(peer);
+        for (_, waiting) in self.incoming.all_waiting_mut() {
+            waiting.peer = peer;
+        }
     }
 
     /// Takes on a request that will be answered; `None`: it is dropped, for want of room to remember it.

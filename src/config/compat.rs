@@ -70,6 +70,8 @@ pub const ALIASES: &[Alias] = &[
     ),
     copy("LWM2M_BS_SECURITY_BIND_PORT", "lwm2m.bootstrap.secure_port"),
     copy("LWM2M_TIMEOUT", "lwm2m.timeout_ms"),
+    copy("LWM2M_PSM_ACTIVITY_TIMER", "lwm2m.psm_activity_timer_ms"),
+    copy("LWM2M_PAGING_TRANSMISSION_WINDOW", "lwm2m.paging_window_ms"),
     copy(
         "TB_TRANSPORT_SESSIONS_INACTIVITY_TIMEOUT",
         "transport.session_inactivity_ms",
@@ -184,13 +186,6 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
         ],
         "this release serves no DTLS",
-    ),
-    (
-        &[
-            "LWM2M_PSM_ACTIVITY_TIMER",
-            "LWM2M_PAGING_TRANSMISSION_WINDOW",
-        ],
-        "this release has no power saving modes",
     ),
     (
         &[

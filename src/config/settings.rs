@@ -192,11 +192,15 @@ impl Settings {
             "log.level",
             "not a level or a list of directives such as `info,lightship::coap=trace`",
         );
-        require(
-            self.lwm2m.timeout_ms > 0,
-            "lwm2m.timeout_ms",
-            "must be above 0",
-        );
+        let lwm2m = &self.lwm2m;
+        for (value, key) in [
+            (lwm2m.timeout_ms, "lwm2m.timeout_ms"),
+            (lwm2m.queue_mode_window_ms, "lwm2m.queue_mode_window_ms"),
+            (lwm2m.psm_activity_timer_ms, "lwm2m.psm_activity_timer_ms"),
+            (lwm2m.paging_window_ms, "lwm2m.paging_window_ms"),
+        ] {
+            require(value > 0, key, "must be above 0");
+        }
         let coap = &self.coap;
         require(
             coap.ack_timeout_ms > 0,

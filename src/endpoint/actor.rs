@@ -1,7 +1,7 @@
 //! The actix shell around [`Endpoint`]: one actor per endpoint name. It reads the clock, feeds the machine, does what
 //! the machine puts out, and keeps one timer. No decision about the protocol is made here.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, rc::Rc, sync::Arc, time::Instant};
 
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
@@ -31,8 +31,6 @@ pub trait Shell {
     fn closed(&self, endpoint: &Endpoint, actor: &Addr<EndpointActor>, reason: Option<CloseReason>);
     /// Counters before and after an input.
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
-    /// A datagram of this many bytes was handed to the transport, and taken or not.
-    fn transmitted(&self, bytes: usize, sent: bool);
     /// A request that names another endpoint or registration came to this one.
     fn misrouted(&self, peer: PeerId, payload: Bytes);
     /// A message of the device waited this long for the platform.
@@ -43,9 +41,9 @@ pub trait Shell {
 pub struct EndpointActor {
     machine: Endpoint,
     platform: Arc<dyn Platform>,
-    outbound: Arc<dyn Outbound>,
+    outbound: Rc<dyn Outbound>,
     clock: Clock,
-    shell: std::rc::Rc<dyn Shell>,
+    shell: Rc<dyn Shell>,
     reply_to: Option<ReplyTo>,
     wake: Option<(Instant, SpawnHandle)>,
     published: EndpointStats,
@@ -60,9 +58,9 @@ impl EndpointActor {
     pub fn new(
         machine: Endpoint,
         platform: Arc<dyn Platform>,
-        outbound: Arc<dyn Outbound>,
+        outbound: Rc<dyn Outbound>,
         clock: Clock,
-        shell: std::rc::Rc<dyn Shell>,
+        shell: Rc<dyn Shell>,
     ) -> Self {
         Self {
             machine,
@@ -91,11 +89,7 @@ impl EndpointActor {
 
     fn perform(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Transmit { peer, payload } => {
-                let bytes = payload.len();
-                self.shell
-                    .transmitted(bytes, self.outbound.send(peer, payload).is_ok());
-            }
+            Output::Transmit { peer, payload } => self.outbound.send(peer, payload),
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
                 if let Key::Registration(registration) = &key {

@@ -1,6 +1,6 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{operation::Failed, *};
+use super::{operation::Failed, presence::PowerSaving, *};
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
@@ -19,8 +19,13 @@ impl Endpoint {
             }
             return;
         };
+        if request.persisted && !self.presence.admits(self.power_saving()) {
+            // The core keeps it, and says it again when the device wakes up (`rulings` 2.11).
+            self.stats.postponed_rpc += 1;
+            return;
+        }
         let session = Arc::clone(&registration.session);
-        if !self.downlink.has_room() {
+        if !self.downlink.has_room(now.wall) {
             self.stats.overflowed_rpc += 1;
             let full = rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::QUEUE_FULL);
             return self.reply(&session, request.id, full.body());
@@ -150,13 +155,16 @@ impl Endpoint {
             });
         }
         for what in work.impossible {
-            self.log(now, &session, &text::profile_requests_failed(what));
+            self.log(now, &session, text::profile_requests_failed(what));
         }
     }
 
-    /// Sends waiting commands while the message layer has a free NSTART slot.
+    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
-        while self.exchanges.open_requests() < usize::from(self.settings.coap.nstart) {
+        let saving = self.power_saving();
+        while self.presence.admits(saving)
+            && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
+        {
             let Some(registration) = &self.registration else {
                 return;
             };
@@ -178,12 +186,16 @@ impl Endpoint {
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
+            let timeout = saving
+                .request_timeout()
+                .unwrap_or(self.settings.request_timeout);
             let token = if command.operation.observes().is_some() {
                 self.exchanges.observe(now.mono, peer, &request, timeout)
             } else {
                 self.exchanges.request(now.mono, peer, &request, timeout)
             };
             self.downlink.sent(token, command);
+            self.presence.requested();
         }
     }
 
@@ -202,7 +214,7 @@ impl Endpoint {
         };
         let session = Arc::clone(&registration.session);
         if matches!(command.origin, Origin::Cancel(_)) {
-            return self.uplink_seen(&session);
+            return;
         }
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
@@ -219,14 +231,13 @@ impl Endpoint {
             self.reply(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
-        for line in &outcome.log {
+        for line in outcome.log {
             self.log(now, &session, line);
         }
         if let Some(gone) = &outcome.removed {
             self.resources.forget(gone);
         }
-        self.report(now, outcome.nodes, None);
-        self.uplink_seen(&session);
+        self.report(now, outcome.nodes);
     }
 
     pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {
@@ -246,6 +257,13 @@ impl Endpoint {
             .operation
             .failed(failure, &self.context(registration));
         self.fail(now, &session, &command.origin, failed);
+        if failure == Failure::Timeout && self.power_saving() != PowerSaving::Never {
+            if command.origin == Origin::Profile {
+                // The profile wants it as before, and the device has but slept.
+                self.downlink.push(command);
+            }
+            self.fall_asleep(now);
+        }
     }
 
     fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {

@@ -39,6 +39,16 @@ pub(super) enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether the core has given up on it.
+    fn is_over(&self, now: UnixMillis) -> bool {
+        match self {
+            Self::Profile | Self::Cancel(_) => false,
+            Self::Rpc { expires, .. } => *expires != UnixMillis(0) && *expires <= now,
+        }
+    }
+}
+
 /// Requests that wait, and those under way.
 #[derive(Debug, Default)]
 pub(super) struct DownlinkQueue {
@@ -62,9 +72,18 @@ impl DownlinkQueue {
             || self.unread.iter().any(|request| request.id.uuid == *id)
     }
 
-    /// Whether there is room for another RPC. Those under way count: a device that acknowledges requests and never
-    /// answers them takes no NSTART slot.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether there is room for another RPC, once those are gone whose time has passed. Those under way count: a device
+    /// that acknowledges requests and never answers them takes no NSTART slot.
+    pub(super) fn has_room(&mut self, now: UnixMillis) -> bool {
+        if !self.is_below_limit() {
+            let before = self.rpc.len();
+            self.rpc.retain(|command| !command.origin.is_over(now));
+            self.expired += (before - self.rpc.len()) as u64;
+        }
+        self.is_below_limit()
+    }
+
+    fn is_below_limit(&self) -> bool {
         let is_rpc =
             |(_, command): &&(Token, Command)| matches!(command.origin, Origin::Rpc { .. });
         let under_way = self.under_way.iter().filter(is_rpc).count();
@@ -96,11 +115,11 @@ impl DownlinkQueue {
             return Some(cancel);
         }
         while let Some(command) = self.rpc.pop_front() {
-            if let Origin::Rpc { id, expires, .. } = &command.origin {
-                if *expires != UnixMillis(0) && *expires <= now {
-                    self.expired += 1;
-                    continue;
-                }
+            if command.origin.is_over(now) {
+                self.expired += 1;
+                continue;
+            }
+            if let Origin::Rpc { id, .. } = &command.origin {
                 if self.sent.len() == MAX_REMEMBERED_RPC {
                     self.sent.pop_front();
                 }
@@ -170,6 +189,11 @@ impl DownlinkQueue {
         waiting + self.under_way.len() + self.unread.len()
     }
 
+    /// Requests that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// RPC dropped because their time had passed.
     pub(super) fn expired(&self) -> u64 {
         self.expired
@@ -202,7 +226,7 @@ mod tests {
             queue.sent(token(number), read(Origin::Profile));
         }
         for number in 0..MAX_RPC as u64 {
-            assert!(queue.has_room());
+            assert!(queue.has_room(UnixMillis(1)));
             let origin = Origin::Rpc {
                 id: RpcId {
                     request: 1,
@@ -213,8 +237,8 @@ mod tests {
             };
             queue.sent(token(1000 + number), read(origin));
         }
-        assert!(!queue.has_room());
+        assert!(!queue.has_room(UnixMillis(1)));
         queue.finished(token(1000));
-        assert!(queue.has_room());
+        assert!(queue.has_room(UnixMillis(1)));
     }
 }

@@ -16,12 +16,15 @@ mod delivery;
 mod downlink;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod observation;
 pub mod operation;
+mod presence;
 mod registration;
 mod report;
 mod resources;
 pub mod rpc;
+mod send;
 pub mod settings;
 pub mod stats;
 pub mod telemetry;
@@ -60,8 +63,10 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
+use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
@@ -84,6 +89,7 @@ pub struct Endpoint {
     lingering: Option<Registration>,
     downlink: DownlinkQueue,
     observations: Observations,
+    presence: Presence,
     resources: Resources,
     deliveries: Deliveries,
     timers: Timers,
@@ -186,6 +192,7 @@ impl Endpoint {
             lingering: None,
             downlink: DownlinkQueue::default(),
             observations: Observations::default(),
+            presence: Presence::default(),
             resources: Resources::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
@@ -216,8 +223,18 @@ impl Endpoint {
     pub fn handle_message(&mut self, now: Now, peer: &Peer, parsed: Result<Message, ParseError>) {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
+                let is_message = parsed.is_ok();
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
                 self.handle_events(now, peer);
+                // After the events: what they made the server answer leaves before what waited for the device.
+                if is_message
+                    && self
+                        .registration
+                        .as_ref()
+                        .is_some_and(|own| own.is_of(peer))
+                {
+                    self.heard(now);
+                }
             }
             Layer::Candidate => {
                 if let Some(exchanges) = self
@@ -262,8 +279,9 @@ impl Endpoint {
                 }
             }
             Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
-            Downlink::DeviceChanged { device, .. } => {
+            Downlink::DeviceChanged { device, power } => {
                 if let Some(registration) = &mut self.registration {
+                    registration.power = power;
                     let session = Arc::new(SessionInfo {
                         id: registration.session.id,
                         device,
@@ -317,6 +335,12 @@ impl Endpoint {
             self.handle_candidate_events(now);
         }
         self.expire(now);
+        if self.timers.expired(Timer::Sleep, now.mono) {
+            self.fall_asleep(now);
+        }
+        if self.timers.expired(Timer::Send, now.mono) {
+            self.put_overdue_sends_off(now);
+        }
         if self.timers.expired(Timer::Models, now.mono) {
             self.ask_models_again();
         }
@@ -381,9 +405,15 @@ impl Endpoint {
         }
     }
 
-    /// Requests to the device that wait or are under way, and its messages that wait for the platform.
+    /// Requests to the device that are under way or wait, but for those that wait for it to wake up, and its messages
+    /// that wait for the platform.
     pub fn unfinished(&self) -> usize {
-        self.downlink.len() + self.deliveries.len()
+        let requests = if self.presence.admits(self.power_saving()) {
+            self.downlink.len()
+        } else {
+            self.downlink.under_way()
+        };
+        requests + self.deliveries.len()
     }
 
     /// Its name.
@@ -513,11 +543,7 @@ impl Endpoint {
             }
             Target::Update(target) => self.update(now, peer, target, message),
             Target::Deregister(target) => self.deregister(now, peer, target),
-            // The formats of Send are not read yet.
-            Target::Send if self.registration.is_some() => {
-                Response::with_diagnostic(Code::BAD_REQUEST, "Unsupported content format")
-            }
-            Target::Send => Response::with_diagnostic(Code::BAD_REQUEST, "no registration found"),
+            Target::Send => return self.handle_send(now, peer, id, message),
             Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
             Target::Unknown => Response::new(Code::NOT_FOUND),
         };
@@ -525,13 +551,13 @@ impl Endpoint {
     }
 
     /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
-    fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: &str) {
+    fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: impl Into<String>) {
         if !self.settings.log_enabled {
             return;
         }
         let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
         self.last_log = ts;
-        let value = KeyValue::String(text::device_line(line, self.settings.log_max_length));
+        let value = KeyValue::String(text::device_line(line.into(), self.settings.log_max_length));
         let readings = vec![Readings {
             ts,
             values: vec![(text::LOG_KEY.to_owned(), value)],
@@ -589,6 +615,9 @@ impl Endpoint {
             self.resources.learn(id, models);
             if self.resources.are_known() {
                 self.begin_work(now);
+            }
+            if !self.resources.are_awaited() {
+                self.read_unread_sends(now);
             }
         }
     }

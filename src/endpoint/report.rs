@@ -1,8 +1,13 @@
 //! Information reporting: how values of the device become uplinks, and when a notification is acknowledged.
 
-use std::collections::BTreeMap;
+use crate::lwm2m::format::{Sample, Samples};
 
-use super::{delivery::Deferred, observation::Stale, *};
+use super::{
+    delivery::Deferred,
+    history::{History, Reported, TooLarge},
+    observation::Stale,
+    *,
+};
 
 impl Endpoint {
     pub(super) fn handle_notification(
@@ -34,110 +39,134 @@ impl Endpoint {
             self.log(
                 now,
                 &session,
-                &text::notification_failed(&observed.paths, &reason),
+                text::notification_failed(&observed.paths, &reason),
             );
             return acknowledge(self);
         }
         let observe = message.observe();
-        if !fresh {
-            match (observed.stale(observe), deferred) {
-                (Stale::Again, _) => {}
-                (Stale::Lost, Some(id)) => return self.exchanges.forget(id),
-                (Stale::Superseded, _) | (Stale::Lost, None) => return acknowledge(self),
-            }
-        }
+        let stale = (!fresh).then(|| observed.stale(observe));
         let device = self.context(registration);
-        let Ok(decoded) = operation::decode_notification(message, &observed.paths, &device) else {
+        let Ok(Samples { samples, rejected }) =
+            operation::decode_notification(message, &observed.paths, &device)
+        else {
             self.stats.undecodable += 1;
             return acknowledge(self);
         };
-        self.stats.undecodable += decoded.rejected.len() as u64;
-        if let Some(observed) = self.observations.get_mut(token) {
+        let mut history = History::new(samples, now.wall);
+        // Values that state when they were taken are never too late (`protocol.md` O-4).
+        let is_late = matches!(stale, Some(Stale::Superseded | Stale::Lost));
+        if is_late {
+            let is_whole = history.keep_stated();
+            match (history.is_empty(), stale, deferred) {
+                (true, Some(Stale::Lost), Some(id)) => return self.exchanges.forget(id),
+                (true, ..) => return acknowledge(self),
+                // What it holds beside is lost, so it may not be acknowledged.
+                (false, Some(Stale::Lost), Some(id)) if !is_whole => self.exchanges.forget(id),
+                (false, ..) => {}
+            }
+        }
+        self.stats.undecodable += rejected.len() as u64;
+        if let (false, Some(observed)) = (is_late, self.observations.get_mut(token)) {
             observed.reported(observe);
         }
-        let deferred = deferred.map(|message| Deferred {
+        let deferred = deferred.map(|message| Deferred::Notification {
             message,
             token,
             observe,
         });
-        let samples = decoded.samples.into_iter();
-        let nodes = samples.flat_map(|sample| sample.nodes).collect();
-        match self.report(now, nodes, deferred) {
-            0 => {
+        let standing = if is_late {
+            Standing::Late
+        } else {
+            Standing::Newest
+        };
+        match self.report_history(now, history, standing, deferred) {
+            Ok(0) => {
                 self.stats.unmapped_notifications += 1;
-                if let Some(Deferred { message, .. }) = deferred {
+                if let Some(Deferred::Notification { message, .. }) = deferred {
                     self.exchanges.acknowledge(now.mono, message);
                 }
             }
-            _ => self.stats.notifications += 1,
+            Ok(_) => self.stats.notifications += 1,
+            Err(TooLarge) => {
+                self.stats.undecodable += 1;
+                if let Some(Deferred::Notification { message, .. }) = deferred {
+                    self.exchanges.acknowledge(now.mono, message);
+                }
+            }
         }
         if ended {
             // A value without Observe: the last one, and as good as the others (RFC 7641 section 4.2).
             self.observations.remove(token);
         }
-        self.uplink_seen(&session);
     }
 
-    /// Remembers values and hands those that the profile maps to the platform; of several for one path the last one
-    /// counts. Returns the number of uplinks; each carries an id when `deferred` names the message that waits for them.
-    pub(super) fn report(
-        &mut self,
-        now: Now,
-        nodes: Vec<(Path, Node)>,
-        deferred: Option<Deferred>,
-    ) -> usize {
-        let mut updated = BTreeMap::new();
-        for (path, node) in nodes {
-            let partial = matches!(node, Node::ResourceInstance(_));
-            for (path, mut resource) in telemetry::resources(&path, node) {
-                if partial {
-                    self.resources.complete(&path, &mut resource);
-                }
-                self.resources.store(path, &resource, now.wall);
-                updated.insert(path, resource);
-            }
+    /// Remembers values that are the case and hands those that the profile maps to the platform.
+    pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
+        let history = History::new(vec![Sample { time: None, nodes }], now.wall);
+        if self
+            .report_history(now, history, Standing::Newest, None)
+            .is_err()
+        {
+            self.stats.undecodable += 1;
         }
+    }
+
+    /// Remembers values received at `received` and hands those that the profile maps to the platform. Returns the number
+    /// of uplinks; each carries an id when `deferred` names the message that waits for them.
+    ///
+    /// # Errors
+    /// [`TooLarge`], and nothing is handed over.
+    pub(super) fn report_history(
+        &mut self,
+        received: Now,
+        history: History,
+        standing: Standing,
+        deferred: Option<Deferred>,
+    ) -> Result<usize, TooLarge> {
         let Some(registration) = &self.registration else {
-            return 0;
+            return Ok(0);
         };
         let session = Arc::clone(&registration.session);
-        let updated: Vec<_> = updated
-            .iter()
-            .map(|(path, resource)| (*path, resource))
-            .collect();
-        let posts = telemetry::publish(
-            &updated,
+        self.stats.implausible_times += history.implausible;
+        let Reported {
+            latest,
+            mut attributes,
+            attributes_ts,
+            readings,
+        } = history.publish(
             &self.context(registration),
             self.settings.time_form,
-        );
-        let uplinks =
-            usize::from(!posts.attributes.is_empty()) + usize::from(!posts.telemetry.is_empty());
+            |path| self.resources.get(path).cloned(),
+        )?;
+        match standing {
+            Standing::Newest => {
+                for (path, (resource, ts)) in latest {
+                    self.resources.store(path, &resource, ts);
+                }
+            }
+            Standing::Late => attributes.clear(),
+        }
+        let uplinks = usize::from(!attributes.is_empty()) + usize::from(!readings.is_empty());
         if uplinks == 0 {
-            return 0;
+            return Ok(0);
         }
-        let id = deferred.map(|message| self.deliveries.wait(now.mono, message, uplinks));
-        if !posts.attributes.is_empty() {
-            let session = Arc::clone(&session);
-            let uplink = Uplink::Attributes {
+        let id = deferred.map(|message| self.deliveries.wait(received.mono, message, uplinks));
+        if !attributes.is_empty() {
+            self.outputs.push_back(Output::Uplink(Uplink::Attributes {
                 id,
-                session,
-                values: posts.attributes,
-                ts: now.wall,
-            };
-            self.outputs.push_back(Output::Uplink(uplink));
+                session: Arc::clone(&session),
+                values: attributes,
+                ts: attributes_ts,
+            }));
         }
-        if !posts.telemetry.is_empty() {
-            let readings = vec![Readings {
-                ts: now.wall,
-                values: posts.telemetry,
-            }];
+        if !readings.is_empty() {
             self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
                 id,
                 session,
                 readings,
             }));
         }
-        uplinks
+        Ok(uplinks)
     }
 
     pub(super) fn handle_done(&mut self, now: Now, id: UplinkId, outcome: Outcome) {
@@ -148,31 +177,49 @@ impl Endpoint {
                 waited,
                 observe_again,
             }) => {
-                self.exchanges.acknowledge(now.mono, message.message);
+                match message {
+                    Deferred::Notification { message, .. } => {
+                        self.exchanges.acknowledge(now.mono, message);
+                    }
+                    Deferred::Send(id) => {
+                        self.exchanges
+                            .respond(now.mono, id, &Response::new(Code::CHANGED));
+                    }
+                }
                 self.outputs.push_back(Output::Delivered { waited });
                 if observe_again {
                     self.observe_again(now);
                 }
             }
-            Some(Verdict::GiveUp { message }) => {
+            Some(Verdict::GiveUp {
+                message:
+                    Deferred::Notification {
+                        message,
+                        token,
+                        observe,
+                    },
+            }) => {
                 self.stats.unacknowledged += 1;
-                self.exchanges.forget(message.message);
-                if let (Some(observed), Some(observe)) =
-                    (self.observations.get_mut(message.token), message.observe)
+                self.exchanges.forget(message);
+                if let (Some(observed), Some(observe)) = (self.observations.get_mut(token), observe)
                 {
                     observed.unstored(observe);
                 }
             }
+            Some(Verdict::GiveUp {
+                message: Deferred::Send(id),
+            }) => self.put_send_off(now, id),
             None => {}
         }
+        self.watch_sends();
     }
+}
 
-    /// The device is there: what was put off until then is asked for.
-    pub(super) fn uplink_seen(&mut self, session: &Arc<SessionInfo>) {
-        if std::mem::take(&mut self.wants_pending_rpc) {
-            let session = Arc::clone(session);
-            self.outputs
-                .push_back(Output::Uplink(Uplink::PendingRpcWanted { session }));
-        }
-    }
+/// How the values of a message stand to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// They are what is the case.
+    Newest,
+    /// A later message was reported before: they belong to the time series alone.
+    Late,
 }

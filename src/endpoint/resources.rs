@@ -65,6 +65,11 @@ impl Resources {
         self.awaited.contains(&question)
     }
 
+    /// Whether models are to come still.
+    pub(super) fn are_awaited(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
     /// Takes the models that `question` has brought.
     pub(super) fn learn(&mut self, question: RequestId, models: Vec<Arc<ObjectModel>>) {
         self.awaited.remove(&question);
@@ -125,28 +130,9 @@ impl Resources {
         }
     }
 
-    /// Adds the instances known of a resource to one of which only some were told.
-    pub(super) fn complete(&self, path: &Path, resource: &mut Resource) {
-        let (Some((known, _)), ResourceContent::Multiple { instances, .. }) =
-            (self.values.get(path), &mut resource.content)
-        else {
-            return;
-        };
-        let ResourceContent::Multiple {
-            instances: known, ..
-        } = &known.content
-        else {
-            return;
-        };
-        let new = std::mem::take(instances);
-        instances.extend(
-            known
-                .iter()
-                .filter(|old| new.iter().all(|own| own.id != old.id))
-                .cloned(),
-        );
-        instances.extend(new);
-        instances.sort_by_key(|instance| instance.id);
+    /// The last value of a resource.
+    pub(super) fn get(&self, path: &Path) -> Option<&Resource> {
+        self.values.get(path).map(|(resource, _)| resource)
     }
 
     /// Last values, by path.

@@ -35,8 +35,54 @@ pub struct EndpointSettings {
     pub rpc: RpcSettings,
     /// How points in time are published.
     pub time_form: TimeForm,
+    /// How long devices that save power are awake after what they say.
+    pub awake_windows: AwakeWindows,
     /// Built-in object models, for the test whether a resource is executable.
     pub core_models: Arc<Models>,
+}
+
+/// How long a device is awake after its last message, where nothing of its own says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwakeWindows {
+    /// In Queue Mode (`lwm2m.queue_mode_window_ms`).
+    pub queue_mode: Duration,
+    /// In PSM (`lwm2m.psm_activity_timer_ms`).
+    pub psm: Duration,
+    /// In eDRX (`lwm2m.paging_window_ms`).
+    pub edrx: Duration,
+}
+
+impl Default for AwakeWindows {
+    /// MAX_TRANSMIT_WAIT in Queue Mode; in the others what the platform has.
+    fn default() -> Self {
+        Self {
+            queue_mode: Duration::from_secs(93),
+            psm: Duration::from_secs(10),
+            edrx: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for EndpointSettings {
+    /// The first shard of the first instance, with the defaults of all settings and no models.
+    fn default() -> Self {
+        let coap = TransmissionParameters::default();
+        let transport = TransportSettings::default();
+        Self {
+            ordinal: 0,
+            shard: 0,
+            bodies: coap.bodies(),
+            coap: Arc::new(coap),
+            rate: None,
+            request_timeout: Duration::from_secs(120),
+            awake_windows: AwakeWindows::default(),
+            log_enabled: transport.log_enabled,
+            log_max_length: transport.log_max_length,
+            rpc: RpcSettings::default(),
+            time_form: TimeForm::default(),
+            core_models: Arc::default(),
+        }
+    }
 }
 
 impl EndpointSettings {

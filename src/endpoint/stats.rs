@@ -56,6 +56,16 @@ counters! {
     undecodable,
     /// Notifications that were not acknowledged because the platform could not store them.
     unacknowledged,
+    /// Times stated by devices that cannot be: before 1970, or more than a day ahead.
+    implausible_times,
+    /// Sends whose values went to the platform.
+    sends,
+    /// Sends that map to no key.
+    unmapped_sends,
+    /// Sends refused for what they hold.
+    refused_sends,
+    /// Sends answered 5.03 because the platform could not store them in time.
+    unavailable_sends,
     /// RPC received.
     rpc,
     /// RPC received twice.
@@ -66,6 +76,10 @@ counters! {
     expired_rpc,
     /// RPC to which the device did not answer.
     timed_out_rpc,
+    /// Persistent RPC left to the core because the device was asleep.
+    postponed_rpc,
+    /// How often the device fell asleep.
+    asleep,
 }
 
 /// An endpoint as a person sees it.

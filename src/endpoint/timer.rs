@@ -11,11 +11,15 @@ pub(super) enum Timer {
     Linger,
     /// The platform could not say which object models it has: it is asked again.
     Models,
+    /// The oldest Send that waits for the platform is told that this takes too long.
+    Send,
+    /// The window ends in which a device that saves power is awake.
+    Sleep,
 }
 
 /// One deadline per [`Timer`]; the message layer keeps its own.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; 3]);
+pub(super) struct Timers([Option<Instant>; 5]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {

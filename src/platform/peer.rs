@@ -76,22 +76,7 @@ pub struct Inbound {
 }
 
 /// The way down: sends one CoAP message to a peer.
-pub trait Outbound: Send + Sync {
-    /// Hands `payload` to the transport; a datagram that the transport drops later is no error.
-    ///
-    /// # Errors
-    /// [`OutboundError`] when the transport knows at once that it cannot be sent.
-    fn send(&self, peer: PeerId, payload: Bytes) -> Result<(), OutboundError>;
-}
-
-/// Why a datagram could not be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutboundError {
-    /// The transport's buffers are full.
-    #[error("the transport's buffers are full")]
-    Busy,
-    /// The peer cannot be reached (ICMP, no route).
-    #[error("the peer cannot be reached")]
-    Unreachable,
+pub trait Outbound {
+    /// Hands `payload` to the transport. What it cannot send is lost, as the network loses datagrams, and counted there.
+    fn send(&self, peer: PeerId, payload: Bytes);
 }

@@ -200,30 +200,11 @@ const RESETS_PER_SECOND: u32 = 1000;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{
-        coap::{Block, MessageId, Request, Token},
-        endpoint::{rpc::RpcSettings, telemetry::TimeForm},
-        lwm2m::model::Models,
-    };
+    use crate::coap::{Block, MessageId, Request, Token};
 
     fn ingress(limits: &LimitSettings, nosec: &NoSecSettings) -> Ingress {
-        let parameters = TransmissionParameters::default();
-        let settings = EndpointSettings {
-            ordinal: 0,
-            shard: 0,
-            bodies: parameters.bodies(),
-            coap: Arc::new(parameters),
-            rate: None,
-            request_timeout: Duration::from_secs(120),
-            log_enabled: false,
-            log_max_length: 0,
-            rpc: RpcSettings::default(),
-            time_form: TimeForm::default(),
-            core_models: Arc::new(Models::default()),
-        };
+        let settings = EndpointSettings::default();
         let mut random = Random::from_seed([9; 32]);
         Ingress::new(&settings, limits, nosec, &mut random, start())
     }

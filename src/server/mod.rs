@@ -11,6 +11,7 @@ pub mod http;
 mod ingress;
 mod metered;
 pub mod metrics;
+mod outbox;
 pub mod settings;
 mod shard;
 mod socket;
@@ -154,7 +155,7 @@ impl Foundation {
             };
             let (started, start) = tokio::sync::oneshot::channel();
             arbiter.spawn(async move {
-                let transport = match UdpTransport::new(socket) {
+                let transport = match UdpTransport::new(socket, Arc::clone(&parts.metrics)) {
                     Ok(transport) => transport,
                     Err(error) => {
                         started.send(Err(error)).ok();
@@ -164,6 +165,7 @@ impl Foundation {
                 let shard = Shard::new(parts, transport, Random::from_seed(seed));
                 actix::spawn(Shard::control(control));
                 actix::spawn(std::rc::Rc::clone(&shard).beat());
+                actix::spawn(std::rc::Rc::clone(&shard).send());
                 actix::spawn(shard.receive());
                 started.send(Ok(())).ok();
             });

@@ -51,6 +51,14 @@ pub struct Lwm2mSettings {
     pub bootstrap: BootstrapSettings,
     /// How long a request to a device may take, milliseconds. Default 120000. Upstream: `LWM2M_TIMEOUT`.
     pub timeout_ms: u64,
+    /// How long a device that registered in Queue Mode is awake after its last message, milliseconds. Default 93000.
+    pub queue_mode_window_ms: u64,
+    /// How long a device in PSM is awake after its last message, milliseconds, unless its profile says so.
+    /// Default 10000. Upstream: `LWM2M_PSM_ACTIVITY_TIMER`.
+    pub psm_activity_timer_ms: u64,
+    /// How long a device in eDRX is awake after its last message, milliseconds, unless its profile says so.
+    /// Default 10000. Upstream: `LWM2M_PAGING_TRANSMISSION_WINDOW`.
+    pub paging_window_ms: u64,
 }
 
 impl Lwm2mSettings {
@@ -66,6 +74,9 @@ impl Default for Lwm2mSettings {
             server: ServerSettings::default(),
             bootstrap: BootstrapSettings::default(),
             timeout_ms: 120_000,
+            queue_mode_window_ms: 93_000,
+            psm_activity_timer_ms: 10_000,
+            paging_window_ms: 10_000,
         }
     }
 }

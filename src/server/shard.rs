@@ -42,7 +42,7 @@ use super::{
 pub(super) struct Shard {
     me: Weak<Self>,
     parts: ShardParts,
-    transport: Arc<UdpTransport>,
+    transport: Rc<UdpTransport>,
     random: RefCell<Random>,
     ingress: RefCell<Ingress>,
     registers: RefCell<RateLimit>,
@@ -83,11 +83,16 @@ impl Shard {
             me: Weak::clone(me),
             ingress: RefCell::new(ingress),
             registers: RefCell::new(RateLimit::new(share, share)),
-            transport: Arc::new(transport),
+            transport: Rc::new(transport),
             random: RefCell::new(random),
             peers: RefCell::default(),
             parts,
         })
+    }
+
+    /// Sends what its endpoints and it have to send.
+    pub(super) async fn send(self: Rc<Self>) {
+        Rc::clone(&self.transport).send_queued().await;
     }
 
     /// Receives datagrams until the server stops reading.
@@ -201,7 +206,7 @@ impl Shard {
         let now = (self.parts.clock)();
         let decision = self.ingress.borrow_mut().decide(now.mono, peer, payload);
         match decision {
-            Decision::Answer(answer) => self.answer(peer, answer),
+            Decision::Answer(answer) => self.transport.send(peer, answer),
             Decision::Drop(reason) => self.count(reason),
             Decision::Limited => {
                 let metrics = &self.parts.metrics;
@@ -273,7 +278,7 @@ impl Shard {
         self.random.borrow_mut().fill(&mut seed);
         let parts = &self.parts;
         let machine = Endpoint::new(name, Arc::clone(&parts.endpoint_settings), seed);
-        let outbound: Arc<dyn Outbound> = Arc::clone(&self.transport) as Arc<dyn Outbound>;
+        let outbound: Rc<dyn Outbound> = Rc::<UdpTransport>::clone(&self.transport);
         let shell: Rc<dyn Shell> = Rc::<Self>::clone(self);
         EndpointActor::new(
             machine,
@@ -291,16 +296,7 @@ impl Shard {
             .ingress
             .borrow_mut()
             .answer(now, peer, message, response);
-        self.answer(peer, answer);
-    }
-
-    fn answer(&self, peer: PeerId, answer: Bytes) {
-        let metrics = &self.parts.metrics;
-        if self.transport.send(peer, answer).is_ok() {
-            metrics.udp_datagrams.of(metrics::Direction::Out).inc();
-        } else {
-            metrics.udp_dropped.of(metrics::DropReason::Send).inc();
-        }
+        self.transport.send(peer, answer);
     }
 
     fn count(&self, reason: Reason) {
@@ -389,19 +385,6 @@ impl Shell for Shard {
 
     fn publish(&self, before: &EndpointStats, after: &EndpointStats) {
         self.parts.metrics.add_endpoint(before, after);
-    }
-
-    fn transmitted(&self, bytes: usize, sent: bool) {
-        let metrics = &self.parts.metrics;
-        if sent {
-            metrics.udp_datagrams.of(metrics::Direction::Out).inc();
-            metrics
-                .udp_bytes
-                .of(metrics::Direction::Out)
-                .inc_by(bytes as u64);
-        } else {
-            metrics.udp_dropped.of(metrics::DropReason::Send).inc();
-        }
     }
 
     fn misrouted(&self, peer: PeerId, payload: Bytes) {

@@ -1,26 +1,40 @@
-//! Plain UDP: one socket per shard and port, batches in, single datagrams out.
+//! Plain UDP: one socket per shard and port, batches in and out.
 //!
-//! Answers leave from the address on which the question came (IP_PKTINFO, through quinn-udp).
+//! What is sent waits until the tasks that are due have run, so that the answers of a batch leave together. Answers leave
+//! from the address on which the question came (IP_PKTINFO).
 
 use std::{
+    cell::RefCell,
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::{io::Interest, net::UdpSocket, sync::Notify};
 
-use crate::platform::peer::{Outbound, OutboundError, PeerId};
+use crate::platform::peer::{Outbound, PeerId};
+
+use super::{
+    metrics::{Direction, DropReason, Metrics},
+    outbox::{self, BATCH, Sender},
+};
 
 /// The plain UDP transport of one shard.
 #[derive(Debug)]
 pub(crate) struct UdpTransport {
     io: UdpSocket,
     state: UdpSocketState,
-    /// The address the socket is bound to, when it is a single one.
+    /// The address the socket is bound to, when it is a single one: answers leave from it by themselves.
     bound: Option<IpAddr>,
+    metrics: Arc<Metrics>,
+    queue: RefCell<Vec<(PeerId, Bytes)>>,
+    sender: RefCell<Sender>,
+    /// Something is in the queue.
+    queued: Notify,
 }
 
 /// One received datagram.
@@ -38,15 +52,59 @@ pub(crate) struct ReceiveBuffers {
 
 impl UdpTransport {
     /// Takes over a socket made by [`bind`]; must run inside the shard's runtime.
-    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+    pub(crate) fn new(socket: std::net::UdpSocket, metrics: Arc<Metrics>) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let ip = socket.local_addr()?.ip();
         let bound = (!ip.is_unspecified()).then_some(ip);
+        if bound.is_some() {
+            outbox::expect_one_address(&socket)?;
+        }
+        let sender = RefCell::new(Sender::new(&socket)?);
         Ok(Self {
             io: UdpSocket::from_std(socket)?,
             state,
             bound,
+            metrics,
+            queue: RefCell::new(Vec::with_capacity(BATCH)),
+            sender,
+            queued: Notify::new(),
         })
+    }
+
+    /// Sends what is queued, whenever something is.
+    pub(crate) async fn send_queued(self: Rc<Self>) {
+        loop {
+            self.queued.notified().await;
+            self.flush();
+        }
+    }
+
+    /// Sends what is queued.
+    fn flush(&self) {
+        let mut queue = self.queue.borrow_mut();
+        let mut sender = self.sender.borrow_mut();
+        // Who answers from one address answers all from it; runs of the same one go together.
+        for batch in queue.chunk_by(|(one, _), (other, _)| self.source(*one) == self.source(*other))
+        {
+            let source = batch.first().and_then(|(peer, _)| self.source(*peer));
+            let sent = sender.send(&self.io, source, batch);
+            let metrics = &self.metrics;
+            metrics
+                .udp_datagrams
+                .of(Direction::Out)
+                .inc_by(sent.datagrams);
+            metrics.udp_bytes.of(Direction::Out).inc_by(sent.bytes);
+            if sent.failed > 0 {
+                metrics.udp_dropped.of(DropReason::Send).inc_by(sent.failed);
+            }
+        }
+        queue.clear();
+    }
+
+    /// The address from which a peer is to be answered, if the socket does not answer from it by itself.
+    fn source(&self, peer: PeerId) -> Option<IpAddr> {
+        let PeerId::Udp { local, .. } = peer;
+        local.filter(|_| self.bound.is_none())
     }
 
     /// Waits for datagrams, then hands each to `receive`. Returns how many there were.
@@ -102,21 +160,16 @@ impl UdpTransport {
 }
 
 impl Outbound for UdpTransport {
-    fn send(&self, peer: PeerId, payload: Bytes) -> Result<(), OutboundError> {
-        let PeerId::Udp { remote, local } = peer;
-        let transmit = Transmit {
-            destination: remote,
-            ecn: None,
-            contents: &payload,
-            segment_size: None,
-            // A socket with one address answers from it by itself, which is cheaper.
-            src_ip: local.filter(|_| self.bound.is_none()),
+    fn send(&self, peer: PeerId, payload: Bytes) {
+        let length = {
+            let mut queue = self.queue.borrow_mut();
+            queue.push((peer, payload));
+            queue.len()
         };
-        // Straight to the system call: going through readiness first would cost a second one per answer.
-        match self.state.try_send(UdpSockRef::from(&self.io), &transmit) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OutboundError::Busy),
-            Err(_) => Err(OutboundError::Unreachable),
+        if length >= BATCH {
+            self.flush();
+        } else if length == 1 {
+            self.queued.notify_one();
         }
     }
 }

@@ -13,7 +13,11 @@ use crate::{
     coap::{
         Code, ContentFormat, Event, Exchanges, Message, Request, Token, TransmissionParameters,
     },
-    lwm2m::{path::Path, value::Value},
+    lwm2m::{
+        format::{self, EncodeError, Sample},
+        path::Path,
+        value::Value,
+    },
 };
 
 use super::{
@@ -30,6 +34,8 @@ pub struct SimSettings {
     pub lifetime: Duration,
     /// Whether notifications are confirmable.
     pub confirmable: bool,
+    /// Whether to register in Queue Mode. The device answers at any time all the same.
+    pub queue_mode: bool,
     /// RFC 7252 section 4.8.
     pub coap: Arc<TransmissionParameters>,
 }
@@ -55,6 +61,17 @@ pub enum SimEvent {
     Updated,
     /// The server accepted the De-register.
     Deregistered,
+    /// The server has taken a Send.
+    Sent,
+    /// The server refused a Send.
+    SendRefused {
+        /// Its answer, with its diagnostic text.
+        code: Code,
+        /// Diagnostic text, possibly empty.
+        text: String,
+    },
+    /// The server did not answer a Send.
+    SendUnanswered,
     /// The server observes a path.
     Observed(Path),
     /// The server observes a path no longer.
@@ -88,6 +105,8 @@ pub struct SimDevice<P> {
     pub(super) observers: Vec<Observer<P>>,
     /// Confirmable notifications under way, by the token of their observation.
     pub(super) notified: Vec<(Token, Path)>,
+    /// Sends without answer.
+    sends: Vec<Token>,
     /// The server is to learn of other instances.
     pub(super) relist: bool,
     pub(super) events: VecDeque<SimEvent>,
@@ -122,6 +141,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             state: State::Idle,
             observers: Vec::new(),
             notified: Vec::new(),
+            sends: Vec::new(),
             relist: false,
             events: VecDeque::new(),
         }
@@ -131,12 +151,15 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub fn register(&mut self, now: Instant) {
         let server = self.server;
         self.observers.retain(|observer| observer.peer != server);
-        let query = vec![
+        let mut query = vec![
             format!("ep={}", self.settings.endpoint),
             format!("lt={}", self.settings.lifetime.as_secs()),
             "lwm2m=1.1".to_owned(),
             "b=U".to_owned(),
         ];
+        if self.settings.queue_mode {
+            query.push("Q".to_owned());
+        }
         let request = Request {
             method: Code::POST,
             path: vec!["rd".to_owned()],
@@ -194,6 +217,42 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             &request,
             REQUEST_TIMEOUT,
         ));
+    }
+
+    /// Sends values of several paths, at several times if need be.
+    ///
+    /// # Errors
+    /// As [`format::encode_samples`]; nothing is sent.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        format: ContentFormat,
+        samples: &[Sample],
+    ) -> Result<(), EncodeError> {
+        let request = Request {
+            method: Code::POST,
+            path: vec!["dp".to_owned()],
+            content_format: Some(format),
+            payload: format::encode_samples(format, samples)?,
+            ..Request::default()
+        };
+        let token = self
+            .exchanges
+            .request(now, self.server, &request, REQUEST_TIMEOUT);
+        self.sends.push(token);
+        Ok(())
+    }
+
+    /// Sends what is at a path, in SenML CBOR; `false` when nothing is there.
+    pub fn send_path(&mut self, now: Instant, path: Path) -> bool {
+        let Ok(node) = self.objects.read(&path) else {
+            return false;
+        };
+        let sample = Sample {
+            time: None,
+            nodes: vec![(path, node)],
+        };
+        self.send(now, ContentFormat::SENML_CBOR, &[sample]).is_ok()
     }
 
     /// Sets a value and notifies whoever observes it.
@@ -326,6 +385,17 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn handle_response(&mut self, now: Instant, token: Token, message: &Message) {
+        if self.forget_send(token) {
+            return self.events.push_back(if message.code() == Code::CHANGED {
+                SimEvent::Sent
+            } else {
+                let text = message.diagnostic().unwrap_or_default().to_owned();
+                SimEvent::SendRefused {
+                    code: message.code(),
+                    text,
+                }
+            });
+        }
         match &self.state {
             State::Registering(own) if *own == token => {
                 if message.code() == Code::CREATED {
@@ -385,6 +455,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn handle_failure(&mut self, now: Instant, token: Token) {
+        if self.forget_send(token) {
+            return self.events.push_back(SimEvent::SendUnanswered);
+        }
         let open = match &self.state {
             State::Registering(own) | State::Deregistering(own) => Some(*own),
             State::Registered { under_way, .. } => *under_way,
@@ -403,6 +476,13 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 until: now + RETRY_AFTER,
             },
         };
+    }
+
+    /// Whether this was a Send.
+    fn forget_send(&mut self, token: Token) -> bool {
+        let before = self.sends.len();
+        self.sends.retain(|own| *own != token);
+        self.sends.len() < before
     }
 }
 

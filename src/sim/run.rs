@@ -14,6 +14,8 @@ use super::{SimDevice, SimEvent, SimObjects, SimSettings};
 pub enum SimCommand {
     /// Set a value, from the text a person types.
     Set(Path, String),
+    /// Send what is at a path, without being asked.
+    Send(Path),
     /// Send an Update.
     Update,
     /// De-register, then end.
@@ -99,6 +101,11 @@ pub async fn run_on(
                 Some(SimCommand::Set(path, text)) => {
                     if !device.set_text(clock(), path, &text) {
                         tracing::warn!(%path, %text, "not a value for this resource");
+                    }
+                }
+                Some(SimCommand::Send(path)) => {
+                    if !device.send_path(clock(), path) {
+                        tracing::warn!(%path, "nothing is there to be sent");
                     }
                 }
                 Some(SimCommand::Update) => device.update(clock()),

@@ -41,6 +41,7 @@ impl Pair {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),
             confirmable: false,
+            queue_mode: false,
             coap: Arc::clone(&coap),
         };
         let mut objects = SimObjects::default();
@@ -62,7 +63,7 @@ impl Pair {
         }
         let mut pair = Self {
             now,
-            server: Exchanges::new(coap, [1; 32], [0; 2]),
+            server: Exchanges::new(Arc::clone(&coap), coap.bodies(), [1; 32], [0; 2]),
             device: SimDevice::new(settings, objects, (), [2; 32]),
             received: Vec::new(),
             updates: Vec::new(),

@@ -39,6 +39,20 @@ fn a_device_registers_and_its_values_become_lines_of_json() {
         1
     );
 
+    device.send_line("send /3303/0/5700");
+    device.expect(PATIENCE, |line| {
+        line == "the server has taken what was sent"
+    });
+    let again = home.telemetry().into_iter().next_back();
+    assert_eq!(
+        again.expect("there are lines")["values"],
+        json!({"temperature": 30.25})
+    );
+    assert_eq!(
+        server.metric(r#"lightship_sends_total{result="delivered"}"#),
+        1
+    );
+
     device.send_line("quit");
     device.expect(PATIENCE, |line| line == "de-registered");
     assert_eq!(device.wait(PATIENCE).code(), Some(0));

@@ -280,3 +280,63 @@ fn a26_a_flood_of_pings_is_answered_up_to_a_rate() {
         "{answered} of {before} answered"
     );
 }
+
+#[test]
+fn a28_peers_that_are_gone_cost_nobody_else() {
+    let home = Home::new();
+    let server = Server::start_with(&home, &["--set", "runtime.workers=1"]);
+    let client = Client::connect(server.coap);
+    for round in 0..20_u8 {
+        // Each asks and is gone: its pong finds a closed port, and ICMP says so to the server's socket.
+        for id in 0..10_u8 {
+            Client::connect(server.coap).send(&[0x40, 0, round, id]);
+        }
+        let (ping, pong) = ([0x40, 0, 0x80, round], [0x70, 0, 0x80, round]);
+        assert_eq!(client.ask(&ping).as_deref(), Some(&pong[..]));
+    }
+}
+
+#[test]
+fn a03_what_was_sent_to_a_group_is_counted_and_not_answered() {
+    use std::net::Ipv4Addr;
+    let home = Home::new();
+    let server = Server::start_with(
+        &home,
+        &[
+            "--set",
+            "runtime.workers=1",
+            "--set",
+            "lwm2m.server.bind=0.0.0.0",
+        ],
+    );
+    let group = Ipv4Addr::new(239, 255, 86, 85);
+    // A socket bound to every address gets what is sent to the groups that the host has joined.
+    let member = UdpSocket::bind("0.0.0.0:0").expect("there is a free port");
+    let sender = socket2::SockRef::from(&member);
+    if member
+        .join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+        .and_then(|()| sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST))
+        .is_err()
+    {
+        println!("skipped: this machine has no multicast on loopback");
+        return;
+    }
+    let port = server.coap.port();
+    member
+        .send_to(&[0x40, 0, 0x12, 0x34], (group, port))
+        .expect("loopback takes it");
+    crate::server::poll("the datagram to the group", || {
+        (server.metric(r#"lightship_udp_dropped_total{reason="multicast"}"#) > 0).then_some(())
+    });
+    // Nothing came back: the first answer is that to a ping of our own.
+    let other: &[u8] = &[0x40, 0, 0x43, 0x21];
+    member
+        .send_to(other, (Ipv4Addr::LOCALHOST, port))
+        .expect("loopback takes it");
+    let mut answer = [0; 16];
+    member
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout can be set");
+    let length = member.recv(&mut answer).expect("a pong");
+    assert_eq!(answer[..length], [0x70, 0, 0x43, 0x21]);
+}

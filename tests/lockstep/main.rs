@@ -4,7 +4,9 @@
 mod commands;
 mod composite;
 mod observation;
+mod presence;
 mod registration;
+mod send;
 mod world;
 
 use std::time::Duration;

@@ -14,12 +14,9 @@ use std::{
 use bytes::Bytes;
 use lightship::{
     coap::{Random, TransmissionParameters},
-    endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output, rpc::RpcSettings,
-        telemetry::TimeForm,
-    },
+    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output},
     lwm2m::{
-        model::{Models, ObjectModel, core},
+        model::{ObjectModel, core},
         path::{ObjectVersion, Path},
         value::Value,
     },
@@ -100,6 +97,32 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
     ) -> Self {
+        Self::build(profile, seed, parameters, false, true)
+    }
+
+    /// A world whose device registers in Queue Mode.
+    pub(crate) fn in_queue_mode(profile: &str, seed: u8) -> Self {
+        Self::build(profile, seed, TransmissionParameters::default(), true, true)
+    }
+
+    /// The same, and nothing is written to `transportLog`.
+    pub(crate) fn in_queue_mode_without_log(profile: &str, seed: u8) -> Self {
+        Self::build(
+            profile,
+            seed,
+            TransmissionParameters::default(),
+            true,
+            false,
+        )
+    }
+
+    fn build(
+        profile: &str,
+        seed: u8,
+        parameters: TransmissionParameters,
+        queue_mode: bool,
+        log_enabled: bool,
+    ) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "any instant will do as the base of virtual time"
@@ -111,22 +134,16 @@ impl World {
         };
         let parameters = Arc::new(parameters);
         let settings = EndpointSettings {
-            ordinal: 0,
-            shard: 0,
             coap: Arc::clone(&parameters),
             bodies: parameters.bodies(),
-            rate: None,
-            request_timeout: Duration::from_secs(120),
-            log_enabled: true,
-            log_max_length: 1024,
-            rpc: RpcSettings::default(),
-            time_form: TimeForm::default(),
-            core_models: Arc::new(Models::default()),
+            log_enabled,
+            ..EndpointSettings::default()
         };
         let sim = SimSettings {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),
             confirmable: true,
+            queue_mode,
             coap: parameters,
         };
         Self {
@@ -503,6 +520,7 @@ pub(crate) fn objects() -> SimObjects {
         ("/19/0/0/0", Value::Opaque(Bytes::from_static(&[1]))),
         ("/19/0/0/1", Value::Opaque(Bytes::from_static(&[2]))),
         ("/3303/0/5700", Value::Float(21.5)),
+        ("/3303/12/5700", Value::Float(25.0)),
     ]
     .into();
     for (path, value) in values {

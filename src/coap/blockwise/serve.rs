@@ -3,6 +3,8 @@
 //! Nothing is kept between the blocks: the owner gives the whole representation for every block of it, and the ETag tells
 //! the client when it has changed in between.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::Block;
@@ -30,7 +32,11 @@ impl Asked {
 /// when it does not fit into a message. `szx` is the largest block size.
 ///
 /// A block beyond the end is answered 4.00. The last block of a request body is acknowledged by its number.
-pub(crate) fn serve(response: &Response, asked: Asked, szx: u8) -> Response {
+pub(crate) fn serve(response: &Response, asked: Asked, szx: u8) -> Cow<'_, Response> {
+    let fits = response.payload.len() <= Block::with_szx(szx).size();
+    if fits && asked == Asked::default() {
+        return Cow::Borrowed(response);
+    }
     let mut served = response.clone();
     if let (Some(block1), None) = (asked.block1, served.block1) {
         served.block1 = Some(Block {
@@ -49,14 +55,14 @@ pub(crate) fn serve(response: &Response, asked: Asked, szx: u8) -> Response {
         || response.block2.is_some()
         || (asked.block2.is_none() && length <= wanted.size())
     {
-        return served;
+        return Cow::Owned(served);
     }
     let offset = wanted.offset();
     if wanted.number > 0 && offset >= length {
-        return Response {
+        return Cow::Owned(Response {
             block1: served.block1,
             ..Response::new(Code::BAD_REQUEST)
-        };
+        });
     }
     let szx = wanted.szx.min(szx);
     let mut block = Block {
@@ -75,7 +81,7 @@ pub(crate) fn serve(response: &Response, asked: Asked, szx: u8) -> Response {
     }
     served.payload = response.payload.slice(offset.min(end)..end);
     served.block2 = Some(block);
-    served
+    Cow::Owned(served)
 }
 
 /// A name for a representation: equal ones have the same, different ones almost never (FNV-1a, 64 bits).
@@ -116,13 +122,13 @@ mod tests {
         let block = served
             .block2
             .map(|block| (block.number, block.more, block.szx));
-        (block, served.payload)
+        (block, served.payload.clone())
     }
 
     #[test]
     fn a_response_that_fits_leaves_as_it_is() {
         let response = content(1024);
-        assert_eq!(serve(&response, Asked::default(), 6), response);
+        assert_eq!(*serve(&response, Asked::default(), 6), response);
     }
 
     #[test]
@@ -142,7 +148,7 @@ mod tests {
             (Some((4, false, 2)), all.slice(256..))
         );
         let beyond = serve(&response, block2(5, 2), 6);
-        assert_eq!(beyond, Response::new(Code::BAD_REQUEST));
+        assert_eq!(*beyond, Response::new(Code::BAD_REQUEST));
     }
 
     #[test]
@@ -172,6 +178,6 @@ mod tests {
     #[test]
     fn an_error_is_never_cut() {
         let error = Response::with_diagnostic(Code::NOT_FOUND, vec![b'x'; 40]);
-        assert_eq!(serve(&error, block2(0, 0), 6), error);
+        assert_eq!(*serve(&error, block2(0, 0), 6), error);
     }
 }

@@ -37,7 +37,7 @@ impl Endpoint {
         if matches!(reason, CloseReason::Deregistered | CloseReason::Expired) {
             self.log(now, &registration.session, text::UNREGISTERED);
         }
-        self.release(&registration);
+        self.release(now, &registration);
         self.timers.stop(Timer::Lifetime);
         // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
         self.lingering = Some(registration);
@@ -61,11 +61,15 @@ impl Endpoint {
     }
 
     /// Forgets what belonged to a registration and tells the platform and the directory. Its peer stays bound.
-    pub(super) fn release(&mut self, registration: &Registration) {
+    pub(super) fn release(&mut self, now: Now, registration: &Registration) {
         self.timers.stop(Timer::Models);
+        self.timers.stop(Timer::Sleep);
         self.observations = Observations::default();
         self.downlink = self.downlink.successor();
-        self.deliveries.abandon();
+        for send in self.deliveries.abandon() {
+            self.put_send_off(now, send);
+        }
+        self.watch_sends();
         let session = Arc::clone(&registration.session);
         self.bindings
             .push_back(Output::Unbind(Key::Registration(registration.id)));

@@ -14,8 +14,8 @@ use crate::{
     lwm2m::registration::RegistrationData,
     platform::{
         RequestId, SessionInfo,
-        peer::{Peer, PeerId},
-        profile::DeviceProfile,
+        peer::{Peer, PeerId, PeerIdentity},
+        profile::{DeviceProfile, PowerSettings},
         time::UnixMillis,
     },
 };
@@ -25,7 +25,7 @@ use super::Key;
 pub use id::RegistrationId;
 pub(super) use interface::read_register;
 pub use interface::{Target, register_name};
-pub(super) use register::versions;
+pub(super) use register::{RETRY_AFTER_S, versions};
 
 /// The endpoint client name (`ep`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,8 +61,12 @@ pub(in crate::endpoint) struct Registration {
     pub(in crate::endpoint) id: RegistrationId,
     pub(in crate::endpoint) data: RegistrationData,
     pub(in crate::endpoint) peer: Peer,
+    /// The address of `peer` as text, which every Update is logged with.
+    pub(in crate::endpoint) address: Box<str>,
     pub(in crate::endpoint) session: Arc<SessionInfo>,
     pub(in crate::endpoint) profile: Arc<DeviceProfile>,
+    /// Power settings of the device's own.
+    pub(in crate::endpoint) power: PowerSettings,
     pub(in crate::endpoint) last_update: UnixMillis,
 }
 
@@ -74,6 +78,13 @@ impl Registration {
             Key::Registration(self.id),
             Key::Session(Arc::clone(&self.session)),
         ]
+    }
+
+    /// Whether a message of this peer is one of the device: it proves the same identity, or without any comes from the
+    /// same address.
+    pub(in crate::endpoint) fn is_of(&self, peer: &Peer) -> bool {
+        self.peer.identity == peer.identity
+            && (self.peer.identity != PeerIdentity::Unsecured || self.peer.id == peer.id)
     }
 }
 

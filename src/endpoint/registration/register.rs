@@ -113,9 +113,11 @@ impl Endpoint {
         let registration = Registration {
             id,
             data: candidate.data,
+            address: candidate.peer.id.to_string().into(),
             peer: candidate.peer,
             session: Arc::clone(&session),
             profile: Arc::clone(&admission.profile),
+            power: admission.power.clone(),
             last_update: now.wall,
         };
         for key in registration.keys() {
@@ -137,6 +139,10 @@ impl Endpoint {
         self.set_lifetime(registration.deadline(now));
         self.registration = Some(registration);
         self.stats.registered += 1;
+        // With the session the core says again what waits for the device.
+        self.wants_pending_rpc = false;
+        self.presence = Presence::default();
+        self.heard(now);
         let question = self.ask(Question::Models { tenant, keys });
         self.resources = Resources::awaiting(question);
     }
@@ -148,7 +154,7 @@ impl Endpoint {
         if let Some(old) = self.registration.take() {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
-            self.release(&old);
+            self.release(now, &old);
             self.lingering = Some(old);
         }
         self.stop_lingering();
@@ -202,4 +208,4 @@ fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
 }
 
 /// When a device may try again after 5.03, seconds.
-const RETRY_AFTER_S: u32 = 10;
+pub(in crate::endpoint) const RETRY_AFTER_S: u32 = 10;

@@ -51,7 +51,10 @@ impl Endpoint {
             added.retain(|object| !known.contains(object));
         }
         let session = Arc::clone(&registration.session);
-        let line = text::updated(registration.id.as_str(), registration.peer.id.remote());
+        if moved.is_some() {
+            registration.address = registration.peer.id.to_string().into();
+        }
+        let line = text::updated(registration.id.as_str(), &registration.address);
         self.set_lifetime(deadline);
         if let Some(old) = moved {
             self.exchanges.cancel_requests();
@@ -59,7 +62,7 @@ impl Endpoint {
             self.bindings.push_back(Output::Unbind(Key::Peer(old.id)));
             self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
         }
-        self.log(now, &session, &line);
+        self.log(now, &session, line);
         if !added.is_empty() {
             let question = self.ask(Question::Models {
                 tenant: session.device.tenant,
@@ -67,7 +70,6 @@ impl Endpoint {
             });
             self.resources.await_models(question);
         }
-        self.uplink_seen(&session);
         Response::new(Code::CHANGED)
     }
 }

@@ -124,7 +124,7 @@ impl Replay {
 
     fn log(&mut self, line: &str) {
         self.events
-            .push(format!("log {}", text::device_line(line, 1024)));
+            .push(format!("log {}", text::device_line(line.to_owned(), 1024)));
     }
 
     fn command(&mut self, method: &str, params: &str) -> String {

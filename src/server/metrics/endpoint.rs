@@ -4,7 +4,9 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::{endpoint::EndpointStats, platform::uplink::UplinkKind};
 
-use super::{Limit, Message, Metrics, NotificationResult, RegistrationEvent, RpcResult};
+use super::{
+    Limit, Message, Metrics, NotificationResult, RegistrationEvent, RpcResult, SendResult,
+};
 
 impl Metrics {
     /// Adds what one endpoint counted between two moments.
@@ -53,7 +55,15 @@ impl Metrics {
         );
         add(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
         add(self.rpc.of(RpcResult::Expired), since.expired_rpc);
+        add(self.rpc.of(RpcResult::Postponed), since.postponed_rpc);
         add(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
+        let sends = &self.sends;
+        add(sends.of(SendResult::Delivered), since.sends);
+        add(sends.of(SendResult::Refused), since.refused_sends);
+        add(sends.of(SendResult::Unavailable), since.unavailable_sends);
+        add(sends.of(SendResult::Unmapped), since.unmapped_sends);
+        add(&self.implausible_times, since.implausible_times);
+        add(&self.sleeps, since.asleep);
     }
 }
 

@@ -80,9 +80,17 @@ label! {
     }
 }
 label! {
-    /// How an RPC ended. `ok` and `error` are answers; a `duplicate` and one that `expired` unsent get none.
+    /// How an RPC ended. `ok` and `error` are answers; a `duplicate`, one that `expired` unsent and one `postponed` until
+    /// the device wakes up get none.
     pub enum RpcResult "result" {
-        Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Timeout "timeout",
+        Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Postponed "postponed", Timeout "timeout",
+    }
+}
+label! {
+    /// How a Send ended: `delivered` to the platform, though it may still be `unavailable` then, and be answered 5.03;
+    /// `unmapped`: nothing of it is wanted; `refused` for what it holds.
+    pub enum SendResult "result" {
+        Delivered "delivered", Refused "refused", Unavailable "unavailable", Unmapped "unmapped",
     }
 }
 label! {

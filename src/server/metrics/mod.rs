@@ -44,6 +44,12 @@ pub struct Metrics {
     pub registration_events: Counters<RegistrationEvent>,
     /// `lightship_notifications_total`
     pub notifications: Counters<NotificationResult>,
+    /// `lightship_sends_total`
+    pub sends: Counters<SendResult>,
+    /// `lightship_implausible_times_total`
+    pub implausible_times: Counter,
+    /// `lightship_sleeps_total`
+    pub sleeps: Counter,
     /// `lightship_durable_duration_seconds`
     pub durable_duration: Histogram,
     /// `lightship_rpc_total`
@@ -130,6 +136,17 @@ impl Metrics {
                 "notifications",
                 "Notifications received, by what became of them",
             ),
+            sends: add(r, "sends", "Sends received, by what became of them"),
+            implausible_times: add(
+                r,
+                "implausible_times",
+                "Times stated by devices that cannot be; the server's clock stood in for them",
+            ),
+            sleeps: add(
+                r,
+                "sleeps",
+                "How often a device fell asleep: its window ended, or it did not answer",
+            ),
             durable_duration: add_seconds(
                 r,
                 "durable_duration_seconds",
@@ -138,7 +155,7 @@ impl Metrics {
             rpc: add(
                 r,
                 "rpc",
-                "Commands by how they ended: answered (ok, error), without answer (timeout), not sent (expired, duplicate)",
+                "Commands by how they ended: answered (ok, error), without answer (timeout), not sent (expired, duplicate, postponed)",
             ),
             commands: add(
                 r,
