@@ -124,3 +124,57 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         Some(self.notified.remove(index).1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        coap::TransmissionParameters,
+        lwm2m::{model::core, path::ObjectVersion, value::Value},
+        sim::{SimObjects, SimSettings},
+    };
+
+    /// The Uri-Path options of /3/0/9 after Observe.
+    const PATH: &[u8] = b"\x513\x010\x019";
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests need some instant")]
+    fn peers_with_one_token_observe_each_for_themselves() {
+        let settings = SimSettings {
+            endpoint: "dev".to_owned(),
+            lifetime: Duration::from_secs(300),
+            confirmable: false,
+            queue_mode: false,
+            coap: Arc::new(TransmissionParameters::default()),
+        };
+        let mut objects = SimObjects::default();
+        let catalog = core::catalog();
+        let model = catalog.exact(3, ObjectVersion::new(1, 2)).unwrap();
+        objects.add_object(Arc::clone(model));
+        objects.set(Path::resource(3, 0, 9), Value::Integer(95));
+        let now = Instant::now();
+        let mut device = SimDevice::new(settings, objects, 1, [1; 32]);
+        // CON GET of /3/0/9 with the token 0x01 and Observe 0 or 1.
+        let register =
+            |message_id| Bytes::from([&[0x41, 1, 0x12, message_id, 1, 0x60], PATH].concat());
+        let deregister =
+            |message_id| Bytes::from([&[0x41, 1, 0x12, message_id, 1, 0x61, 1], PATH].concat());
+        let told = |device: &mut SimDevice<i32>| {
+            let sent = std::iter::from_fn(|| device.poll_transmit());
+            sent.map(|(peer, _)| peer).collect::<Vec<_>>()
+        };
+        device.handle_datagram(now, 7, register(1));
+        device.handle_datagram(now, 8, register(2));
+        assert_eq!(told(&mut device), [7, 8]);
+        device.set(now, Path::resource(3, 0, 9), Value::Integer(94));
+        assert_eq!(told(&mut device), [7, 8]);
+        device.handle_datagram(now, 7, deregister(3));
+        assert_eq!(told(&mut device), [7]);
+        device.set(now, Path::resource(3, 0, 9), Value::Integer(93));
+        assert_eq!(told(&mut device), [8]);
+    }
+}

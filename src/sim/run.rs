@@ -46,7 +46,7 @@ pub async fn run(
 }
 
 /// As [`run`], on a socket that is there already. Unless it is connected, whoever reaches it is answered as the server
-/// would be.
+/// would be. They share one ring of message ids: two peers that send the same id and token are taken for one.
 ///
 /// # Errors
 /// When there is no randomness.

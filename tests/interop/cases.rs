@@ -29,7 +29,7 @@ impl Cases {
         let name = format!("{} {name}", self.peer);
         let passed = panic::catch_unwind(AssertUnwindSafe(run)).is_ok();
         if !passed {
-            eprintln!("the case `{name}` fails, as said above");
+            say(&format!("does not pass: {name}"));
         }
         let earlier = self.outcomes.insert(name.clone(), passed);
         assert_eq!(earlier, None, "two cases have the name `{name}`");

@@ -77,6 +77,12 @@ impl Commander {
     }
 }
 
+/// Whether an endpoint has announced this object or instance.
+pub(crate) fn has_object(summary: &Value, path: &str) -> bool {
+    let mut objects = summary["objects"].as_array().into_iter().flatten();
+    objects.any(|object| object == path)
+}
+
 /// The value of a reply that says CONTENT.
 ///
 /// # Panics

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde_json::{Value, json};
 
 use crate::cases::Cases;
-use crate::commander::{Commander, content, expect_parts, expect_result};
+use crate::commander::{Commander, content, expect_parts, expect_result, has_object};
 use crate::peers::leshan::{Client, Options};
 
 const PROFILE: &str = r#"{
@@ -204,10 +204,7 @@ fn leshan_is_served_in_every_format() {
             assert_eq!(event(&format!("written /33001/{number}/4")), "c0ffee");
             event("updated");
             let path = format!("/33001/{number}");
-            let has = |summary: &Value| {
-                let mut objects = summary["objects"].as_array().into_iter().flatten();
-                objects.any(|object| object == &json!(path))
-            };
+            let has = |summary: &Value| has_object(summary, &path);
             commander.await_endpoint("every-format", has);
             let reply = rpc("Read", json!({"id": path}));
             expect_parts(content(&reply), &["value=created", "value=3Bytes", "{0=LwM2m", "2=LwM2m"]);
@@ -226,16 +223,14 @@ fn leshan_is_served_in_every_format() {
         });
     }
     for (number, format) in (40..).zip(OF_SEVERAL) {
-        for (id, notified) in [("/3303/1", "/3303/1/5700")] {
-            cases.case(&format!("{format} Observe {id}"), || {
-                content(&in_format("Observe", format, json!({"id": id})));
-                event(&format!("observed {id}"));
-                command(&format!("set /3303/1/5700 {number}.5"));
-                assert_eq!(event(&format!("acked {notified}")), format!("{number}.5"));
-                value("outside", json!(f64::from(number) + 0.5));
-                content(&rpc("ObserveCancel", json!({"id": id})));
-            });
-        }
+        cases.case(&format!("{format} Observe an instance"), || {
+            content(&in_format("Observe", format, json!({"id": "/3303/1"})));
+            event("observed /3303/1");
+            command(&format!("set /3303/1/5700 {number}.5"));
+            assert_eq!(event("acked /3303/1/5700"), format!("{number}.5"));
+            value("outside", json!(f64::from(number) + 0.5));
+            content(&rpc("ObserveCancel", json!({"id": "/3303/1"})));
+        });
     }
     for (number, format) in (50..).zip(["SENML_JSON", "SENML_CBOR"]) {
         cases.case(&format!("{format} Read-Composite"), || {
@@ -282,6 +277,27 @@ fn leshan_is_served_in_every_format() {
             value("outside", json!(f64::from(number) + 0.75));
         });
     }
+    let digits = |length: usize| -> String { "0123456789".chars().cycle().take(length).collect() };
+    cases.case("Write and Read in blocks", || {
+        let params = json!({"id": "/33001_1.0/0/0", "value": digits(5000)});
+        expect_result(&rpc("WriteReplace", params), "CHANGED");
+        assert_eq!(event("written /33001/0/0"), digits(5000));
+        let reply = rpc("Read", json!({"id": "/33001/0/0"}));
+        expect_parts(content(&reply), &[digits(5000)]);
+    });
+    cases.case("notify in blocks", || {
+        content(&rpc("Observe", json!({"id": "/33001_1.0/0/0"})));
+        event("observed /33001/0/0");
+        command(&format!("set /33001/0/0 {}", digits(4000)));
+        value("text", json!(digits(4000)));
+        assert_eq!(event("acked /33001/0/0"), "in blocks");
+    });
+    cases.case("Create in blocks", || {
+        let params = json!({"id": "/33001_1.0/77", "value": {"0": digits(3000), "1": 7}});
+        let reply = rpc("Create", params);
+        assert_eq!(reply["result"], "CREATED", "{reply}");
+        assert_eq!(event("written /33001/77/0"), digits(3000));
+    });
     cases.case("Discover", || {
         let reply = rpc("Discover", json!({"id": "/33001/0"}));
         let parts = [

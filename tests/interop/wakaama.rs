@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cases::Cases;
-use crate::commander::{Commander, content, expect_parts, expect_result};
+use crate::commander::{Commander, content, expect_parts, expect_result, has_object};
 use crate::peers::wakaama::Client;
 
 const PROFILE: &str = r#"{
@@ -142,15 +142,21 @@ fn wakaama_is_served_by_the_operations_of_lwm2m_1_0() {
         assert_eq!(reply["result"], "CREATED", "{reply}");
         let reply = rpc("Read", json!({"id": "/31024/30"}));
         expect_parts(content(&reply), &["value=7", "value=1.5"]);
+        commander.await_endpoint("waka", |summary| has_object(summary, "/31024/30"));
         expect_result(&rpc("Delete", json!({"id": "/31024/30"})), "DELETED");
         expect_result(&rpc("Read", json!({"id": "/31024/30"})), "NOT_FOUND");
+        commander.await_endpoint("waka", |summary| !has_object(summary, "/31024/30"));
     });
     cases.case("Create under an id of the client's choice", || {
         let params = json!({"id": "/31024_1.0", "value": {"1": 8, "3": 2.5}});
         let reply = rpc("Create", params);
         assert_eq!(reply["result"], "CREATED", "{reply}");
         let location = reply["value"].as_str().expect("the client names it");
-        expect_parts(location, &["location=31024/"]);
+        let id = location
+            .strip_prefix("location=31024/")
+            .expect("an instance");
+        let path = format!("/31024/{id}");
+        commander.await_endpoint("waka", |summary| has_object(summary, &path));
     });
     cases.case("Update and De-register", || {
         let before = commander.await_endpoint("waka", |_| true)["last_update"].clone();

@@ -54,7 +54,8 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * {@code update-failed CODE}, {@code update-timeout}, {@code deregistered}, {@code deregistration-failed CODE},
  * {@code deregistration-timeout}, {@code observed PATH}, {@code notified PATH VALUE}, {@code acked PATH VALUE},
  * {@code rejected PATH VALUE}, {@code unacked PATH VALUE}, {@code written PATH VALUE}, {@code executed PATH [ARGUMENTS]}, {@code sent PATH},
- * {@code send-failed PATH REASON}, {@code error TEXT}. CODE has the form {@code 4.03}.
+ * {@code send-failed PATH REASON}, {@code error TEXT}. CODE has the form {@code 4.03};
+ * VALUE of a notification in blocks is {@code in blocks}.
  */
 public final class TestClient {
 

@@ -63,7 +63,8 @@ impl Process {
     /// Writes one line to the program's standard input.
     pub(crate) fn send_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is piped");
-        if let Err(error) = writeln!(stdin, "{line}").and_then(|()| stdin.flush()) {
+        // In one piece: some programs act on what they read first, line feed or not.
+        if let Err(error) = stdin.write_all(format!("{line}\n").as_bytes()) {
             panic!(
                 "{} takes no more input ({error}); it printed:\n{}",
                 self.name,
