@@ -26,7 +26,7 @@ impl Cases {
 
     /// Runs one case; that it panics is an outcome like another.
     pub(crate) fn case(&mut self, name: &str, run: impl FnOnce()) {
-        let name = format!("{} {name}", self.peer);
+        let name = format!("{}: {name}", self.peer);
         let passed = panic::catch_unwind(AssertUnwindSafe(run)).is_ok();
         if !passed {
             say(&format!("does not pass: {name}"));
@@ -40,7 +40,7 @@ impl Cases {
     /// # Panics
     /// When they do not agree.
     pub(crate) fn finish(self) {
-        let prefix = format!("{} ", self.peer);
+        let prefix = format!("{}: ", self.peer);
         let listed: BTreeSet<_> = allow_list()
             .filter(|name| name.starts_with(&prefix))
             .collect();
