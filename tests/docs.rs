@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -94,7 +95,7 @@ fn every_difference_names_tests_that_exist() {
     let index = fs::read_to_string(folder.join("README.md")).unwrap();
     for path in files(&folder, "md") {
         let name = path.file_name().unwrap().to_str().unwrap();
-        if name == "README.md" {
+        if ["README.md", "protocol.md"].contains(&name) {
             continue;
         }
         assert!(index.contains(&format!("({name})")), "{name} is not listed");
@@ -117,6 +118,54 @@ fn every_difference_names_tests_that_exist() {
         }
         assert!(named > 0, "{name} names no test");
     }
+}
+
+#[test]
+fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| files(&Path::new(ROOT).join(folder), "rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let table = fs::read_to_string(Path::new(ROOT).join("docs/compat/protocol.md")).unwrap();
+    let mut rows = BTreeSet::new();
+    let mut open = 0;
+    for line in table.lines().filter(|line| {
+        ["| C-", "| O-", "| B-", "| P"]
+            .iter()
+            .any(|id| line.starts_with(id))
+    }) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [id, level, _, proof] = cells[..] else {
+            panic!("{line}");
+        };
+        assert!(rows.insert(id.to_owned()), "{id} twice");
+        assert!(["M", "S"].contains(&level), "{line}");
+        if let Some(reason) = proof.strip_prefix("not done: ") {
+            assert!(!reason.is_empty(), "{line}");
+            open += 1;
+            continue;
+        }
+        let tests: Vec<&str> = quoted(proof).collect();
+        assert!(!tests.is_empty(), "{line}");
+        for test in tests {
+            assert!(sources.contains(&format!("fn {test}(")), "{id}: {test}");
+        }
+    }
+    println!("{} rows, {open} of them not done", rows.len());
+    let map = Path::new(ROOT).join("../shared/spec/protocol.md");
+    let Ok(map) = fs::read_to_string(map) else {
+        println!("skipped: the protocol map is not here");
+        return;
+    };
+    let named = map.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (id, level) = (*cells.first()?, *cells.last()?);
+        let is_row = ["C-", "O-", "B-"].iter().any(|kind| id.starts_with(kind));
+        (is_row && level != "L").then(|| id.to_owned())
+    });
+    let missing: Vec<_> = named.filter(|id| !rows.contains(id)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A line "..., `registry/<file>`:" comes before each file of the example.

@@ -28,9 +28,14 @@ pub(crate) fn run(data: &[u8]) {
             return;
         };
         rest = tail;
-        path = path
-            .child(u16::from_be_bytes(segment))
-            .expect("at most four segments");
+        let Some(child) = path.child(u16::from_be_bytes(segment)) else {
+            return;
+        };
+        path = child;
+    }
+    if path.instance_id() == Some(u16::MAX) {
+        // A reserved id: no request has such a path.
+        return;
     }
     let models: &Models = if depth & 0x80 == 0 { &BUILT_IN } else { &NONE };
     let payload = Bytes::copy_from_slice(rest);

@@ -231,8 +231,8 @@ impl Endpoint {
             self.reply(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
-        for line in outcome.log {
-            self.log(now, &session, line);
+        for line in &outcome.log {
+            self.log(now, &session, line.as_str());
         }
         if let Some(gone) = &outcome.removed {
             self.resources.forget(gone);
@@ -250,7 +250,6 @@ impl Endpoint {
         if let Origin::Cancel(token) = command.origin {
             // Without an answer the observation is forgotten here; notifications that still come are rejected.
             self.exchanges.cancel(token);
-            return;
         }
         let session = Arc::clone(&registration.session);
         let failed = command

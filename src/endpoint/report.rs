@@ -100,9 +100,10 @@ impl Endpoint {
         }
     }
 
-    /// Remembers values that are the case and hands those that the profile maps to the platform.
+    /// Remembers values that are the case and hands those to the platform that the profile maps.
     pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
-        let history = History::new(vec![Sample { time: None, nodes }], now.wall);
+        let sample = Sample { time: None, nodes };
+        let history = History::new(vec![sample], now.wall);
         if self
             .report_history(now, history, Standing::Newest, None)
             .is_err()
