@@ -11,7 +11,7 @@ help: ## list these targets
 build: ## compile the release binary, target/release/lightship
 	cargo build --release $(CARGOFLAGS)
 
-test: ## run all tests; says which real peers (Kafka, Leshan, Wakaama) it does without
+test: ## run all tests; says which real peers (Kafka and LwM2M clients) it does without
 	cargo test $(CARGOFLAGS)
 
 test-platform: ## run the tests with real peers, fetching those that can be had here

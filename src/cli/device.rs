@@ -4,16 +4,25 @@
     reason = "what happens is what the command is for"
 )]
 
-use std::{io::BufRead, net::ToSocketAddrs, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::BufRead,
+    net::{SocketAddr, ToSocketAddrs},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use tokio::{net::UdpSocket, sync::mpsc};
 
 use crate::{
     coap::TransmissionParameters,
     lwm2m::{model::core, path::ObjectVersion, value::Value},
     server::clock,
-    sim::{SimEvent, SimObjects, SimSettings, run::SimCommand},
+    sim::{
+        SimEvent, SimObjects, SimSettings,
+        run::{self, SimCommand},
+    },
 };
 
 use super::serve::{Signals, complain};
@@ -39,6 +48,9 @@ pub struct Device {
     /// Notify non-confirmably.
     #[arg(long)]
     non: bool,
+    /// Local address; with it the device answers everybody, not its server alone. Port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Register in Queue Mode: the server keeps requests back once the device was silent for 93 s.
     #[arg(long)]
     queue_mode: bool,
@@ -90,19 +102,29 @@ impl Device {
         };
         // Whoever reads the first line may interrupt at once.
         let mut signals = Signals::new()?;
+        let socket = match self.listen {
+            Some(address) => {
+                let socket = UdpSocket::bind(address).await;
+                let socket = socket.with_context(|| format!("--listen {address}"))?;
+                println!("{} listens on {}", self.endpoint, socket.local_addr()?);
+                Some(socket)
+            }
+            None => None,
+        };
         println!("{} registers at {server}", self.endpoint);
         let (commands, told) = mpsc::channel(16);
         let (events, mut happened) = mpsc::channel(64);
         let typed = commands.clone();
         std::thread::spawn(move || read_commands(&typed));
-        let device = crate::sim::run::run(
-            server,
-            settings,
-            objects(),
-            || clock::now().mono,
-            told,
-            events,
-        );
+        let clock = || clock::now().mono;
+        let device = async {
+            match socket {
+                Some(socket) => {
+                    run::run_on(socket, server, settings, objects(), clock, told, events).await
+                }
+                None => run::run(server, settings, objects(), clock, told, events).await,
+            }
+        };
         let report = async {
             while let Some(event) = happened.recv().await {
                 println!("{}", describe(&event));

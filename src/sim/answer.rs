@@ -17,16 +17,16 @@ use crate::{
 use super::{SimDevice, SimEvent, objects::Refusal, observer::Observed};
 
 impl<P: Copy + Eq + Debug> SimDevice<P> {
-    pub(super) fn answer(&mut self, now: Instant, message: &Message) -> Response {
+    pub(super) fn answer(&mut self, now: Instant, peer: P, message: &Message) -> Response {
         let segments: Vec<_> = message.uri_path().collect();
         let Ok(path) = segments.join("/").parse::<Path>() else {
             return Response::new(Code::NOT_FOUND);
         };
         let result = match (message.code(), path.depth()) {
-            (Code::FETCH, 0) => self.fetch(message),
+            (Code::FETCH, 0) => self.fetch(peer, message),
             (Code::IPATCH, 0) => self.patch(now, message),
             (Code::GET, _) if message.accept() == Some(ContentFormat::LINK) => self.discover(&path),
-            (Code::GET, _) => self.read(message, &path),
+            (Code::GET, _) => self.read(peer, message, &path),
             (Code::PUT, _)
                 if message.payload().is_empty() && message.uri_query().next().is_some() =>
             {
@@ -92,12 +92,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         })
     }
 
-    fn read(&mut self, message: &Message, path: &Path) -> Result<Response, Refusal> {
+    fn read(&mut self, peer: P, message: &Message, path: &Path) -> Result<Response, Refusal> {
         let observed = Observed::One(*path);
         let response = self.state_of(&observed, message.accept())?;
         let observe = self.observe(
             message.observe(),
-            message.token(),
+            (peer, message.token()),
             observed,
             message.accept(),
         );
@@ -107,12 +107,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         })
     }
 
-    fn fetch(&mut self, message: &Message) -> Result<Response, Refusal> {
+    fn fetch(&mut self, peer: P, message: &Message) -> Result<Response, Refusal> {
         let format = message.content_format().ok_or(Refusal::BadValue)?;
         let paths = format::decode_paths(format, &message.payload(), &[]).map_err(unreadable)?;
         let (observed, accept) = (Observed::Several(paths), message.accept().or(Some(format)));
         let response = self.state_of(&observed, accept)?;
-        let observe = self.observe(message.observe(), message.token(), observed, accept);
+        let observe = self.observe(message.observe(), (peer, message.token()), observed, accept);
         Ok(Response {
             observe,
             ..response

@@ -102,7 +102,7 @@ pub struct SimDevice<P> {
     pub(super) objects: SimObjects,
     pub(super) exchanges: Exchanges<P>,
     state: State,
-    pub(super) observers: Vec<Observer>,
+    pub(super) observers: Vec<Observer<P>>,
     /// Confirmable notifications under way, by the token of their observation.
     pub(super) notified: Vec<(Token, Path)>,
     /// Sends without answer.
@@ -149,7 +149,8 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
 
     /// Registers.
     pub fn register(&mut self, now: Instant) {
-        self.observers.clear();
+        let server = self.server;
+        self.observers.retain(|observer| observer.peer != server);
         let mut query = vec![
             format!("ep={}", self.settings.endpoint),
             format!("lt={}", self.settings.lifetime.as_secs()),
@@ -277,7 +278,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         true
     }
 
-    /// Takes a datagram from the server.
+    /// Takes a datagram, from the server as a rule.
     pub fn handle_datagram(&mut self, now: Instant, peer: P, datagram: Bytes) {
         self.exchanges.handle_datagram(now, peer, datagram);
         self.handle_events(now);
@@ -342,8 +343,10 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => {
-                    let response = self.answer(now, &message);
+                Event::Request {
+                    id, peer, message, ..
+                } => {
+                    let response = self.answer(now, peer, &message);
                     self.exchanges.respond(now, id, &response);
                 }
                 Event::Response { token, message, .. } => {

@@ -9,9 +9,11 @@ use crate::{
 
 use super::{SimDevice, SimEvent};
 
-/// One observation of the server.
+/// One observation, of the server as a rule.
 #[derive(Clone, Debug)]
-pub(super) struct Observer {
+pub(super) struct Observer<P> {
+    /// Who observes; another peer may have chosen the same token (RFC 7641 section 1.2).
+    pub(super) peer: P,
     pub(super) token: Token,
     /// One path, or those of a composite observation.
     pub(super) observed: Observed,
@@ -40,15 +42,17 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub(super) fn observe(
         &mut self,
         option: Option<u32>,
-        token: Token,
+        (peer, token): (P, Token),
         observed: Observed,
         accept: Option<ContentFormat>,
     ) -> Option<u32> {
         let paths = observed.paths().to_vec();
+        let is_own = |own: &Observer<P>| own.peer == peer && own.token == token;
         let event = match option {
             Some(0) => {
-                self.observers.retain(|observer| observer.token != token);
+                self.observers.retain(|observer| !is_own(observer));
                 self.observers.push(Observer {
+                    peer,
                     token,
                     observed,
                     accept,
@@ -57,8 +61,8 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 SimEvent::Observed
             }
             // A request to end an observation bears the token that began it (RFC 7641 section 3.6).
-            Some(1) if self.observers.iter().any(|own| own.token == token) => {
-                self.observers.retain(|observer| observer.token != token);
+            Some(1) if self.observers.iter().any(is_own) => {
+                self.observers.retain(|observer| !is_own(observer));
                 SimEvent::Unobserved
             }
             _ => SimEvent::Read,
@@ -77,16 +81,17 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 let mut paths = observer.observed.paths().iter();
                 paths.any(|path| path.contains(changed) || changed.contains(path))
             })
-            .map(|observer| observer.token)
+            .map(|observer| (observer.peer, observer.token))
             .collect();
-        for token in concerned {
-            self.notify_observer(now, token);
+        for (peer, token) in concerned {
+            self.notify_observer(now, peer, token);
         }
     }
 
-    fn notify_observer(&mut self, now: Instant, token: Token) {
+    fn notify_observer(&mut self, now: Instant, peer: P, token: Token) {
         let mut observers = self.observers.iter_mut();
-        let Some(observer) = observers.find(|observer| observer.token == token) else {
+        let is_own = |own: &Observer<P>| own.peer == peer && own.token == token;
+        let Some(observer) = observers.find(|observer| is_own(observer)) else {
             return;
         };
         observer.sequence = (observer.sequence + 1) & 0xff_ffff;
@@ -102,13 +107,13 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 ..state
             },
             Err(refusal) => {
-                self.observers.retain(|observer| observer.token != token);
+                self.observers.retain(|observer| !is_own(observer));
                 Response::new(refusal.code())
             }
         };
         let confirmable = self.settings.confirmable;
         self.exchanges
-            .notify(now, self.server, token, &response, confirmable);
+            .notify(now, peer, token, &response, confirmable);
         if let (true, Some(path)) = (confirmable, observed.paths().first()) {
             self.notified.push((token, *path));
         }
@@ -117,5 +122,59 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub(super) fn forget_notification(&mut self, token: Token) -> Option<Path> {
         let index = self.notified.iter().position(|(own, _)| *own == token)?;
         Some(self.notified.remove(index).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        coap::TransmissionParameters,
+        lwm2m::{model::core, path::ObjectVersion, value::Value},
+        sim::{SimObjects, SimSettings},
+    };
+
+    /// The Uri-Path options of /3/0/9 after Observe.
+    const PATH: &[u8] = b"\x513\x010\x019";
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests need some instant")]
+    fn peers_with_one_token_observe_each_for_themselves() {
+        let settings = SimSettings {
+            endpoint: "dev".to_owned(),
+            lifetime: Duration::from_secs(300),
+            confirmable: false,
+            queue_mode: false,
+            coap: Arc::new(TransmissionParameters::default()),
+        };
+        let mut objects = SimObjects::default();
+        let catalog = core::catalog();
+        let model = catalog.exact(3, ObjectVersion::new(1, 2)).unwrap();
+        objects.add_object(Arc::clone(model));
+        objects.set(Path::resource(3, 0, 9), Value::Integer(95));
+        let now = Instant::now();
+        let mut device = SimDevice::new(settings, objects, 1, [1; 32]);
+        // CON GET of /3/0/9 with the token 0x01 and Observe 0 or 1.
+        let register =
+            |message_id| Bytes::from([&[0x41, 1, 0x12, message_id, 1, 0x60], PATH].concat());
+        let deregister =
+            |message_id| Bytes::from([&[0x41, 1, 0x12, message_id, 1, 0x61, 1], PATH].concat());
+        let told = |device: &mut SimDevice<i32>| {
+            let sent = std::iter::from_fn(|| device.poll_transmit());
+            sent.map(|(peer, _)| peer).collect::<Vec<_>>()
+        };
+        device.handle_datagram(now, 7, register(1));
+        device.handle_datagram(now, 8, register(2));
+        assert_eq!(told(&mut device), [7, 8]);
+        device.set(now, Path::resource(3, 0, 9), Value::Integer(94));
+        assert_eq!(told(&mut device), [7, 8]);
+        device.handle_datagram(now, 7, deregister(3));
+        assert_eq!(told(&mut device), [7]);
+        device.set(now, Path::resource(3, 0, 9), Value::Integer(93));
+        assert_eq!(told(&mut device), [8]);
     }
 }

@@ -22,8 +22,8 @@ pub enum SimCommand {
     Deregister,
 }
 
-/// Runs a device until it is told to de-register, or until `commands` is closed. `clock` reads the time; events go to
-/// `events`.
+/// Runs a device that talks to its server alone, until it is told to de-register, or until `commands` is closed. `clock`
+/// reads the time; events go to `events`.
 ///
 /// # Errors
 /// Those of the socket.
@@ -32,7 +32,7 @@ pub async fn run(
     settings: SimSettings,
     objects: SimObjects,
     clock: impl Fn() -> std::time::Instant,
-    mut commands: mpsc::Receiver<SimCommand>,
+    commands: mpsc::Receiver<SimCommand>,
     events: mpsc::Sender<SimEvent>,
 ) -> io::Result<()> {
     let local: SocketAddr = if server.is_ipv4() {
@@ -42,6 +42,25 @@ pub async fn run(
     };
     let socket = UdpSocket::bind(local).await?;
     socket.connect(server).await?;
+    run_on(socket, server, settings, objects, clock, commands, events).await
+}
+
+/// As [`run`], on a socket that is there already. Unless it is connected, whoever reaches it is answered as the server
+/// would be. They share one ring of message ids: two peers that send the same id and token are taken for one.
+///
+/// # Errors
+/// When there is no randomness.
+pub async fn run_on(
+    socket: UdpSocket,
+    server: SocketAddr,
+    settings: SimSettings,
+    objects: SimObjects,
+    clock: impl Fn() -> std::time::Instant,
+    mut commands: mpsc::Receiver<SimCommand>,
+    events: mpsc::Sender<SimEvent>,
+) -> io::Result<()> {
+    // A connected socket takes no other address.
+    let open = socket.peer_addr().is_err();
     let mut seed = [0; 32];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed).map_err(io::Error::other)?;
     let mut device = SimDevice::new(settings, objects, server, seed);
@@ -49,9 +68,14 @@ pub async fn run(
     let mut buffer = vec![0; 65_536];
     let mut ending = false;
     loop {
-        while let Some((_, datagram)) = device.poll_transmit() {
+        while let Some((peer, datagram)) = device.poll_transmit() {
+            let sent = if open {
+                socket.send_to(&datagram, peer).await
+            } else {
+                socket.send(&datagram).await
+            };
             // A refused port is no error here: the message layer repeats.
-            if let Err(error) = socket.send(&datagram).await {
+            if let Err(error) = sent {
                 tracing::debug!(%error, "sending failed");
             }
         }
@@ -65,10 +89,10 @@ pub async fn run(
             .poll_timeout()
             .map_or(IDLE, |at| at.saturating_duration_since(clock()));
         tokio::select! {
-            received = socket.recv(&mut buffer) => match received {
-                Ok(length) => {
+            received = socket.recv_from(&mut buffer) => match received {
+                Ok((length, peer)) => {
                     let datagram = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
-                    device.handle_datagram(clock(), server, datagram);
+                    device.handle_datagram(clock(), peer, datagram);
                 }
                 Err(error) => tracing::debug!(%error, "receiving failed"),
             },

@@ -1,3 +1,6 @@
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.Date;
 import java.util.HashMap;
@@ -12,6 +15,7 @@ import org.eclipse.leshan.client.resource.ObjectsInitializer;
 import org.eclipse.leshan.client.resource.SimpleInstanceEnabler;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.LwM2mId;
+import org.eclipse.leshan.core.model.InvalidDDFFileException;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
@@ -22,25 +26,35 @@ import org.eclipse.leshan.core.model.StaticModel;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mSingleResource;
+import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.request.argument.Arguments;
 import org.eclipse.leshan.core.response.ExecuteResponse;
 import org.eclipse.leshan.core.response.WriteResponse;
 import org.eclipse.leshan.core.util.Hex;
+import org.eclipse.leshan.core.util.datatype.ULong;
 
 /**
- * What the client holds: Device (3), two Temperature sensors (3303) and a BinaryAppDataContainer (19), all values fixed
+ * What the client holds: Device (3), two Temperature sensors (3303), a BinaryAppDataContainer (19), and with its model an object of
+ * every data type (33001), all values fixed
  * until a command or the server changes them.
  */
 final class Objects {
 
     private static final int SHORT_SERVER_ID = 123;
+    private static final int EVERY_TYPE = 33001;
 
     private final LwM2mModel model;
     private final Map<LwM2mPath, Instance> instances = new HashMap<>();
     private final List<LwM2mObjectEnabler> enablers;
 
-    Objects(String serverUri, long lifetime) {
+    /** {@code ddf} names a file with the model of object 33001, or is null. */
+    Objects(String serverUri, long lifetime, String ddf) throws IOException, InvalidDDFFileException {
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
+        if (ddf != null) {
+            try (InputStream file = new FileInputStream(ddf)) {
+                models.addAll(ObjectLoader.loadDdfFile(file, ddf));
+            }
+        }
         models.add(new ObjectModel(3303, "Temperature", "", "1.0", true, false, //
                 resource(5601, "Min Measured Value", Operations.R, false, Type.FLOAT),
                 resource(5602, "Max Measured Value", Operations.R, false, Type.FLOAT),
@@ -74,6 +88,18 @@ final class Objects {
                 0, Map.of(0, new byte[] { 1, 2, 3, 4 }), //
                 1, 1L, //
                 3, "container")));
+        if (ddf != null) {
+            initializer.setInstancesForObject(EVERY_TYPE, instance(EVERY_TYPE, 0, Map.of( //
+                    0, "text", //
+                    1, -42L, //
+                    2, 2.5, //
+                    3, true, //
+                    4, new byte[] { 1, 2, (byte) 0xff }, //
+                    5, new Date(1_700_000_000_000L), //
+                    6, new ObjectLink(3303, 1), //
+                    7, ULong.valueOf("18446744073709551615"), //
+                    8, Map.of(0, 10L, 5, 15L))));
+        }
         enablers = initializer.createAll();
     }
 
@@ -90,7 +116,7 @@ final class Objects {
         instances.get(path.toObjectInstancePath()).set(path.getResourceId(), value);
     }
 
-    /** Writes a resource's value as one word or text: bytes in hex, times in Unix seconds, instances as {0=a, 1=b}. */
+    /** Writes a resource's value as one word or text: bytes in hex, times in Unix seconds, links as 3:0, instances as {0=a, 1=b}. */
     static String text(LwM2mResource resource) {
         if (resource.isMultiInstances()) {
             Map<Integer, String> values = new TreeMap<>();
@@ -103,6 +129,9 @@ final class Objects {
     static String text(Object value) {
         if (value instanceof byte[] bytes) {
             return Hex.encodeHexString(bytes);
+        }
+        if (value instanceof ObjectLink link) {
+            return link.getObjectId() + ":" + link.getObjectInstanceId();
         }
         return value instanceof Date date ? Long.toString(date.getTime() / 1_000) : value.toString();
     }

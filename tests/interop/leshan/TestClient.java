@@ -4,6 +4,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.elements.config.Configuration;
@@ -14,6 +17,9 @@ import org.eclipse.leshan.client.observer.LwM2mClientObserverAdapter;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
+import org.eclipse.leshan.core.node.codec.LwM2mValueChecker;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
@@ -32,10 +38,14 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * <tr><td>port</td><td>local UDP port, default 0 = any</td></tr>
  * <tr><td>update_every</td><td>seconds between Updates; default what Leshan derives from the lifetime</td></tr>
  * <tr><td>queue_mode</td><td>default false</td></tr>
+ * <tr><td>model</td><td>DDF file of object 33001, which then is there as well</td></tr>
+ * <tr><td>formats</td><td>content formats by number, separated by commas, beside text and opaque; default all
+ *     that Leshan has</td></tr>
  * </table>
  *
  * <p>
- * Commands: {@code set PATH VALUE}, {@code send PATH}, {@code update}, {@code deregister}, {@code stop} (fall silent and
+ * Commands: {@code set PATH VALUE}, {@code send FORMAT PATH} (FORMAT is
+ * a number), {@code update}, {@code deregister}, {@code stop} (fall silent and
  * close the port), {@code start}, {@code freeze} (keep the port open, neither receive nor send), {@code thaw},
  * {@code quit}. The end of the input is {@code quit}.
  *
@@ -44,7 +54,8 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * {@code update-failed CODE}, {@code update-timeout}, {@code deregistered}, {@code deregistration-failed CODE},
  * {@code deregistration-timeout}, {@code observed PATH}, {@code notified PATH VALUE}, {@code acked PATH VALUE},
  * {@code rejected PATH VALUE}, {@code unacked PATH VALUE}, {@code written PATH VALUE}, {@code executed PATH [ARGUMENTS]}, {@code sent PATH},
- * {@code send-failed PATH REASON}, {@code error TEXT}. CODE has the form {@code 4.03}.
+ * {@code send-failed PATH REASON}, {@code error TEXT}. CODE has the form {@code 4.03};
+ * VALUE of a notification in blocks is {@code in blocks}.
  */
 public final class TestClient {
 
@@ -52,9 +63,9 @@ public final class TestClient {
     private final Objects objects;
     private final Wire wire;
 
-    private TestClient(Map<String, String> options) {
+    private TestClient(Map<String, String> options) throws Exception {
         long lifetime = Long.parseLong(options.getOrDefault("lifetime", "300"));
-        objects = new Objects(required(options, "server"), lifetime);
+        objects = new Objects(required(options, "server"), lifetime, options.get("model"));
         wire = new Wire(Integer.parseInt(options.getOrDefault("port", "0")), objects.model());
 
         DefaultRegistrationEngineFactory engine = new DefaultRegistrationEngineFactory();
@@ -75,6 +86,19 @@ public final class TestClient {
         builder.setObjects(objects.enablers());
         builder.setRegistrationEngineFactory(engine);
         builder.setEndpointsProviders(endpoints.build());
+        if (options.containsKey("formats")) {
+            Set<ContentFormat> formats = Stream.of(options.get("formats").split(","))
+                    .map(code -> ContentFormat.fromCode(Integer.parseInt(code))).collect(Collectors.toSet());
+            // Every client has these, and none announces them.
+            formats.addAll(List.of(ContentFormat.TEXT, ContentFormat.OPAQUE));
+            var encoders = new HashMap<>(DefaultLwM2mEncoder.getDefaultNodeEncoders(false));
+            encoders.keySet().retainAll(formats);
+            builder.setEncoder(new DefaultLwM2mEncoder(encoders, DefaultLwM2mEncoder.getDefaultPathEncoder(),
+                    new LwM2mValueChecker()));
+            var decoders = new HashMap<>(DefaultLwM2mDecoder.getDefaultNodeDecoders(false));
+            decoders.keySet().retainAll(formats);
+            builder.setDecoder(new DefaultLwM2mDecoder(decoders));
+        }
         client = builder.build();
         client.addObserver(new LifecycleEvents());
     }
@@ -102,7 +126,7 @@ public final class TestClient {
     private void execute(String[] command) {
         switch (command[0]) {
         case "set" -> objects.set(new LwM2mPath(command[1]), command[2]);
-        case "send" -> send(command[1]);
+        case "send" -> send(ContentFormat.fromCode(Integer.parseInt(command[1])), command[2]);
         case "update" -> client.triggerRegistrationUpdate();
         case "deregister" -> client.stop(true);
         case "stop" -> client.stop(false);
@@ -113,9 +137,9 @@ public final class TestClient {
         }
     }
 
-    private void send(String path) {
+    private void send(ContentFormat format, String path) {
         for (LwM2mServer server : client.getRegisteredServers().values()) {
-            client.getSendService().sendData(server, ContentFormat.SENML_CBOR, List.of(path), 30_000,
+            client.getSendService().sendData(server, format, List.of(path), 30_000,
                     response -> event(response.isSuccess() ? "sent " + path
                             : "send-failed " + path + " " + dotted(response.getCode())),
                     error -> event("send-failed " + path + " " + error));

@@ -23,6 +23,7 @@ import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mResourceInstance;
+import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
@@ -104,7 +105,6 @@ final class Wire extends CoapClientProtocolProvider {
     /** Follows observations by their tokens. */
     private final class Notifications implements MessageInterceptor {
 
-        private final DefaultLwM2mDecoder decoder = new DefaultLwM2mDecoder();
         /** Paths asked to be observed, then paths whose first answer is on its way. */
         private final Map<Token, LwM2mPath> asked = new ConcurrentHashMap<>();
         private final Map<Token, LwM2mPath> observed = new ConcurrentHashMap<>();
@@ -133,38 +133,50 @@ final class Wire extends CoapClientProtocolProvider {
                     || response.getMessageObservers().stream().anyMatch(Acknowledgement.class::isInstance)) {
                 return;
             }
-            ContentFormat format = ContentFormat.fromCode(response.getOptions().getContentFormat());
-            LwM2mNode node = decoder.decode(response.getPayload(), format, null, path, model);
-            response.addMessageObserver(new Acknowledgement(path, node));
-            print("notified", path, node);
+            Map<LwM2mPath, LwM2mNode> nodes = nodes(path, response);
+            response.addMessageObserver(new Acknowledgement(nodes));
+            print("notified", nodes);
         }
+    }
+
+    /** The values of a notification; of one in blocks, of which only the first is there, a text that says so. */
+    private Map<LwM2mPath, LwM2mNode> nodes(LwM2mPath path, Response response) {
+        DefaultLwM2mDecoder decoder = new DefaultLwM2mDecoder();
+        ContentFormat format = ContentFormat.fromCode(response.getOptions().getContentFormat());
+        if (response.getOptions().hasBlock2() && response.getOptions().getBlock2().isM()) {
+            return Map.of(path, LwM2mSingleResource.newStringResource(0, "in blocks"));
+        }
+        return path.isRoot() ? decoder.decodeNodes(response.getPayload(), format, null, null, model)
+                : Map.of(path, decoder.decode(response.getPayload(), format, null, path, model));
     }
 
     /** Prints what becomes of one notification. */
     private static final class Acknowledgement extends MessageObserverAdapter {
 
-        private final LwM2mPath path;
-        private final LwM2mNode node;
+        private final Map<LwM2mPath, LwM2mNode> nodes;
 
-        private Acknowledgement(LwM2mPath path, LwM2mNode node) {
-            this.path = path;
-            this.node = node;
+        private Acknowledgement(Map<LwM2mPath, LwM2mNode> nodes) {
+            this.nodes = nodes;
         }
 
         @Override
         public void onAcknowledgement() {
-            print("acked", path, node);
+            print("acked", nodes);
         }
 
         @Override
         public void onReject() {
-            print("rejected", path, node);
+            print("rejected", nodes);
         }
 
         @Override
         public void onTimeout() {
-            print("unacked", path, node);
+            print("unacked", nodes);
         }
+    }
+
+    private static void print(String event, Map<LwM2mPath, LwM2mNode> nodes) {
+        nodes.forEach((path, node) -> print(event, path, node));
     }
 
     /** Prints one event for each resource of a node. */

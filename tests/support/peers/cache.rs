@@ -40,6 +40,21 @@ pub(crate) const TAR: Tool = Tool {
     probe: ["tar", "--version"],
     version: 0,
 };
+/// Python, as new as the scripts need it.
+pub(crate) const PYTHON: Tool = Tool {
+    probe: ["python3", "--version"],
+    version: 3,
+};
+/// pip, which fetches Python packages.
+pub(crate) const PIP: Tool = Tool {
+    probe: ["pip3", "--version"],
+    version: 0,
+};
+/// libcoap's command-line client. It has no option for its version; any option shows its help.
+pub(crate) const COAP_CLIENT: Tool = Tool {
+    probe: ["coap-client-notls", "-h"],
+    version: 0,
+};
 /// The C compiler.
 pub(crate) const CC: Tool = Tool {
     probe: ["cc", "--version"],
@@ -71,17 +86,7 @@ impl Recipe<'_> {
         &self,
         make: impl FnOnce(&Path) -> Result<(), String>,
     ) -> Option<PathBuf> {
-        match self.try_prepare(make) {
-            Ok(folder) => Some(folder),
-            Err(reason) if is_set("LIGHTSHIP_REQUIRE_PEERS") => {
-                panic!("{} is required: {reason}", self.peer)
-            }
-            Err(reason) => {
-                let test = thread::current().name().unwrap_or("a test").to_owned();
-                say(&format!("{test}: skipped, no {}: {reason}", self.peer));
-                None
-            }
-        }
+        or_skip(self.peer, self.try_prepare(make))
     }
 
     fn try_prepare(
@@ -116,6 +121,29 @@ impl Recipe<'_> {
         make(&partial)?;
         fs::rename(&partial, &folder).map_err(io)?;
         Ok(folder)
+    }
+}
+
+/// Tells whether a peer that nothing but the system's own packages provides is there. `false` is a skip, already explained
+/// on standard error.
+///
+/// # Panics
+/// When it is not there and `LIGHTSHIP_REQUIRE_PEERS=1` demands it.
+pub(crate) fn is_installed(peer: &str, tool: Tool) -> bool {
+    or_skip(peer, check(&[tool])).is_some()
+}
+
+fn or_skip<T>(peer: &str, had: Result<T, String>) -> Option<T> {
+    match had {
+        Ok(it) => Some(it),
+        Err(reason) if is_set("LIGHTSHIP_REQUIRE_PEERS") => {
+            panic!("{peer} is required: {reason}")
+        }
+        Err(reason) => {
+            let test = thread::current().name().unwrap_or("a test").to_owned();
+            say(&format!("{test}: skipped, no {peer}: {reason}"));
+            None
+        }
     }
 }
 

@@ -54,6 +54,12 @@ impl Client {
             .arg(format!("lifetime={}", options.lifetime))
             .arg(format!("port={}", options.port))
             .arg(format!("queue_mode={}", options.queue_mode));
+        if let Some(file) = options.model {
+            command.arg(format!("model={file}"));
+        }
+        if let Some(formats) = options.formats {
+            command.arg(format!("formats={formats}"));
+        }
         if let Some(seconds) = options.update_every {
             command.arg(format!("update_every={seconds}"));
         }
@@ -84,12 +90,7 @@ impl Client {
     /// # Panics
     /// When it does not come within [`PATIENCE`].
     pub(crate) fn expect_event(&mut self, words: &str) -> String {
-        let rest = |line: &str| {
-            let rest = line.strip_prefix(words)?;
-            (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim_start().to_owned())
-        };
-        let line = self.process.expect(PATIENCE, |line| rest(line).is_some());
-        rest(&line).expect("the line was chosen by it")
+        self.process.expect_words(PATIENCE, words)
     }
 
     /// Returns the values of every event so far that begins with these words, taken or not, oldest first.
@@ -117,6 +118,10 @@ pub(crate) struct Options {
     pub(crate) update_every: Option<u32>,
     /// Registers with Queue Mode.
     pub(crate) queue_mode: bool,
+    /// DDF file of object 33001, which the client has then.
+    pub(crate) model: Option<&'static str>,
+    /// Content formats by number, separated by commas; `None` is all that Leshan has.
+    pub(crate) formats: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -126,6 +131,8 @@ impl Default for Options {
             port: 0,
             update_every: None,
             queue_mode: false,
+            model: None,
+            formats: None,
         }
     }
 }

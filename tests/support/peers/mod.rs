@@ -2,8 +2,10 @@
 //!
 //! | module | peer | needs |
 //! |---|---|---|
+//! | [`aiocoap`] | a LwM2M 1.1 client of ours on aiocoap | Python 3.11; pip to fetch it |
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
+//! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
@@ -24,10 +26,12 @@
     reason = "test support fails by panicking"
 )]
 
+pub(crate) mod aiocoap;
 pub(crate) mod cache;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 pub(crate) mod leshan;
+pub(crate) mod libcoap;
 pub(crate) mod process;
 pub(crate) mod wakaama;
 

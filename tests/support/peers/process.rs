@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A running program: its input, the lines it has printed so far, and the right to end it.
@@ -15,6 +15,7 @@ pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     output: Arc<Output>,
+    readers: Vec<JoinHandle<()>>,
     /// How many lines of the output `expect` has looked at, and those of them nobody has taken.
     seen: usize,
     untaken: Vec<String>,
@@ -42,14 +43,17 @@ impl Process {
             .spawn()
             .expect("a POSIX shell watches over the child");
         let output = Arc::new(Output::default());
-        Output::collect(&output, child.stdout.take().expect("stdout is piped"));
-        Output::collect(&output, child.stderr.take().expect("stderr is piped"));
+        let readers = vec![
+            Output::collect(&output, child.stdout.take().expect("stdout is piped")),
+            Output::collect(&output, child.stderr.take().expect("stderr is piped")),
+        ];
         let stdin = child.stdin.take();
         Self {
             name: name.to_owned(),
             child,
             stdin,
             output,
+            readers,
             seen: 0,
             untaken: Vec::new(),
             watchdog,
@@ -59,7 +63,8 @@ impl Process {
     /// Writes one line to the program's standard input.
     pub(crate) fn send_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is piped");
-        if let Err(error) = writeln!(stdin, "{line}").and_then(|()| stdin.flush()) {
+        // In one piece: some programs act on what they read first, line feed or not.
+        if let Err(error) = stdin.write_all(format!("{line}\n").as_bytes()) {
             panic!(
                 "{} takes no more input ({error}); it printed:\n{}",
                 self.name,
@@ -107,6 +112,19 @@ impl Process {
                 self.untaken.push(line);
             }
         }
+    }
+
+    /// Waits for a line that begins with these words and takes it; returns the rest of it.
+    ///
+    /// # Panics
+    /// As [`Self::expect`].
+    pub(crate) fn expect_words(&mut self, timeout: Duration, words: &str) -> String {
+        let rest = |line: &str| {
+            let rest = line.strip_prefix(words)?;
+            (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim_start().to_owned())
+        };
+        let line = self.expect(timeout, |line| rest(line).is_some());
+        rest(&line).expect("the line was chosen by it")
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -184,6 +202,14 @@ impl Process {
         self.output.lines.lock().expect("no reader panics").clone()
     }
 
+    /// Returns every line of a program that has ended.
+    pub(crate) fn output(&mut self) -> Vec<String> {
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no reader panics");
+        }
+        self.lines()
+    }
+
     fn transcript(&self) -> String {
         self.lines().join("\n")
     }
@@ -207,14 +233,14 @@ struct Output {
 }
 
 impl Output {
-    fn collect(output: &Arc<Self>, stream: impl Read + Send + 'static) {
+    fn collect(output: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
         let output = Arc::clone(output);
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 output.lines.lock().expect("no reader panics").push(line);
                 output.grown.notify_all();
             }
-        });
+        })
     }
 
     /// Returns the lines from number `next` on, waiting for one until `deadline`.

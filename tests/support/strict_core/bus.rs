@@ -11,6 +11,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+    types::RDKafkaErrorCode,
 };
 use uuid::Uuid;
 
@@ -225,7 +226,12 @@ fn create_missing(config: &ClientConfig, topics: &[(String, i32)]) {
         .block_on(admin.create_topics(&missing, &options))
         .unwrap()
     {
-        created.unwrap();
+        // The metadata may lag behind whoever made it a moment ago.
+        if let Err((topic, error)) = created
+            && error != RDKafkaErrorCode::TopicAlreadyExists
+        {
+            panic!("{topic}: {error}");
+        }
     }
     while !topics.iter().all(|(topic, _)| existing().contains(topic)) {
         std::thread::sleep(Duration::from_millis(50));
