@@ -88,11 +88,11 @@ mod tests {
     #[test]
     fn p2_1_to_12_every_format_has_its_number_bytes_and_name() {
         for (number, value, name) in FORMATS {
-            let format = Some(ContentFormat(number));
+            let format = ContentFormat(number);
             let length = value.len() / 3;
             let request = Request {
                 method: Code::GET,
-                accept: format,
+                accept: Some(format),
                 ..Request::default()
             };
             // Accept is option 17: a difference of 13 and 4.
@@ -101,19 +101,19 @@ mod tests {
             let written = encode::request(&request, kind, MessageId(1), Token::default());
             assert_eq!(to_hex(&written), asked);
             let read = Message::parse(hex(&asked).into()).unwrap();
-            assert_eq!(read.accept(), format);
+            assert_eq!(read.accept(), Some(format));
             // Content-Format is option 12.
             let answered = format!("60 45 00 01 c{length}{value}");
             let response = Response {
-                content_format: format,
+                content_format: Some(format),
                 ..Response::new(Code::CONTENT)
             };
             let kind = MessageType::Acknowledgement;
             let written = encode::response(&response, kind, MessageId(1), Token::default());
             assert_eq!(to_hex(&written), answered);
             let read = Message::parse(hex(&answered).into()).unwrap();
-            assert_eq!(read.content_format(), format);
-            assert_eq!(format.unwrap().to_string(), format!("{name}({number})"));
+            assert_eq!(read.content_format(), Some(format));
+            assert_eq!(format.to_string(), format!("{name}({number})"));
         }
     }
 }
