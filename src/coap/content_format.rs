@@ -59,3 +59,61 @@ impl fmt::Display for ContentFormat {
         write!(f, "{}({})", self.name().unwrap_or("UNKNOWN"), self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coap::{
+        Code, Message, MessageId, MessageType, Request, Response, Token, encode,
+        test_support::{hex, to_hex},
+    };
+
+    /// Number, value of the option, name: the table of protocol 2.
+    const FORMATS: [(u16, &str, &str); 13] = [
+        (0, "", "TEXT"),
+        (40, " 28", "LINK"),
+        (42, " 2a", "OPAQUE"),
+        (60, " 3c", "CBOR"),
+        (110, " 6e", "SENML_JSON"),
+        (112, " 70", "SENML_CBOR"),
+        (320, " 01 40", "SENML_ETCH_JSON"),
+        (322, " 01 42", "SENML_ETCH_CBOR"),
+        (1542, " 06 06", "TLV"),
+        (1543, " 06 07", "JSON"),
+        (11542, " 2d 16", "TLV"),
+        (11543, " 2d 17", "JSON"),
+        (11544, " 2d 18", "LWM2M_CBOR"),
+    ];
+
+    #[test]
+    fn p2_1_to_12_every_format_has_its_number_bytes_and_name() {
+        for (number, value, name) in FORMATS {
+            let format = ContentFormat(number);
+            let length = value.len() / 3;
+            let request = Request {
+                method: Code::GET,
+                accept: Some(format),
+                ..Request::default()
+            };
+            // Accept is option 17: a difference of 13 and 4.
+            let asked = format!("40 01 00 01 d{length} 04{value}");
+            let kind = MessageType::Confirmable;
+            let written = encode::request(&request, kind, MessageId(1), Token::default());
+            assert_eq!(to_hex(&written), asked);
+            let read = Message::parse(hex(&asked).into()).unwrap();
+            assert_eq!(read.accept(), Some(format));
+            // Content-Format is option 12.
+            let answered = format!("60 45 00 01 c{length}{value}");
+            let response = Response {
+                content_format: Some(format),
+                ..Response::new(Code::CONTENT)
+            };
+            let kind = MessageType::Acknowledgement;
+            let written = encode::response(&response, kind, MessageId(1), Token::default());
+            assert_eq!(to_hex(&written), answered);
+            let read = Message::parse(hex(&answered).into()).unwrap();
+            assert_eq!(read.content_format(), Some(format));
+            assert_eq!(format.to_string(), format!("{name}({number})"));
+        }
+    }
+}

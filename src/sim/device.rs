@@ -165,7 +165,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             path: vec!["rd".to_owned()],
             query,
             content_format: Some(ContentFormat::LINK),
-            payload: Bytes::from(self.objects.links(CONTENT_FORMATS)),
+            payload: Bytes::from(self.objects.links()),
             ..Request::default()
         };
         self.state =
@@ -188,7 +188,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         };
         if std::mem::take(&mut self.relist) {
             request.content_format = Some(ContentFormat::LINK);
-            request.payload = Bytes::from(self.objects.links(CONTENT_FORMATS));
+            request.payload = Bytes::from(self.objects.links());
         }
         let token = self
             .exchanges
@@ -486,8 +486,6 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 }
 
-/// What the device reads and writes beside text and opaque, which every client must.
-const CONTENT_FORMATS: &str = "60 110 112 11542";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Share of the lifetime after which the registration is updated.
 const UPDATE_AT: f64 = 0.8;

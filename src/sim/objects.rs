@@ -9,6 +9,7 @@ use crate::{
     coap::Code,
     lwm2m::{
         attributes::NotificationAttributes,
+        format::{supported_for_reading, supported_for_writing},
         model::{ObjectModel, ResourceModel},
         node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
         path::{InstanceId, ObjectId, Path},
@@ -76,9 +77,15 @@ impl SimObjects {
         self.models.values()
     }
 
-    /// The object list of a registration payload (OMA LwM2M Core, "Register").
-    pub fn links(&self, content_formats: &str) -> String {
-        let mut links = format!("</>;rt=\"oma.lwm2m\";ct=\"{content_formats}\"");
+    /// The object list of a registration payload (OMA LwM2M Core, "Register"), with the formats in which values are both
+    /// read and written.
+    pub fn links(&self) -> String {
+        let formats: Vec<_> = supported_for_reading()
+            .iter()
+            .filter(|format| supported_for_writing().contains(format))
+            .map(|format| format.0.to_string())
+            .collect();
+        let mut links = format!("</>;rt=\"oma.lwm2m\";ct=\"{}\"", formats.join(" "));
         for model in self.models.values() {
             links.push_str(&format!(",</{}>;ver={}", model.id, model.version));
             for instance in self.instances_of(model.id) {

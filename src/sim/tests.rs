@@ -160,6 +160,35 @@ fn to(method: Code, path: &str) -> Request {
 }
 
 #[test]
+fn p2_14_every_format_is_announced_and_answered_in() {
+    let mut pair = Pair::registered();
+    let links = pair.device.objects().links();
+    let rest = links.strip_prefix("</>;rt=\"oma.lwm2m\";ct=\"").unwrap();
+    let (formats, _) = rest.split_once('"').unwrap();
+    assert_eq!(
+        formats,
+        "0 40 42 60 110 112 320 322 1542 1543 11542 11543 11544"
+    );
+    for format in formats.split(' ') {
+        let format = ContentFormat(format.parse().unwrap());
+        let path = match format {
+            ContentFormat::TEXT | ContentFormat::CBOR => "/3/0/0",
+            ContentFormat::OPAQUE => "/19/0/0/0",
+            _ => "/3/0",
+        };
+        let request = Request {
+            method: Code::GET,
+            path: path.split('/').skip(1).map(str::to_owned).collect(),
+            accept: Some(format),
+            ..Request::default()
+        };
+        let answer = pair.ask(&request);
+        assert_eq!(answer.code(), Code::CONTENT, "{format}");
+        assert_eq!(answer.content_format(), Some(format));
+    }
+}
+
+#[test]
 fn a_replaced_instance_keeps_only_what_a_server_cannot_write() {
     let mut pair = Pair::registered();
     // Resource 14 = "+01".

@@ -605,8 +605,11 @@ fn a52_an_out_of_order_notification_counts_only_as_far_as_it_states_its_times() 
     let before = points(&world, "temperature").len();
     let undated = r#"[{"bn":"/3303/0/5700","v":1}]"#;
     assert_eq!(notify(&mut world, 901, 1_003, undated).len(), 1);
+    // A time of zero is none.
+    let undated = r#"[{"bn":"/3303/0/5700","t":0,"v":1}]"#;
+    assert_eq!(notify(&mut world, 903, 1_002, undated).len(), 1);
     assert_eq!(points(&world, "temperature").len(), before);
-    assert_eq!(world.endpoint.stats().coap.stale_notifications, 1);
+    assert_eq!(world.endpoint.stats().coap.stale_notifications, 2);
     let dated = r#"[{"bn":"/3303/0/5700","bt":1699999990,"v":20.5}]"#;
     assert_eq!(notify(&mut world, 902, 1_004, dated).len(), 1);
     assert_eq!(

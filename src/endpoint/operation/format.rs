@@ -148,6 +148,64 @@ mod tests {
     }
 
     #[test]
+    fn p2_13_a_device_of_1_0_gets_tlv_for_what_it_announced_no_format_for() {
+        for ct in ["0", "40 42", "11542", "4711"] {
+            let root = format!("</>;ct=\"{ct}\",");
+            let [single, _, complex @ ..] = chosen("1.0", &root, ALL);
+            assert_eq!(single, Ok(ContentFormat::TLV), "{ct}");
+            assert_eq!(complex, [Ok(ContentFormat::TLV); 4], "{ct}");
+        }
+    }
+
+    #[test]
+    fn p2_14_a_device_of_1_1_gets_text_for_what_it_announced_no_format_for() {
+        let [single, opaque, complex @ ..] = chosen("1.1", "</>;ct=\"11543\",", ALL);
+        assert_eq!(
+            (single, opaque),
+            (Ok(ContentFormat::TEXT), Ok(ContentFormat::TEXT))
+        );
+        assert_eq!(complex, [Ok(ContentFormat::JSON); 4]);
+        for (ct, format) in [
+            ("112", ContentFormat::SENML_CBOR),
+            ("112 110", ContentFormat::SENML_JSON),
+            ("112 110 11543", ContentFormat::JSON),
+            ("112 110 11543 11542", ContentFormat::TLV),
+        ] {
+            let root = format!("</>;ct=\"{ct}\",");
+            let [_, _, complex @ ..] = chosen("1.1", &root, ALL);
+            assert_eq!(complex, [Ok(format); 4], "{ct}");
+        }
+    }
+
+    #[test]
+    fn p2_15_a_device_of_1_2_gets_lwm2m_cbor_when_it_announced_nothing_older() {
+        let built = supported_for_reading();
+        let chosen = |ct| chosen("1.2", &format!("</>;ct=\"{ct}\","), built);
+        assert_eq!(chosen("11544"), all(ContentFormat::LWM2M_CBOR));
+        assert_eq!(chosen("11544 112"), all(ContentFormat::SENML_CBOR));
+        let [single, opaque, complex @ ..] = chosen("0 42 60 11544");
+        assert_eq!(
+            (single, opaque),
+            (Ok(ContentFormat::CBOR), Ok(ContentFormat::OPAQUE))
+        );
+        assert_eq!(complex, [Ok(ContentFormat::LWM2M_CBOR); 4]);
+    }
+
+    #[test]
+    fn an_object_link_is_never_asked_for_as_link_format() {
+        let path = "/10/0/0".parse().unwrap();
+        for (ct, format) in [
+            ("40 42 60 110 112", ContentFormat::CBOR),
+            ("40 110 112", ContentFormat::SENML_JSON),
+            ("40", ContentFormat::TEXT),
+        ] {
+            let links = format!("</>;ct=\"{ct}\",</10/0>");
+            let fixture = Fixture::new("lwm2m=1.1", &links, "{}");
+            assert_eq!(choose(&path, &fixture.context(), ALL), Ok(format), "{ct}");
+        }
+    }
+
+    #[test]
     fn all_formats_announced() {
         let root = "</>;ct=\"0 40 42 60 110 112 11542 11543\",";
         let [single, opaque, complex @ ..] = chosen("1.1", root, ALL);

@@ -134,6 +134,27 @@ fn a_missing_content_format_is_taken_for_text_or_tlv() {
 }
 
 #[test]
+fn a45_an_answer_is_read_in_its_own_format_whatever_was_asked_for() {
+    let fixture = Fixture::f();
+    for (format, payload) in [
+        (ContentFormat::TEXT, &b"42"[..]),
+        (ContentFormat::TLV, b"\xc1\x09\x2a"),
+        (ContentFormat::SENML_JSON, br#"[{"bn":"/3/0/9","v":42}]"#),
+    ] {
+        let answer = response(Code::CONTENT, Some(format), payload);
+        let outcome = read().outcome(&answer, &fixture.context());
+        assert!(outcome.delivered, "{format}");
+        assert_eq!(
+            outcome.reply.value.as_deref(),
+            Some("LwM2mSingleResource [id=9, value=42, type=INTEGER]"),
+            "{format}"
+        );
+    }
+    let unknown = response(Code::CONTENT, Some(ContentFormat(64_999)), b"42");
+    assert!(!read().outcome(&unknown, &fixture.context()).delivered);
+}
+
+#[test]
 fn a_value_that_cannot_be_read_does_not_cost_its_neighbours() {
     // /3/0 with resource 9 = 42 and resource 10, an INTEGER, of three bytes.
     let tlv = b"\xc1\x09\x2a\xc3\x0a\x01\x02\x03";

@@ -81,10 +81,10 @@ fn record(
         None if name.starts_with('/') => path_of(&name, root),
         _ => join(&base.unwrap_or(*asked), &name),
     };
-    let time = match (base_time, time) {
-        // A base time is one since 1970, however small.
-        (Some(base), own) => Some(SampleTime::At(base.saturating_add(own.unwrap_or_default()))),
-        (None, own) => own.map(sample_time),
+    let time = match (base_time, time.unwrap_or_default()) {
+        // A base time is one since 1970, however small; one of zero is none.
+        (Some(base), own) if base != 0 => Some(SampleTime::At(base.saturating_add(own))),
+        (_, own) => sample_time(own),
     };
     Ok(Record {
         offset,

@@ -182,7 +182,8 @@ fn time() -> impl Strategy<Value = Option<SampleTime>> {
     prop_oneof![
         Just(None),
         (268_435_456_000..4_000_000_000_000_i64).prop_map(|millis| Some(SampleTime::At(millis))),
-        (-4_000_000_000_000..268_435_456_000_i64)
+        // Zero is no time.
+        prop_oneof![-4_000_000_000_000..0_i64, 1..268_435_456_000_i64]
             .prop_map(|millis| Some(SampleTime::Relative(millis))),
     ]
 }

@@ -115,12 +115,13 @@ pub(super) fn written_time(time: SampleTime) -> Result<Item, EncodeError> {
     })
 }
 
-/// A time is relative to that of receipt when it is below 2^28 seconds (RFC 8428 section 4.5.3).
-pub(super) const fn sample_time(millis: i64) -> SampleTime {
-    if millis < RELATIVE_MILLIS {
-        SampleTime::Relative(millis)
-    } else {
-        SampleTime::At(millis)
+/// A time is relative to that of receipt when it is below 2^28 seconds. One of zero is the same as none: the device does
+/// not know it (RFC 8428 section 4.5.3).
+pub(super) const fn sample_time(millis: i64) -> Option<SampleTime> {
+    match millis {
+        0 => None,
+        ..RELATIVE_MILLIS => Some(SampleTime::Relative(millis)),
+        _ => Some(SampleTime::At(millis)),
     }
 }
 
@@ -128,7 +129,7 @@ pub(super) const fn sample_time(millis: i64) -> SampleTime {
 #[derive(Default)]
 struct Base {
     name: String,
-    time: Option<i64>,
+    time: i64,
     value: Option<Raw>,
 }
 
@@ -146,7 +147,7 @@ impl Base {
             self.name = name.into_text()?;
         }
         if let Some(time) = fields.take(Label::BaseTime) {
-            self.time = Some(time.into_millis()?);
+            self.time = time.into_millis()?;
         }
         if let Some(value) = fields.take(Label::BaseValue) {
             self.value = Some(value.into_raw().map_err(|kind| kind.at(offset))?);
@@ -154,14 +155,12 @@ impl Base {
         let name = fields.take(Label::Name).map(Item::into_text);
         let name = name.transpose()?.unwrap_or_default();
         let own_time = fields.take(Label::Time).map(Item::into_millis);
-        let time = match (self.time, own_time.transpose()?) {
-            (Some(base), Some(own)) => Some(base.saturating_add(own)),
-            (base, own) => own.or(base),
-        };
+        let own_time = own_time.transpose()?.unwrap_or_default();
+        let time = self.time.saturating_add(own_time);
         Ok(Record {
             offset,
             path: self.path(&name, root),
-            time: time.map(sample_time),
+            time: sample_time(time),
             value: self.value_of(fields),
         })
     }

@@ -17,7 +17,9 @@ use crate::lwm2m::path::{ObjectId, ObjectVersion};
 /// The built-in models in all their versions.
 pub fn catalog() -> ModelCatalog {
     objects()
-        .flat_map(|object| (0..=object.newest).map(|minor| Arc::new(object.model(minor))))
+        .flat_map(|object| {
+            (object.oldest..=object.newest).map(|minor| Arc::new(object.model(minor)))
+        })
         .collect()
 }
 
@@ -25,13 +27,14 @@ fn objects() -> impl Iterator<Item = &'static CoreObject> {
     table::OBJECTS.iter().chain(ipso::OBJECTS)
 }
 
-/// One object in versions `major`.0 to `major`.`newest`.
+/// One object in versions `major`.`oldest` to `major`.`newest`.
 struct CoreObject {
     id: ObjectId,
     name: &'static str,
     multiple: bool,
     mandatory: bool,
     major: u8,
+    oldest: u8,
     newest: u8,
     tables: &'static [Rows],
 }
@@ -84,15 +87,20 @@ mod tests {
         assert_eq!(versions(1), ["1.0", "1.1", "1.2"]);
         assert_eq!(versions(4), ["1.0", "1.1", "1.2", "1.3"]);
         assert_eq!(versions(6), ["1.0"]);
+        assert_eq!(versions(10), ["1.0", "1.1"]);
         assert_eq!(versions(19), ["1.0", "1.1"]);
         assert_eq!(versions(21), ["1.0", "1.1", "2.0"]);
+        assert_eq!(versions(25), ["1.0", "2.0"]);
         assert_eq!(versions(3303), ["1.0", "1.1"]);
         assert_eq!(versions(3336), ["1.0", "1.1", "2.0"]);
         let ids: BTreeSet<_> = catalog.iter().map(|model| model.id).collect();
         let sensors = (3300..=3350).filter(|id| ![3307, 3309].contains(id));
-        let expected = (0..=7).chain([9, 19, 21]).chain(3200..=3203).chain(sensors);
+        let expected = (0..=7)
+            .chain([9, 10, 16, 19, 21, 25, 26])
+            .chain(3200..=3203)
+            .chain(sensors);
         assert_eq!(ids, expected.collect());
-        assert_eq!(catalog.iter().count(), 127);
+        assert_eq!(catalog.iter().count(), 133);
     }
 
     #[test]
@@ -121,7 +129,7 @@ mod tests {
         }
         for object in objects() {
             let mut newer_seen = false;
-            for minor in (0..=object.newest).rev() {
+            for minor in (object.oldest..=object.newest).rev() {
                 let (id, major) = (object.id, object.major);
                 let name = format!("version_history/{id}-{major}_{minor}.xml");
                 let Ok(xml) = fs::read(registry.join(&name)) else {

@@ -392,6 +392,42 @@ mod tests {
     }
 
     #[test]
+    fn p41_every_type_and_operation_is_read() {
+        for (name, kind) in [
+            ("String", ResourceType::String),
+            ("Integer", ResourceType::Integer),
+            ("Float", ResourceType::Float),
+            ("Boolean", ResourceType::Boolean),
+            ("Opaque", ResourceType::Opaque),
+            ("Time", ResourceType::Time),
+            ("Objlnk", ResourceType::ObjectLink),
+            ("Corelnk", ResourceType::CoreLink),
+            ("Unsigned Integer", ResourceType::UnsignedInteger),
+            ("", ResourceType::None),
+        ] {
+            let change = ("<Type>Integer<", format!("<Type>{name}<"));
+            let objects = parse(definition((change.0, &change.1)).as_bytes()).unwrap();
+            assert_eq!(objects[0].resources[&5].kind, kind, "{name}");
+        }
+        for (name, [read, write, execute]) in [
+            ("R", [true, false, false]),
+            ("W", [false, true, false]),
+            ("RW", [true, true, false]),
+            ("E", [false, false, true]),
+            ("", [false, false, false]),
+        ] {
+            let change = ("<Operations>RW<", format!("<Operations>{name}<"));
+            let objects = parse(definition((change.0, &change.1)).as_bytes()).unwrap();
+            let operations = Operations {
+                read,
+                write,
+                execute,
+            };
+            assert_eq!(objects[0].resources[&5].operations, operations, "{name}");
+        }
+    }
+
+    #[test]
     fn p41_a_version_that_is_not_stated_is_1_0() {
         for version in ["", "<ObjectVersion/>", "<ObjectVersion> </ObjectVersion>"] {
             let change = ("<ObjectVersion>1.1</ObjectVersion>", version);

@@ -150,6 +150,26 @@ fn p23_entries_of_one_name_are_a_history() {
 }
 
 #[test]
+fn p23_a_time_of_zero_is_no_time() {
+    let path = Path::resource(72, 1, 2);
+    for payload in [
+        r#"{"bn":"/72/1/2","e":[{"v":22.5,"t":0}]}"#,
+        r#"{"bn":"/72/1/2","e":[{"v":22.5}],"bt":0}"#,
+        r#"{"bn":"/72/1/2","e":[{"v":22.5,"t":0}],"bt":0}"#,
+    ] {
+        let undated = [sample(None, path, single(2, Value::Float(22.5)))];
+        let read = history(ContentFormat::JSON, path, &json(payload));
+        assert_eq!(read, undated, "{payload}");
+    }
+    let at_the_base = json(r#"{"bn":"/72/1/2","e":[{"v":22.5,"t":0}],"bt":1700000000}"#);
+    let time = Some(SampleTime::At(1_700_000_000_000));
+    assert_eq!(
+        history(ContentFormat::JSON, path, &at_the_base),
+        [sample(time, path, single(2, Value::Float(22.5)))]
+    );
+}
+
+#[test]
 fn lwm2m_json_is_no_format_for_composite_operations() {
     let payload = json(r#"{"e":[{"n":"/3/0/9","v":100}]}"#);
     let unsupported = DecodeErrorKind::UnsupportedFormat.at(0);

@@ -5,6 +5,7 @@ mod lwm2m_cbor;
 mod lwm2m_json;
 mod senml;
 mod shared;
+mod types;
 
 use bytes::Bytes;
 

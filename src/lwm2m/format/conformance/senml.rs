@@ -268,7 +268,6 @@ fn an_instance_to_be_created_is_written_below_its_object() {
 fn times_below_2_to_the_28_are_relative() {
     for (times, time) in [
         (r#""t":-5"#, SampleTime::Relative(-5000)),
-        (r#""t":0"#, SampleTime::Relative(0)),
         (
             r#""t":268435455.999"#,
             SampleTime::Relative(268_435_455_999),
@@ -287,6 +286,34 @@ fn times_below_2_to_the_28_are_relative() {
             "{times}"
         );
     }
+}
+
+#[test]
+fn rfc_8428_4_5_3_a_time_of_zero_is_no_time() {
+    for times in [
+        r#""t":0"#,
+        r#""t":0.0"#,
+        r#""bt":0"#,
+        r#""bt":0,"t":0"#,
+        r#""bt":5,"t":-5"#,
+    ] {
+        let payload = json(&format!(r#"[{{"n":"/3303/0/5700","v":23.5,{times}}}]"#));
+        assert_eq!(
+            history(JSON, TEMPERATURE, &payload),
+            [sample(None, TEMPERATURE, celsius(23.5))],
+            "{times}"
+        );
+    }
+    // The two values have one time, so that this is an answer to a Read.
+    let payload = json(r#"[{"bn":"/3303/0/","n":"5700","v":23.5,"t":0},{"n":"5701","vs":"Cel"}]"#);
+    let resources = vec![
+        Resource::single(5700, Value::Float(23.5)),
+        Resource::single(5701, text("Cel")),
+    ];
+    assert_eq!(
+        read(JSON, Path::instance(3303, 0), &payload),
+        Ok(instance(0, resources))
+    );
 }
 
 #[test]

@@ -382,6 +382,57 @@ mod tests {
         );
     }
 
+    /// The rules one by one; the tests around this one have their details.
+    #[test]
+    fn p22_21_answers_may_have_more_or_fewer_wrappers_and_no_other_ids() {
+        let object = |resources| {
+            let instances = vec![ObjectInstance { id: 0, resources }];
+            Node::Object(Object { id: 3, instances })
+        };
+        let (single, multiple) = (Path::resource(3, 0, 9), Path::resource(3, 0, 7));
+        for (path, bytes, node) in [
+            (Path::object(3), "c1 09 64", object(vec![battery()])),
+            (Path::object(3), "03 00 c1 09 64", object(vec![battery()])),
+            (Path::instance(3, 0), "c1 09 64", instance(vec![battery()])),
+            (
+                Path::instance(3, 0),
+                "03 00 c1 09 64",
+                instance(vec![battery()]),
+            ),
+            (single, "03 00 c1 09 64", Node::Resource(battery())),
+            (
+                multiple,
+                "42 00 0e d8 42 01 13 88",
+                Node::Resource(voltages()),
+            ),
+            (
+                multiple,
+                "",
+                Node::Resource(Resource::multiple(7, ResourceType::Integer, Vec::new())),
+            ),
+        ] {
+            assert_eq!(read(path, bytes, &device()), Ok(node), "{path} {bytes}");
+        }
+        for (path, bytes, kind) in [
+            (
+                Path::instance(3, 0),
+                "03 01 c1 09 64",
+                DecodeErrorKind::IdConflict,
+            ),
+            (single, "03 01 c1 09 64", DecodeErrorKind::IdConflict),
+            (single, "c1 0a 64", DecodeErrorKind::IdConflict),
+            (single, "", DecodeErrorKind::Truncated),
+        ] {
+            let error = read(path, bytes, &device()).unwrap_err();
+            assert_eq!(error.kind, kind, "{path} {bytes}");
+        }
+        let twice = decode(&Path::instance(3, 0), &hex("c1 09 64 c1 09 65"), &device());
+        assert_eq!(
+            twice.unwrap().rejected,
+            [(single, DecodeErrorKind::Duplicate.at(3))]
+        );
+    }
+
     #[test]
     fn forms_that_are_longer_than_needed_are_read() {
         let path = Path::resource(3, 0, 9);

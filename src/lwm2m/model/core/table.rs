@@ -18,9 +18,15 @@ pub(super) const OBJECTS: &[CoreObject] = &[
     object(6, 0, ONE, MAY, "Location", &[LOCATION]),
     object(7, 0, ONE, MAY, "Connectivity Statistics", &[CONNECTIVITY_STATISTICS]),
     object(9, 1, MANY, MAY, "LWM2M Software Management", &[SOFTWARE_MANAGEMENT]),
+    object(10, 0, ONE, MAY, "LWM2M Cellular Connectivity", &[CELLULAR_CONNECTIVITY_1_0]),
+    since_minor(1, object(10, 1, ONE, MAY, "LWM2M Cellular Connectivity", &[CELLULAR_CONNECTIVITY])),
+    object(16, 0, MANY, MAY, "Portfolio", &[PORTFOLIO]),
     object(19, 1, MANY, MAY, "BinaryAppDataContainer", &[BINARY_APP_DATA_CONTAINER]),
     object(21, 1, MANY, MAY, "LWM2M OSCORE", &[OSCORE]),
     of_major_2(object(21, 0, MANY, MAY, "LWM2M OSCORE", &[OSCORE_2_0])),
+    object(25, 0, MANY, MAY, "LwM2M Gateway", &[GATEWAY]),
+    of_major_2(object(25, 0, MANY, MAY, "LwM2M Gateway", &[GATEWAY_2_0])),
+    object(26, 0, MANY, MAY, "LwM2M Gateway Routing", &[GATEWAY_ROUTING]),
 ];
 
 const SECURITY: Rows = &[
@@ -211,6 +217,45 @@ const SOFTWARE_MANAGEMENT: Rows = &[
     (22, 1, E, ONE, MAY, NIL, "Purge", "", ""),
 ];
 
+const CELLULAR_CONNECTIVITY_1_0: Rows = &[
+    (0, 0, RW, ONE, MAY, TEXT, "SMSC address", "", ""),
+    (1, 0, RW, ONE, MAY, INT, "Disable radio period", "0..65535", ""),
+    (2, 0, RW, ONE, MAY, TEXT, "Module activation code", "", ""),
+    (3, 0, R, ONE, MAY, LINK, "Vendor specific extensions", "", ""),
+    (4, 0, RW, ONE, MAY, INT, "PSM Timer (1)", "", "s"),
+    (5, 0, RW, ONE, MAY, INT, "Active Timer (1)", "", "s"),
+    (6, 0, R, ONE, MAY, INT, "Serving PLMN Rate control", "", ""),
+    (7, 0, RW, ONE, MAY, OPAQUE, "eDRX parameters for Iu mode (1)", "8 bit", ""),
+    (8, 0, RW, ONE, MAY, OPAQUE, "eDRX parameters for WB-S1 mode (1)", "8 bit", ""),
+    (9, 0, RW, ONE, MAY, OPAQUE, "eDRX parameters for NB-S1 mode (1)", "8 bit", ""),
+    (10, 0, RW, ONE, MAY, OPAQUE, "eDRX parameters for A/Gb mode (1)", "8 bit", ""),
+    (11, 0, R, MANY, MUST, LINK, "Activated Profile Names", "", ""),
+];
+
+const CELLULAR_CONNECTIVITY: Rows = &[
+    (0, 1, RW, ONE, MAY, TEXT, "SMSC address", "", ""),
+    (1, 1, RW, ONE, MAY, INT, "Disable radio period", "0..65535", ""),
+    (2, 1, RW, ONE, MAY, TEXT, "Module activation code", "", ""),
+    (3, 1, R, ONE, MAY, LINK, "Vendor specific extensions", "", ""),
+    (4, 1, RW, ONE, MAY, INT, "PSM Timer", "", "s"),
+    (5, 1, RW, ONE, MAY, INT, "Active Timer", "", "s"),
+    (7, 1, RW, ONE, MAY, OPAQUE, "eDRX parameters for Iu mode", "0..255", ""),
+    (8, 1, RW, ONE, MAY, OPAQUE, "eDRX parameters for WB-S1 mode", "0..255", ""),
+    (9, 1, RW, ONE, MAY, OPAQUE, "eDRX parameters for NB-S1 mode", "0..255", ""),
+    (10, 1, RW, ONE, MAY, OPAQUE, "eDRX parameters for A/Gb mode", "0..255", ""),
+    (11, 1, R, MANY, MUST, LINK, "Activated Profile Names", "", ""),
+    (12, 1, R, ONE, MAY, UINT, "Supported Power Saving Modes", "0..255", ""),
+    (13, 1, RW, ONE, MAY, UINT, "Active Power Saving Modes", "0..255", ""),
+    (14, 1, RW, ONE, MAY, UINT, "Release Assistance Indication Usage", "0..255", ""),
+];
+
+const PORTFOLIO: Rows = &[
+    (0, 0, RW, MANY, MUST, TEXT, "Identity", "", ""),
+    (1, 0, E, ONE, MAY, NIL, "GetAuthData", "", ""),
+    (2, 0, R, MANY, MAY, OPAQUE, "AuthData", "", ""),
+    (3, 0, R, ONE, MAY, INT, "AuthStatus", "0..2", ""),
+];
+
 const BINARY_APP_DATA_CONTAINER: Rows = &[
     (0, 0, RW, MANY, MUST, OPAQUE, "Data", "", ""),
     (1, 0, RW, ONE, MAY, INT, "Data Priority", "1 bytes", ""),
@@ -238,6 +283,23 @@ const OSCORE_2_0: Rows = &[
     (4, 0, N, ONE, MAY, INT, "OSCORE HMAC Algorithm", "", ""),
     (5, 0, N, ONE, MAY, OPAQUE, "OSCORE Master Salt", "", ""),
     (6, 0, N, ONE, MAY, OPAQUE, "OSCORE ID Context", "", ""),
+];
+
+const GATEWAY: Rows = &[
+    (0, 0, R, ONE, MUST, TEXT, "Device ID", "", ""),
+    (1, 0, RW, ONE, MUST, TEXT, "Prefix", "", ""),
+    (2, 0, R, ONE, MAY, LINK, "Routing Table Entry", "", ""),
+];
+
+const GATEWAY_2_0: Rows = &[
+    (0, 0, R, ONE, MUST, TEXT, "Device ID", "", ""),
+    (1, 0, R, ONE, MUST, TEXT, "Prefix", "", ""),
+    (3, 0, R, ONE, MUST, CORE_LINK, "IoT Device Objects", "", ""),
+];
+
+const GATEWAY_ROUTING: Rows = &[
+    (0, 0, R, ONE, MUST, UINT, "LwM2M Object ID", "", ""),
+    (1, 0, R, ONE, MUST, CORE_LINK, "Mapping Info", "", ""),
 ];
 
 type Row = (
@@ -272,6 +334,7 @@ pub(super) const BOOL: ResourceType = ResourceType::Boolean;
 pub(super) const OPAQUE: ResourceType = ResourceType::Opaque;
 pub(super) const TIME: ResourceType = ResourceType::Time;
 const LINK: ResourceType = ResourceType::ObjectLink;
+const CORE_LINK: ResourceType = ResourceType::CoreLink;
 pub(super) const NIL: ResourceType = ResourceType::None;
 
 const fn operations(read: bool, write: bool, execute: bool) -> Operations {
@@ -296,6 +359,7 @@ pub(super) const fn object(
         multiple,
         mandatory,
         major: 1,
+        oldest: 0,
         newest,
         tables,
     }
@@ -304,5 +368,11 @@ pub(super) const fn object(
 /// The same object, its versions 2.0 to 2.`newest`.
 pub(super) const fn of_major_2(mut object: CoreObject) -> CoreObject {
     object.major = 2;
+    object
+}
+
+/// The same object without the versions below this minor one.
+const fn since_minor(oldest: u8, mut object: CoreObject) -> CoreObject {
+    object.oldest = oldest;
     object
 }
