@@ -74,7 +74,7 @@ pub enum Failure {
     Timeout,
     /// The device answered with RST.
     Reset,
-    /// [`Exchanges::cancel_all`] was called.
+    /// [`Exchanges::cancel_all`] or [`Exchanges::cancel_requests`] was called.
     Cancelled,
     /// The device does not keep to block-wise transfer, or its response is too long.
     Blockwise,

@@ -238,12 +238,18 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// or is gone.
     pub fn cancel_all(&mut self) {
         self.observations.clear();
-        self.cancel_requests();
+        self.cancel_those(|_| true);
     }
 
-    /// Fails every open request with [`Failure::Cancelled`]; observations stay.
+    /// Fails every open request with [`Failure::Cancelled`]. Observations stay, and notifications are fetched to their
+    /// end: their first block was acknowledged.
     pub fn cancel_requests(&mut self) {
-        while let Some(token) = self.requests.first().map(|request| request.token) {
+        self.cancel_those(OpenRequest::is_the_owners);
+    }
+
+    fn cancel_those(&mut self, ends: impl Fn(&OpenRequest<P>) -> bool) {
+        while let Some(request) = self.requests.iter().find(|request| ends(request)) {
+            let token = request.token;
             self.fail(token, Failure::Cancelled);
         }
     }

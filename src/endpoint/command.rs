@@ -1,6 +1,6 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{operation::Failed, presence::PowerSaving, *};
+use super::{observation::Observed, operation::Failed, presence::PowerSaving, *};
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
@@ -88,24 +88,16 @@ impl Endpoint {
         }
     }
 
-    /// The models are known: the profile's work begins for the objects that are new, and RPC that waited are read.
+    /// The models are known: the profile's work begins for the objects and instances that are new, and RPC that waited
+    /// are read.
     pub(super) fn begin_work(&mut self, now: Now) {
         let Some(registration) = &self.registration else {
             return;
         };
-        let objects: Vec<_> = registration
-            .data
-            .objects
-            .objects()
-            .keys()
-            .copied()
-            .collect();
-        self.line_up(
-            now,
-            |own, path| !own.resources.has_begun(path.object_id()),
-            |_| true,
-        );
-        self.resources.begin(objects);
+        let there = registration.data.objects.paths().collect();
+        let new = self.resources.begin(there);
+        let is_new = |path: &Path| new.iter().any(|own| own.contains(path));
+        self.line_up(now, is_new, |_| true);
         self.read_unread(now);
     }
 
@@ -116,9 +108,21 @@ impl Endpoint {
         }
     }
 
-    /// Observes again what the profile wants observed: the device has given its observations up.
+    /// Observes again what the profile wants observed, and what commands made observed: the device has given its
+    /// observations up.
     pub(super) fn observe_again(&mut self, now: Now) {
-        self.line_up(now, |_, _| true, |operation| operation.observes().is_some());
+        self.line_up(now, |_| true, |operation| operation.observes().is_some());
+        let observed = self.observations.iter().map(|(_, observed)| observed);
+        let others: Vec<_> = observed
+            .filter(|observed| !self.downlink.is_to_observe(&observed.paths))
+            .filter_map(Observed::request)
+            .collect();
+        for operation in others {
+            self.downlink.push(Command {
+                operation,
+                origin: Origin::Profile,
+            });
+        }
     }
 
     /// Starts over with another profile.
@@ -131,23 +135,25 @@ impl Endpoint {
             self.exchanges.cancel(token);
         }
         self.observations = Observations::default();
-        self.downlink.clear_profile_work();
+        for token in self.downlink.clear_profile_work() {
+            self.exchanges.cancel(token);
+        }
         if self.resources.are_known() {
-            self.line_up(now, |_, _| true, |_| true);
+            self.line_up(now, |_| true, |_| true);
         }
     }
 
     fn line_up(
         &mut self,
         now: Now,
-        path: impl Fn(&Self, &Path) -> bool,
+        path: impl Fn(&Path) -> bool,
         operation: impl Fn(&Operation) -> bool,
     ) {
         let Some(registration) = &self.registration else {
             return;
         };
         let session = Arc::clone(&registration.session);
-        let work = observation::profile_work(&self.context(registration), |own| path(self, own));
+        let work = observation::profile_work(&self.context(registration), path);
         for operation in work.operations.into_iter().filter(operation) {
             self.downlink.push(Command {
                 operation,
@@ -173,11 +179,14 @@ impl Endpoint {
             };
             let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
             let request = command.operation.request(registration.data.objects.root());
-            let timeout = self.settings.request_timeout;
+            let timeout = saving
+                .request_timeout()
+                .unwrap_or(self.settings.request_timeout);
             if let Origin::Cancel(token) = command.origin {
                 let exchanges = &mut self.exchanges;
                 if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
                     self.downlink.sent(token, command);
+                    self.presence.requested();
                 }
                 continue;
             }
@@ -186,9 +195,6 @@ impl Endpoint {
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
-            let timeout = saving
-                .request_timeout()
-                .unwrap_or(self.settings.request_timeout);
             let token = if command.operation.observes().is_some() {
                 self.exchanges.observe(now.mono, peer, &request, timeout)
             } else {
@@ -219,7 +225,7 @@ impl Endpoint {
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
         if let (true, Some(format)) = (observing, operation.observes()) {
-            let observed = observation::Observed::new(operation.paths().clone(), format);
+            let observed = Observed::new(operation.paths().clone(), format);
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(older);
             }
@@ -256,12 +262,19 @@ impl Endpoint {
             .operation
             .failed(failure, &self.context(registration));
         self.fail(now, &session, &command.origin, failed);
-        if failure == Failure::Timeout && self.power_saving() != PowerSaving::Never {
-            if command.origin == Origin::Profile {
-                // The profile wants it as before, and the device has but slept.
-                self.downlink.push(command);
+        match failure {
+            // The device has moved, and the profile wants it as before.
+            Failure::Cancelled if command.origin == Origin::Profile => {
+                self.downlink.put_back(command);
             }
-            self.fall_asleep(now);
+            Failure::Timeout if self.power_saving() != PowerSaving::Never => {
+                if command.origin == Origin::Profile {
+                    // The profile wants it as before, and the device has but slept.
+                    self.downlink.push(command);
+                }
+                self.fall_asleep(now);
+            }
+            Failure::Blockwise | Failure::Cancelled | Failure::Reset | Failure::Timeout => {}
         }
     }
 

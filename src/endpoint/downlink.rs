@@ -1,7 +1,8 @@
 //! The order of requests to the device: NSTART, priorities, expiry, duplicates.
 //!
-//! Commands of the platform go before the end of observations, and that before the profile's own work; within a class first come, first served. The caller
-//! takes the next command whenever the message layer has a free NSTART slot (RFC 7252 section 4.7).
+//! Commands of the platform go before the end of observations, and that before the profile's own work; within a class
+//! first come, first served. The caller takes the next command whenever the message layer has a free NSTART slot (RFC
+//! 7252 section 4.7).
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,7 @@ use crate::{
     platform::{RpcRequest, time::UnixMillis, uplink::RpcId},
 };
 
-use super::operation::Operation;
+use super::operation::{Operation, Paths};
 
 /// One request to the device and on whose behalf it is made.
 #[derive(Clone, Debug)]
@@ -109,6 +110,11 @@ impl DownlinkQueue {
         }
     }
 
+    /// Puts a command of the profile back in its place, before those that came after it.
+    pub(super) fn put_back(&mut self, command: Command) {
+        self.profile.push_front(command);
+    }
+
     /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
         if let Some(cancel) = self.cancel_before_observe() {
@@ -164,9 +170,22 @@ impl DownlinkQueue {
         self.rpc.drain(..).chain(others).collect()
     }
 
-    /// Takes the profile's waiting commands out.
-    pub(super) fn clear_profile_work(&mut self) {
+    /// Whether a command of the profile that waits observes these paths.
+    pub(super) fn is_to_observe(&self, paths: &Paths) -> bool {
+        let mut observes = self
+            .profile
+            .iter()
+            .map(|command| &command.operation)
+            .filter(|operation| operation.observes().is_some());
+        observes.any(|operation| operation.paths().equal(paths))
+    }
+
+    /// Forgets the profile's commands; the tokens of those under way.
+    pub(super) fn clear_profile_work(&mut self) -> Vec<Token> {
         self.profile.clear();
+        let is_profile = |(_, command): &mut (Token, Command)| command.origin == Origin::Profile;
+        let ended = self.under_way.extract_if(.., is_profile);
+        ended.map(|(token, _)| token).collect()
     }
 
     /// Counts an RPC whose time had passed before it could be read.

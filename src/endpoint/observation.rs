@@ -131,8 +131,8 @@ impl Observations {
     }
 }
 
-/// The requests a profile asks for, and what of it could not be made (`read`, `observe`): nothing the device announced
-/// can carry it.
+/// The requests a profile asks for, and what of it could not be made (`write attribute`, `observe`, `read`): attributes
+/// that do not belong to their path, or nothing the device announced can carry it.
 #[derive(Debug, Default)]
 pub(super) struct ProfileWork {
     pub(super) operations: Vec<Operation>,
@@ -150,12 +150,16 @@ pub(super) fn profile_work(
         device.registration.supports(&path.path, path.version) && wanted(&path.path)
     };
     let mut work = ProfileWork::default();
-    for (path, attributes) in &mapping.notification_attributes {
-        if supported(path) {
-            let operation =
-                Operation::write_attributes(path.to_string(), path.path, attributes.clone());
-            work.operations.push(operation);
+    let attributes = &mapping.notification_attributes;
+    for (path, attributes) in attributes.iter().filter(|(path, _)| supported(path)) {
+        // Values and types are the device's to judge.
+        if attributes.check_level(&path.path, None).is_err() {
+            work.cannot("write attribute");
+            continue;
         }
+        let operation =
+            Operation::write_attributes(path.to_string(), path.path, attributes.clone());
+        work.operations.push(operation);
     }
     let mut done: Vec<VersionedPath> = Vec::new();
     let mut take = |listed: &mut dyn Iterator<Item = &VersionedPath>| {
@@ -197,7 +201,7 @@ impl ProfileWork {
                             let operation = (kind.one)(path.to_string(), path.path, format);
                             self.operations.push(operation);
                         }
-                        Err(_) => self.cannot(kind),
+                        Err(_) => self.cannot(kind.name),
                     }
                 }
                 return;
@@ -221,14 +225,14 @@ impl ProfileWork {
                 });
             match operation {
                 Some(operation) => self.operations.push(operation),
-                None => self.cannot(kind),
+                None => self.cannot(kind.name),
             }
         }
     }
 
-    fn cannot(&mut self, kind: &Kind) {
-        if self.impossible.last() != Some(&kind.name) {
-            self.impossible.push(kind.name);
+    fn cannot(&mut self, what: &'static str) {
+        if self.impossible.last() != Some(&what) {
+            self.impossible.push(what);
         }
     }
 }

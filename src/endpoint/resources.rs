@@ -24,8 +24,8 @@ pub(super) struct Resources {
     /// The questions that are to bring models; commands wait for all of them.
     awaited: BTreeSet<RequestId>,
     known: bool,
-    /// Objects for which the profile's work has begun.
-    begun: BTreeSet<ObjectId>,
+    /// Objects and object instances for which the profile's work has begun.
+    begun: BTreeSet<Path>,
     values: BTreeMap<Path, (Resource, UnixMillis)>,
     /// Bytes that `values` takes, about.
     used: usize,
@@ -79,14 +79,11 @@ impl Resources {
             .for_each(|model| self.models.insert(model));
     }
 
-    /// Whether the profile's work for an object has begun.
-    pub(super) fn has_begun(&self, object: Option<ObjectId>) -> bool {
-        object.is_some_and(|object| self.begun.contains(&object))
-    }
-
-    /// Notes for which objects the profile's work begins.
-    pub(super) fn begin(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
-        self.begun.extend(objects);
+    /// Notes which objects and object instances the device has now, and answers those for which the profile's work is
+    /// still to begin. What comes back after it was gone is new.
+    pub(super) fn begin(&mut self, there: BTreeSet<Path>) -> Vec<Path> {
+        let begun = std::mem::replace(&mut self.begun, there);
+        self.begun.difference(&begun).copied().collect()
     }
 
     /// Takes a changed or deleted model.

@@ -44,6 +44,8 @@ counters! {
     limited,
     /// Updates accepted.
     updated,
+    /// Deviations from the link format that were forgiven in the object lists of accepted Registers and Updates.
+    link_deviations,
     /// De-registers accepted.
     deregistered,
     /// Lifetimes that ended.

@@ -281,3 +281,51 @@ fn rpc_030_discover_all_and_observe_read_all_need_no_device() {
         assert!(history[1].contains(&format!("SingleObservation:{path}")));
     }
 }
+
+#[test]
+fn p34_1_an_observation_may_be_of_an_object_an_instance_a_resource_or_an_instance_of_one() {
+    let profile = PROFILE.replacen(r#""/3_1.2/0/9", "/3303_1.1/0/5700"],"#, "],", 1);
+    for (id, request, path, value, key) in [
+        (
+            "/3303_1.1",
+            "GET /3303 observe=0",
+            "/3303/0/5700",
+            Value::Float(30.5),
+            "temperature",
+        ),
+        (
+            "/3_1.2/0",
+            "GET /3/0 observe=0",
+            "/3/0/9",
+            Value::Integer(7),
+            "batteryLevel",
+        ),
+        (
+            "/3_1.2/0/9",
+            "GET /3/0/9 observe=0",
+            "/3/0/9",
+            Value::Integer(7),
+            "batteryLevel",
+        ),
+        (
+            "/3_1.2/0/6/1",
+            "GET /3/0/6/1 observe=0",
+            "/3/0/6/1",
+            Value::Integer(7),
+            "powerSources",
+        ),
+    ] {
+        let mut world = World::registered(&profile, 96);
+        world.rpc(1, "Observe", &format!(r#"{{"id":"{id}"}}"#));
+        world.run(seconds(1));
+        assert_eq!(requests(&world).last().unwrap(), request);
+        let before = world.posted(key).len();
+        world.set(path, value);
+        world.run(seconds(1));
+        assert_eq!(world.posted(key).len(), before + 1, "{id}");
+        world.rpc(2, "ObserveCancelAll", "null");
+        world.run(seconds(1));
+        let cancel = request.replace("observe=0", "observe=1");
+        assert_eq!(*requests(&world).last().unwrap(), cancel);
+    }
+}

@@ -1,13 +1,16 @@
 //! Composite commands and the profile's composite strategies, over the wire.
 
 use lightship::{
-    coap::{Code, Message},
+    coap::{Code, ContentFormat, Message, MessageId, MessageType, Response, encode},
     lwm2m::value::Value,
-    platform::uplink::KeyValue,
+    platform::{Uplink, uplink::KeyValue},
     sim::SimEvent,
 };
 
-use crate::{PROFILE, requests, seconds, world::World};
+use crate::{
+    PROFILE, requests, seconds,
+    world::{World, peer},
+};
 
 fn composite_profile(strategy: &str) -> String {
     PROFILE.replace(
@@ -134,4 +137,57 @@ fn l26_what_cannot_be_observed_together_is_logged_and_the_registration_stays() {
             .contains(&KeyValue::String(line.to_owned()))
     );
     assert_eq!(world.endpoint.summary().unwrap().observed, [""; 0]);
+}
+
+#[test]
+fn p34_5_a_composite_notification_of_several_times_becomes_a_point_for_each() {
+    let mut world = World::registered(&composite_profile("COMPOSITE_ALL"), 95);
+    let received = world.now.wall;
+    let observe = world
+        .sent_by_server
+        .iter()
+        .filter_map(|(_, datagram)| Message::parse(datagram.clone()).ok())
+        .find(|message| message.observe() == Some(0));
+    let notification = Response {
+        observe: Some(1_000),
+        content_format: Some(ContentFormat::SENML_JSON),
+        payload: r#"[{"bn":"/3303/0/5700","bt":1699999990,"v":20.5},{"t":5,"v":21.5},
+            {"bn":"/3/0/9","bt":1699999995,"v":70},{"bn":"/3/0/9","bt":0,"v":69}]"#
+            .into(),
+        ..Response::new(Code::CONTENT)
+    };
+    let (kind, token) = (MessageType::Confirmable, observe.unwrap().token());
+    let datagram = encode::response(&notification, kind, MessageId(900), token);
+    let (known, sent) = (world.platform.uplinks.len(), world.sent_by_server.len());
+    world.inject(peer(5683), datagram);
+    world.run(seconds(1));
+    let [uplink] = &world.platform.uplinks[known..] else {
+        panic!("one message");
+    };
+    let Uplink::Telemetry {
+        id: Some(_),
+        readings,
+        ..
+    } = uplink
+    else {
+        panic!("{uplink:?}");
+    };
+    let mut points: Vec<_> = readings
+        .iter()
+        .flat_map(|own| own.values.iter().map(|(key, value)| (own.ts.0, key, value)))
+        .map(|(ts, key, value)| format!("{ts} {key} {value:?}"))
+        .collect();
+    points.sort();
+    assert_eq!(
+        points,
+        [
+            "1699999990000 temperature Double(20.5)".to_owned(),
+            "1699999995000 batteryLevel Long(70)".to_owned(),
+            "1699999995000 temperature Double(21.5)".to_owned(),
+            format!("{received} batteryLevel Long(69)"),
+        ]
+    );
+    let answer = Message::parse(world.sent_by_server[sent].1.clone()).unwrap();
+    assert_eq!(answer.message_type(), MessageType::Acknowledgement);
+    assert_eq!(answer.message_id(), MessageId(900));
 }

@@ -427,3 +427,47 @@ fn l22_an_edrx_device_is_paged_with_one_request_that_may_take_the_cycle() {
     assert_eq!(world.rpc_history(3).len(), 3);
     assert_eq!((lines(&world), pending_wanted(&world)), ((1, 1), 1));
 }
+
+#[test]
+fn the_end_of_an_observation_is_a_page_of_an_edrx_device_like_any_request() {
+    let profile = profile_with(
+        r#""powerMode": "E_DRX", "pagingTransmissionWindow": 10000, "edrxCycle": 81000"#,
+    );
+    let mut world = World::registered(&profile, 87);
+    world.run(seconds(20));
+    assert_eq!(lines(&world), (1, 0));
+    world.network.cut = true;
+    let before = requests(&world).len();
+    world.rpc(1, "ObserveCancelAll", "null");
+    world.run(seconds(200));
+    assert_eq!(requests(&world).len(), before + 1);
+    world.network.cut = false;
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(requests(&world).len(), before + 2);
+}
+
+#[test]
+fn a_device_that_sleeps_is_told_of_the_end_of_its_observations_when_it_wakes() {
+    let mut world = queue_mode(88);
+    world.run(seconds(100));
+    let before = requests(&world).len();
+    world.rpc(1, "ObserveCancel", r#"{"id":"/3_1.2/0/9"}"#);
+    world.run(seconds(10));
+    assert_eq!(
+        world.rpc_history(1),
+        ["DELIVERED", r#"{"result":"CONTENT","value":"1"}"#]
+    );
+    assert_eq!(requests(&world).len(), before);
+    assert_eq!(world.endpoint.unfinished(), 0, "no stop waits for it");
+    let battery = world.posted("batteryLevel").len();
+    world.set("/3/0/9", Value::Integer(50));
+    world.run(seconds(2));
+    assert_eq!(world.posted("batteryLevel").len(), battery);
+    assert_eq!(requests(&world)[before..], ["GET /3/0/9 observe=1"]);
+    assert!(
+        world
+            .events
+            .contains(&SimEvent::Unobserved("/3/0/9".parse().unwrap()))
+    );
+}

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Block, Code, Message, MessageId, MessageType, Request, Token, encode},
+    coap::{Block, Code, Message, MessageId, MessageType, Request, Response, Token, encode},
     endpoint::{CloseReason, Key},
     lwm2m::value::Value,
     platform::{
-        Question, Uplink,
+        Downlink, Question, Uplink,
         peer::{Peer, PeerIdentity},
         uplink::KeyValue,
     },
@@ -17,7 +17,7 @@ use lightship::{
 
 use crate::{
     PROFILE, requests, seconds,
-    world::{World, as_peer, peer, rpc_request},
+    world::{World, admission, as_peer, peer, rpc_request},
 };
 
 fn datagram(id: u16, token: u8, request: &Request) -> Bytes {
@@ -328,4 +328,204 @@ fn rpc_130_a_command_that_meets_the_end_of_the_registration_is_answered() {
         world.rpc_history(1),
         [r#"{"result":"INTERNAL_SERVER_ERROR","error":"Registration is empty"}"#]
     );
+}
+
+/// The observe requests of this profile leave one after another: the first at 80 ms.
+fn while_the_first_observe_is_under_way(seed: u8, cut: bool) -> World {
+    let mut world = World::new(PROFILE, seed);
+    world.device.register(world.now.mono);
+    world.run(Duration::from_millis(75));
+    world.network.cut = cut;
+    world.run(Duration::from_millis(10));
+    assert!(requests(&world).ends_with(&["GET /3/0/9 observe=0".to_owned()]));
+    world.network.cut = false;
+    world
+}
+
+#[test]
+fn p31_15_an_update_that_moves_the_device_costs_no_work_of_the_profile() {
+    let mut world = while_the_first_observe_is_under_way(44, true);
+    world.peer = peer(6001);
+    world.device.update(world.now.mono);
+    world.run(seconds(5));
+    let mut observed = world.endpoint.summary().unwrap().observed;
+    observed.sort();
+    assert_eq!(observed, ["/3/0/9", "/3303/0/5700"]);
+    assert_eq!(
+        requests(&world)[1..],
+        [
+            "GET /3/0/9 observe=0",
+            "GET /3/0/9 observe=0",
+            "GET /3303/0/5700 observe=0",
+            "GET /3/0/0",
+            "GET /3/0/6",
+        ],
+        "in the order of the profile"
+    );
+}
+
+#[test]
+fn a_command_that_is_under_way_when_the_device_moves_is_cancelled() {
+    let mut world = World::registered(PROFILE, 45);
+    world.network.cut = true;
+    world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.run(seconds(1));
+    world.network.cut = false;
+    world.peer = peer(6001);
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    let [sent, reply] = world.rpc_history(1).try_into().unwrap();
+    assert_eq!(sent, "SENT");
+    assert!(reply.contains("/3/0/9 cancelled"), "{reply}");
+}
+
+#[test]
+fn a_profile_that_changes_while_it_is_worked_on_leaves_nothing_of_the_old_one() {
+    let mut world = while_the_first_observe_is_under_way(46, false);
+    let changed = admission("dev1", r#"{"type": "LWM2M"}"#).profile;
+    world
+        .endpoint
+        .handle_downlink(world.now, Downlink::ProfileChanged(changed));
+    world.run(seconds(5));
+    assert_eq!(world.endpoint.summary().unwrap().observed, [""; 0]);
+    assert_eq!(world.endpoint.unfinished(), 0);
+    let resets = world.endpoint.stats().coap.resets_sent;
+    world.set("/3/0/9", Value::Integer(1));
+    world.run(seconds(1));
+    assert_eq!(world.endpoint.stats().coap.resets_sent, resets + 1);
+}
+
+#[test]
+fn an_update_with_a_new_instance_begins_the_profile_work_for_that_one_alone() {
+    let profile = PROFILE.replace("/3303_1.1/0/5700", "/3303_1.1/12/5700");
+    let mut world = World::new(&profile, 47);
+    world.inject(peer(5683), register(1, 1));
+    world.run(seconds(5));
+    let id = registration_id(&world);
+    let mut known = requests(&world).len();
+    for (number, links, expected) in [
+        (2, "</3>;ver=1.2,</3/0>,</3303>;ver=1.1", 1),
+        (3, "</3>;ver=1.2,</3/0>,</3303/12>", 1),
+        (4, "</3>;ver=1.2,</3/0>,</3303/12>", 0),
+        (5, "</3>;ver=1.2,</3/0>", 0),
+        (6, "</3>;ver=1.2,</3/0>,</3303>;ver=1.1,</3303/12>", 1),
+    ] {
+        let update = at_registration(Code::POST, &id, links);
+        world.inject(peer(5683), datagram(number, number as u8, &update));
+        world.run(seconds(5));
+        assert_eq!(
+            requests(&world)[known..],
+            vec!["GET /3303/12/5700 observe=0"; expected],
+            "{links}"
+        );
+        known += expected;
+    }
+}
+
+#[test]
+fn p31_11_a_register_of_the_same_name_closes_the_old_session_first_and_gets_a_new_id() {
+    for port in [5683, 6000] {
+        let mut world = World::registered(PROFILE, 48);
+        let (old, token) = (registration_id(&world), observe_token(&world));
+        let known = world.platform.uplinks.len();
+        world.peer = peer(port);
+        world.device.register(world.now.mono);
+        world.run(seconds(5));
+        let uplinks = world.platform.uplinks[known..].iter();
+        let mut sessions = uplinks.filter_map(|uplink| {
+            let session = match uplink {
+                Uplink::SessionClosed { session } | Uplink::SessionOpened { session } => session,
+                Uplink::Activity { .. }
+                | Uplink::Telemetry { .. }
+                | Uplink::Attributes { .. }
+                | Uplink::RpcStatus { .. }
+                | Uplink::RpcReply { .. }
+                | Uplink::AttributesWanted { .. }
+                | Uplink::PendingRpcWanted { .. }
+                | Uplink::Question { .. } => return None,
+            };
+            Some((is_opened(uplink), session.id))
+        });
+        let (closed, opened) = (sessions.next().unwrap(), sessions.next().unwrap());
+        assert_eq!((closed.0, opened.0), (false, true));
+        assert_ne!(closed.1, opened.1);
+        assert_eq!(sessions.next(), None);
+        assert_ne!(registration_id(&world), old);
+        let before = world.sent_by_server.len();
+        let stale = Response {
+            observe: Some(9),
+            ..Response::new(Code::CONTENT)
+        };
+        let kind = MessageType::Confirmable;
+        let datagram = encode::response(&stale, kind, MessageId(9000), token);
+        world.inject(peer(port), datagram);
+        world.run(seconds(1));
+        let answer = Message::parse(world.sent_by_server[before].1.clone()).unwrap();
+        assert_eq!(answer.message_type(), MessageType::Reset);
+    }
+}
+
+/// The token of the first observation.
+fn observe_token(world: &World) -> Token {
+    let sent = world.sent_by_server.iter();
+    sent.filter_map(|(_, datagram)| Message::parse(datagram.clone()).ok())
+        .find(|message| message.observe() == Some(0))
+        .map(|message| message.token())
+        .expect("something is observed")
+}
+
+#[test]
+fn p31_14_the_lifetime_counts_from_the_last_update_and_takes_the_observations_along() {
+    let mut world = World::new(PROFILE, 49);
+    world.inject(peer(5683), register(1, 1));
+    world.run(seconds(5));
+    let id = registration_id(&world);
+    let update = Request {
+        query: vec!["lt=60".to_owned()],
+        ..at_registration(Code::POST, &id, "")
+    };
+    world.inject(peer(5683), datagram(2, 2, &update));
+    world.run(seconds(40));
+    world.inject(
+        peer(5683),
+        datagram(3, 3, &at_registration(Code::POST, &id, "")),
+    );
+    world.run(Duration::from_millis(59_900));
+    assert_eq!(world.closed, None);
+    assert!(!world.endpoint.summary().unwrap().observed.is_empty());
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.closed, Some(CloseReason::Expired));
+    assert_eq!(world.count(is_closed), 1);
+    assert_eq!(world.endpoint.summary(), None);
+    assert_eq!(world.bound, []);
+}
+
+#[test]
+fn p111_deviations_in_the_links_of_register_and_update_are_counted() {
+    let mut world = World::new(PROFILE, 50);
+    world.inject(peer(5683), register(1, 1));
+    world.run(seconds(5));
+    assert_eq!(world.endpoint.stats().link_deviations, 0);
+    // A link without angle bracket.
+    let update = at_registration(
+        Code::POST,
+        &registration_id(&world),
+        "</3>;ver=1.2, <3/0>,</3303/0>",
+    );
+    world.inject(peer(5683), datagram(2, 2, &update));
+    world.run(seconds(1));
+    let counted = world.endpoint.stats().link_deviations;
+    assert!(counted > 0);
+    let again = Request {
+        payload: "</3>;ver=1.2, <3/0>,</3303/0>".into(),
+        ..at_registration(Code::POST, "", "")
+    };
+    let again = Request {
+        path: vec!["rd".to_owned()],
+        query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+        ..again
+    };
+    world.inject(peer(5683), datagram(3, 3, &again));
+    world.run(seconds(1));
+    assert_eq!(world.endpoint.stats().link_deviations, 2 * counted);
 }

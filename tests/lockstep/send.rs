@@ -242,6 +242,41 @@ fn a_value_that_cannot_be_read_does_not_cost_its_neighbours() {
 }
 
 #[test]
+fn p34_6_a_send_in_lwm2m_cbor_is_answered_2_04() {
+    let mut world = registered(125);
+    // {3303: {12: {5700: 25.5}}}
+    let payload: &[u8] = b"\xa1\x19\x0c\xe7\xa1\x0c\xa1\x19\x16\x44\xf9\x4e\x60";
+    let request = Request {
+        method: Code::POST,
+        path: vec!["dp".to_owned()],
+        content_format: Some(ContentFormat::LWM2M_CBOR),
+        payload: payload.into(),
+        ..Request::default()
+    };
+    let token = Token::new(&900_u16.to_be_bytes()).unwrap();
+    let datagram = encode::request(&request, MessageType::Confirmable, MessageId(900), token);
+    assert_eq!(answer(&mut world, 900, datagram).0, Code::CHANGED);
+    let (_, value) = &points(&world, "sensorValue12")[0];
+    assert_eq!(*value, float(25.5));
+}
+
+#[test]
+fn p34_6_a_send_that_waits_while_the_device_moves_is_answered_where_it_is() {
+    let mut world = registered(126);
+    world.platform.delay = seconds(4);
+    world
+        .device
+        .send_path(world.now.mono, "/3303/12/5700".parse().unwrap());
+    world.run(seconds(1));
+    world.peer = peer(6001);
+    world.device.update(world.now.mono);
+    world.run(seconds(5));
+    assert!(world.events.contains(&SimEvent::Sent), "{:?}", world.events);
+    assert_eq!(points(&world, "sensorValue12").len(), 1);
+    assert_eq!(world.endpoint.unfinished(), 0);
+}
+
+#[test]
 fn p34_6_a_send_that_maps_to_nothing_is_answered_2_04() {
     let mut world = registered(107);
     let payload = r#"[{"n":"/3/0/14","vs":"+01:00"}]"#;

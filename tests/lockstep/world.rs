@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Random, TransmissionParameters},
+    coap::{Random, RateLimit, TransmissionParameters},
     endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output},
     lwm2m::{
         model::{ObjectModel, core},
@@ -97,12 +97,25 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
     ) -> Self {
-        Self::build(profile, seed, parameters, false, true)
+        Self::build(profile, seed, parameters, false, |_| {})
+    }
+
+    /// A world whose device may send so much.
+    pub(crate) fn with_rate(profile: &str, seed: u8, rate: RateLimit) -> Self {
+        let parameters = TransmissionParameters::default();
+        let settings = |settings: &mut EndpointSettings| settings.rate = Some(rate);
+        Self::build(profile, seed, parameters, false, settings)
     }
 
     /// A world whose device registers in Queue Mode.
     pub(crate) fn in_queue_mode(profile: &str, seed: u8) -> Self {
-        Self::build(profile, seed, TransmissionParameters::default(), true, true)
+        Self::build(
+            profile,
+            seed,
+            TransmissionParameters::default(),
+            true,
+            |_| {},
+        )
     }
 
     /// The same, and nothing is written to `transportLog`.
@@ -112,7 +125,7 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
-            false,
+            |settings| settings.log_enabled = false,
         )
     }
 
@@ -121,7 +134,7 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
         queue_mode: bool,
-        log_enabled: bool,
+        change: impl FnOnce(&mut EndpointSettings),
     ) -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -133,12 +146,12 @@ impl World {
             wall: UnixMillis(1_700_000_000_000),
         };
         let parameters = Arc::new(parameters);
-        let settings = EndpointSettings {
+        let mut settings = EndpointSettings {
             coap: Arc::clone(&parameters),
             bodies: parameters.bodies(),
-            log_enabled,
             ..EndpointSettings::default()
         };
+        change(&mut settings);
         let sim = SimSettings {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),

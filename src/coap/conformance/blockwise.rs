@@ -514,6 +514,43 @@ fn o11_the_rest_of_a_notification_is_fetched_without_observe_and_with_a_fresh_to
 }
 
 #[test]
+fn o13_a_notification_that_is_being_fetched_when_the_device_moves_is_fetched_to_its_end() {
+    let mut scene = Scene::new();
+    let observation = scene.observe("61 05");
+    let content = body(1500);
+    let part = |number, more, observe, payload| Response {
+        observe,
+        block2: block(number, more, 6),
+        payload,
+        ..Response::new(Code::CONTENT)
+    };
+    let first = part(0, true, Some(6), content.slice(..1024));
+    let kind = MessageType::Confirmable;
+    let datagram = encode::response(&first, kind, MessageId(0x77), observation);
+    scene
+        .exchanges
+        .handle_datagram(scene.now, Scene::DEVICE, datagram);
+    let sent = scene.sent();
+    let asked = Message::parse(crate::coap::test_support::hex(&sent[1]).into()).unwrap();
+    // What the owner asked for is over; the first block was acknowledged, so the rest is owed.
+    let (plain, _) = scene.get();
+    scene.exchanges.cancel_requests();
+    scene.exchanges.rebind(9);
+    assert!(
+        matches!(scene.event(), Event::Failed { token, failure: Failure::Cancelled } if token == plain)
+    );
+    let rest = part(1, false, None, content.slice(1024..));
+    let (kind, id) = (MessageType::Acknowledgement, asked.message_id());
+    let datagram = encode::response(&rest, kind, id, asked.token());
+    scene.exchanges.handle_datagram(scene.now, 9, datagram);
+    let Event::Notification { token, message, .. } = scene.event() else {
+        panic!("no notification");
+    };
+    assert_eq!((token, message.payload()), (observation, content));
+    assert_eq!(scene.exchanges.stats().incomplete_notifications, 0);
+}
+
+#[test]
 fn a_newer_notification_takes_the_place_of_one_that_is_being_fetched() {
     let mut scene = Scene::new();
     let observation = scene.observe("61 05");

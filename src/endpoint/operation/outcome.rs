@@ -177,10 +177,12 @@ impl Operation {
         observation: Option<String>,
         device: &DeviceContext<'_>,
     ) -> Outcome {
-        let Ok(decoded) = decode_notification(response, &self.paths, device) else {
+        let Ok(mut decoded) = decode_notification(response, &self.paths, device) else {
             return self.undecodable(device);
         };
-        // Of several times the last one holds.
+        // Of several times the last one holds, and what states none is the case (`device-lifecycle.md` 4.1).
+        let samples = &mut decoded.samples;
+        samples.sort_by_key(|sample| (sample.time.is_none(), sample.time));
         let samples = decoded.samples.into_iter();
         let mut found: BTreeMap<_, _> = samples.flat_map(|sample| sample.nodes).collect();
         let paths = self.paths.as_slice().iter();

@@ -11,7 +11,7 @@ use crate::{
     },
     lwm2m::{
         attributes::{Attribute, NotificationAttributes},
-        node::{Node, Object, ObjectInstance, Resource},
+        node::{Node, Object, ObjectInstance, Resource, ResourceInstance},
         path::Path,
         value::Value,
     },
@@ -454,5 +454,74 @@ fn p33_1_to_10_requests_are_the_frames_of_the_standard() {
         let bytes = encode::request(&request, confirmable, MessageId(message_id), token);
         let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(bytes.join(" "), frame, "{operation}");
+    }
+}
+
+#[test]
+fn p33_11_a_1_0_device_answers_the_read_of_an_object_with_its_instances_in_tlv() {
+    let fixture = Fixture::g();
+    let read = Operation::read("/3", Path::object(3), ContentFormat::TLV);
+    // Instances 0 and 1 with resource 9; what cannot be read is left out by the device.
+    let payload = b"\x08\x00\x03\xc1\x09\x64\x08\x01\x03\xc1\x09\x32";
+    let answer = response(Code::CONTENT, Some(ContentFormat::TLV), payload);
+    let outcome = read.outcome(&answer, &fixture.context());
+    let instance = |id, level| ObjectInstance {
+        id,
+        resources: vec![Resource::single(9, Value::Integer(level))],
+    };
+    let object = Node::Object(Object {
+        id: 3,
+        instances: vec![instance(0, 100), instance(1, 50)],
+    });
+    assert_eq!(outcome.nodes, [(Path::object(3), object)]);
+    assert!(outcome.delivered && outcome.rejected.is_empty());
+}
+
+#[test]
+fn p33_12_replace_is_put_and_update_is_post_at_every_depth() {
+    let level = || Resource::single(9, Value::Integer(1));
+    let instance = Node::ObjectInstance(ObjectInstance {
+        id: 0,
+        resources: vec![level()],
+    });
+    let member = Node::ResourceInstance(ResourceInstance {
+        id: 2,
+        value: Value::Integer(1),
+    });
+    for (path, node) in [
+        (Path::instance(3, 0), instance),
+        (BATTERY, Node::Resource(level())),
+        (Path::resource_instance(3, 0, 9, 2), member),
+    ] {
+        for (mode, method) in [
+            (WriteMode::Replace, Code::PUT),
+            (WriteMode::Update, Code::POST),
+        ] {
+            let node = node.clone();
+            let write = Operation::write("", path, mode, ContentFormat::SENML_CBOR, node);
+            let request = write.unwrap().request(&[]);
+            assert_eq!(request.method, method, "{path}");
+            assert_eq!(request.content_format, Some(ContentFormat::SENML_CBOR));
+        }
+    }
+}
+
+#[test]
+fn of_several_times_in_a_composite_answer_the_newest_holds() {
+    let fixture = Fixture::f();
+    let paths = Paths::Several(vec![BATTERY]);
+    let read = Operation::read_composite("", paths, ContentFormat::SENML_JSON).unwrap();
+    for (payload, level) in [
+        (
+            &br#"[{"bn":"/3/0/9","t":1699999995,"v":2},{"t":1699999990,"v":1}]"#[..],
+            2,
+        ),
+        (br#"[{"bn":"/3/0/9","v":3},{"t":1699999990,"v":1}]"#, 3),
+        (br#"[{"bn":"/3/0/9","t":-5,"v":4},{"t":-10,"v":1}]"#, 4),
+    ] {
+        let answer = response(Code::CONTENT, Some(ContentFormat::SENML_JSON), payload);
+        let outcome = read.outcome(&answer, &fixture.context());
+        let resource = Node::Resource(Resource::single(9, Value::Integer(level)));
+        assert_eq!(outcome.nodes, [(BATTERY, resource)]);
     }
 }

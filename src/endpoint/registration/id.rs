@@ -54,3 +54,30 @@ impl fmt::Debug for RegistrationId {
 }
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn p31_13_an_id_names_the_instance_and_cannot_be_guessed() {
+        let mut random = Random::from_seed([7; 32]);
+        let mut ids = BTreeSet::new();
+        let mut letters = [const { BTreeSet::new() }; 8];
+        for _ in 0..10_000 {
+            let id = RegistrationId::random(62, &mut random);
+            let (instance, rest) = id.as_str().split_at(2);
+            assert_eq!((instance, rest.len()), ("10", 8));
+            assert_eq!(id.as_str().parse(), Ok(id));
+            for (seen, letter) in letters.iter_mut().zip(rest.bytes()) {
+                seen.insert(letter);
+            }
+            ids.insert(id);
+        }
+        assert_eq!(ids.len(), 10_000);
+        assert!(letters.iter().all(|seen| seen.len() == ALPHABET.len()));
+        assert!("10abcdef!2".parse::<RegistrationId>().is_err());
+    }
+}

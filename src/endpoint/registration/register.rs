@@ -137,6 +137,7 @@ impl Endpoint {
         let tenant = registration.session.device.tenant;
         let keys = versions(&registration.data);
         self.set_lifetime(registration.deadline(now));
+        self.stats.link_deviations += u64::from(registration.data.objects.deviations());
         self.registration = Some(registration);
         self.stats.registered += 1;
         // With the session the core says again what waits for the device.

@@ -41,11 +41,14 @@ impl Endpoint {
             return refusal(&error);
         }
         self.stats.updated += 1;
+        if known.is_some() {
+            self.stats.link_deviations += u64::from(registration.data.objects.deviations());
+        }
         registration.last_update = now.wall;
         let deadline = registration.deadline(now);
         let moved = (registration.peer.id != peer.id)
             .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
-        let mut added = Vec::new();
+        let (is_listed, mut added) = (known.is_some(), Vec::new());
         if let Some(known) = known {
             added = versions(&registration.data);
             added.retain(|object| !known.contains(object));
@@ -69,6 +72,8 @@ impl Endpoint {
                 keys: added,
             });
             self.resources.await_models(question);
+        } else if is_listed && self.resources.are_known() && !self.resources.are_awaited() {
+            self.begin_work(now);
         }
         Response::new(Code::CHANGED)
     }

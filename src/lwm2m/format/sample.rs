@@ -21,8 +21,8 @@ pub struct Sample {
     pub nodes: Vec<(Path, Node)>,
 }
 
-/// A time stated by a payload (RFC 8428 section 4.5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A time stated by a payload (RFC 8428 section 4.5.3). Of one kind the later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SampleTime {
     /// Milliseconds since 1970-01-01 UTC.
     At(i64),

@@ -140,6 +140,15 @@ impl ObjectList {
         &self.objects
     }
 
+    /// The paths of all objects and their instances.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        self.objects.iter().flat_map(|(id, object)| {
+            let instances = object.instances.iter();
+            let instances = instances.map(|instance| Path::instance(*id, *instance));
+            std::iter::once(Path::object(*id)).chain(instances)
+        })
+    }
+
     /// The links as they were sent, in their order.
     pub fn links(&self) -> &[Link] {
         &self.links

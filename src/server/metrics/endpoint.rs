@@ -28,6 +28,7 @@ impl Metrics {
         add(events.of(RegistrationEvent::Expire), since.expired);
         add(events.of(RegistrationEvent::Rejected), since.refused);
         add(events.of(RegistrationEvent::Replaced), since.replaced);
+        add(&self.link_deviations, since.link_deviations);
         add(
             self.limit_rejections.of(Limit::EndpointRegistrations),
             since.dropped_registers,

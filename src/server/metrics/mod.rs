@@ -42,6 +42,8 @@ pub struct Metrics {
     pub registrations: Gauges<Security>,
     /// `lightship_registration_events_total`
     pub registration_events: Counters<RegistrationEvent>,
+    /// `lightship_link_deviations_total`
+    pub link_deviations: Counter,
     /// `lightship_notifications_total`
     pub notifications: Counters<NotificationResult>,
     /// `lightship_sends_total`
@@ -131,6 +133,11 @@ impl Metrics {
             state: add(r, "state", "1 for the state the process is in, else 0"),
             registrations: add(r, "registrations", "Registered endpoints"),
             registration_events: add(r, "registration_events", "What happened to registrations"),
+            link_deviations: add(
+                r,
+                "link_deviations",
+                "Deviations from the link format in object lists that were forgiven",
+            ),
             notifications: add(
                 r,
                 "notifications",
