@@ -217,20 +217,15 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
 
     /// Forgets an observation or an open request, without an event; what still arrives for it gets RST. `false`:
     /// nothing has this token.
-    pub fn cancel(&mut self, token: Token) -> bool {
-        let observations = self.observations.len();
-        self.observations
-            .retain(|observation| observation.token != token);
-        let mut known = observations != self.observations.len();
-        while let Some(index) = self
-            .requests
-            .iter()
-            .position(|own| own.handle == token || own.kind.observation() == Some(token))
-        {
+    pub fn cancel(&mut self, now: Instant, token: Token) -> bool {
+        let mut known = self.end_observation(token);
+        if let Some(index) = self.requests.iter().position(|own| own.handle == token) {
             let request = self.requests.remove(index);
-            known |= request.is_the_owners();
             self.messages.stop_request(request.token);
+            known = true;
         }
+        // What was cancelled may have had the slot that another one waits for.
+        self.send_next_blocks(now);
         known
     }
 
@@ -398,7 +393,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         }
         // An error, or a success without Observe, is the last message of an observation (RFC 7641 section 3.2).
         let value = message.observe().filter(|_| message.code().is_success());
-        let continues = value.is_some() && message.block2().is_some_and(|block| block.more);
+        let is_part = message.code().is_success()
+            && message
+                .block2()
+                .is_some_and(|block| block.more || block.number > 0);
+        let continues = value.is_some() && is_part;
         // The first block is acknowledged at once, or the device would not serve the others (`rulings` 2.7).
         let acknowledge = if continues {
             Acknowledge::Now
@@ -413,8 +412,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         };
         let fresh = match value {
             None => {
-                self.observations
-                    .retain(|observation| observation.token != token);
+                self.end_observation(token);
                 true
             }
             Some(value) => self
@@ -427,12 +425,22 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         if !fresh {
             count(&mut self.messages.stats.stale_notifications);
         }
+        if fresh {
+            self.abandon_rest(token);
+        }
         if continues {
             if fresh {
                 self.fetch_rest(now, peer, message);
             }
             return;
         }
+        let message = if is_part {
+            // There is no observation any more whose rest could be fetched, and a part is no value.
+            count(&mut self.messages.stats.incomplete_notifications);
+            message.with_body(Bytes::new())
+        } else {
+            message
+        };
         let confirmable = message.message_type() == MessageType::Confirmable;
         self.events.push_back(Event::Notification {
             token,
@@ -443,16 +451,28 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         });
     }
 
-    /// Fetches the other blocks of a notification with a request of its own, in place of those of an older one (RFC 7959
-    /// section 2.6).
-    fn fetch_rest(&mut self, now: Instant, peer: P, message: Message) {
-        let observation = message.token();
-        let older = Kind::Notification(observation);
-        if let Some(index) = self.requests.iter().position(|own| own.kind == older) {
+    /// Forgets an observation; `false`: there was none.
+    fn end_observation(&mut self, token: Token) -> bool {
+        let before = self.observations.len();
+        self.observations
+            .retain(|observation| observation.token != token);
+        self.abandon_rest(token);
+        before != self.observations.len()
+    }
+
+    /// Fetches no more of a notification of this observation.
+    fn abandon_rest(&mut self, observation: Token) {
+        let kind = Kind::Notification(observation);
+        if let Some(index) = self.requests.iter().position(|own| own.kind == kind) {
             let request = self.requests.remove(index);
             self.messages.stop_request(request.token);
             count(&mut self.messages.stats.incomplete_notifications);
         }
+    }
+
+    /// Fetches the other blocks of a notification with a request of its own (RFC 7959 section 2.6).
+    fn fetch_rest(&mut self, now: Instant, peer: P, message: Message) {
+        let observation = message.token();
         let Some(made_by) = self
             .observations
             .iter()
@@ -471,7 +491,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             peer,
             deadline: later(now, timeout),
             timeout,
-            kind: older,
+            kind: Kind::Notification(observation),
             waits: false,
             transfer: Box::new(transfer),
         });
@@ -561,7 +581,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 self.observations.iter().any(|own| own.token == handle)
             }
             Kind::CancelObservation => {
-                self.observations.retain(|own| own.token != handle);
+                self.end_observation(handle);
                 false
             }
         };
@@ -697,10 +717,10 @@ struct OpenRequest<P> {
 }
 
 impl<P> OpenRequest<P> {
-    /// Whether a message with its token and peer is its response. Notifications may still arrive on the token of an
-    /// observation that is being cancelled; its answer is what carries no Observe.
+    /// Whether a message with its token and peer is its response. While a block waits to be sent, none is due. Notifications
+    /// may still arrive on the token of an observation that is being cancelled; its answer is what carries no Observe.
     fn is_answered_by(&self, message: &Message) -> bool {
-        self.kind != Kind::CancelObservation || message.observe().is_none()
+        !self.waits && (self.kind != Kind::CancelObservation || message.observe().is_none())
     }
 
     /// Whether the owner asked for it.
