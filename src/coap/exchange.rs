@@ -151,7 +151,8 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// Sends a confirmable request at once, with a fresh token, which is returned and names it from here on.
     ///
     /// The caller keeps NSTART (see [`Self::open_requests`]). A body that does not fit into one message leaves in blocks,
-    /// each with a token of its own but the last, and a response in blocks is fetched to its end. `timeout` bounds the
+    /// each with a token of its own but the last, once no older one is under way to the same path; a response in blocks is
+    /// fetched to its end. `timeout` bounds the
     /// exchange of each block, from its sending until its response; the request also fails when MAX_RETRANSMIT
     /// retransmissions stay unacknowledged. One [`Event::Response`] or [`Event::Failed`] follows.
     pub fn request(
@@ -636,6 +637,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         kind: Kind,
     ) {
         let szx = self.messages.parameters().preferred_szx();
+        let transfer = Transfer::new(request, szx);
+        // The blocks of two bodies for one path would mix in the device (RFC 9175 section 3.3): one after the other.
+        let waits = self
+            .requests
+            .iter()
+            .any(|own| own.transfer.shares_target(&transfer));
         self.requests.push(OpenRequest {
             handle,
             token: handle,
@@ -643,23 +650,33 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             deadline: later(now, timeout),
             timeout,
             kind,
-            waits: false,
-            transfer: Box::new(Transfer::new(request, szx)),
+            waits,
+            transfer: Box::new(transfer),
         });
-        self.send_block(now, handle);
+        if !waits {
+            self.send_block(now, handle);
+        }
     }
 
     /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7).
     fn send_next_blocks(&mut self, now: Instant) {
         while self.messages.outstanding_requests() < self.messages.nstart()
-            && let Some(token) = self
-                .requests
-                .iter()
-                .find(|request| request.waits)
-                .map(|request| request.token)
+            && let Some(token) = self.next_waiting()
         {
             self.send_block(now, token);
         }
+    }
+
+    /// The request whose block is to be sent next, if one waits and no older one has a body for the same path.
+    fn next_waiting(&self) -> Option<Token> {
+        let mut waiting = self.requests.iter().filter(|request| request.waits);
+        let next = waiting.find(|request| {
+            self.requests
+                .iter()
+                .take_while(|older| older.handle != request.handle)
+                .all(|older| !older.transfer.shares_target(&request.transfer))
+        });
+        next.map(|request| request.token)
     }
 
     /// Sends what the request with this token has to send, with its handle as the token if the response may be final: that

@@ -89,6 +89,11 @@ impl Transfer {
         &self.request
     }
 
+    /// Whether both have a body that leaves in blocks for the same path.
+    pub(crate) fn shares_target(&self, other: &Self) -> bool {
+        self.upload.is_some() && other.upload.is_some() && self.request.path == other.request.path
+    }
+
     /// Whether the response to [`Self::next`] may be the response to the whole request, or its first block.
     pub(crate) fn is_decisive(&self) -> bool {
         !self.answered && self.body_is_sent()

@@ -929,3 +929,22 @@ fn a33_a_notification_that_changes_while_it_is_fetched_is_fetched_anew_once() {
         assert_eq!(scene.exchanges.poll_timeout(), None);
     }
 }
+
+#[test]
+fn b07_two_bodies_for_one_path_go_one_after_the_other() {
+    let mut scene = Scene::new();
+    scene.request(&write(1500));
+    let first = scene.sent_message();
+    scene.receive(&format!("60 00 {:04x}", first.message_id().0));
+    scene.events();
+    scene.request(&write(1100));
+    scene.assert_silent();
+    // 2.31 with Block1 0/1/6, separate
+    scene.receive(&format!("58 5f 00 09 {} d1 0e 0e", first.token()));
+    let last = scene.sent_message();
+    assert_eq!(last.block1(), block(1, false, 6));
+    scene.answer_block1(&last, Code::CHANGED, last.block1());
+    assert_eq!(scene.response().code(), Code::CHANGED);
+    let (blocks, arrived) = scene.take_all(6);
+    assert_eq!((blocks.len(), arrived), (2, body(1100).to_vec()));
+}
