@@ -91,7 +91,7 @@ impl Platform for OpenPlatform {
     }
 }
 
-async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
+async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatform>) -> Server {
     let now = clock::now();
     let foundation = Foundation::new(RuntimeSettings {
         workers,
@@ -104,7 +104,7 @@ async fn start(workers: usize, platform: &Arc<OpenPlatform>) -> Server {
             clock: clock::now,
             metrics: Arc::new(Metrics::new(now.wall)),
             health: Arc::new(Health::new(now.mono)),
-            limits: LimitSettings::default(),
+            limits,
             nosec: NoSecSettings::default(),
             endpoint: EndpointSettings::default(),
         })
@@ -183,9 +183,17 @@ impl Client {
 
 /// Runs `test`, which blocks as devices do, beside a server with this many shards.
 fn with_server(workers: usize, test: impl FnOnce(SocketAddr, Arc<OpenPlatform>) + Send + 'static) {
+    with_limits(workers, LimitSettings::default(), test);
+}
+
+fn with_limits(
+    workers: usize,
+    limits: LimitSettings,
+    test: impl FnOnce(SocketAddr, Arc<OpenPlatform>) + Send + 'static,
+) {
     actix::System::new().block_on(async move {
         let platform = Arc::new(OpenPlatform::default());
-        let server = start(workers, &platform).await;
+        let server = start(workers, limits, &platform).await;
         let address = server.address();
         let done = actix::clock::timeout(
             Duration::from_secs(60),
@@ -209,6 +217,30 @@ fn c11_a_repeated_deregister_gets_the_first_answer_again() {
         }
         assert_eq!(client.update(&id), Code::NOT_FOUND);
         client.register("dev1");
+    });
+}
+
+#[test]
+fn p12_1_registers_beyond_the_rate_get_5_03_with_max_age() {
+    let limits = LimitSettings {
+        registrations_per_s: 1,
+        ..LimitSettings::default()
+    };
+    with_limits(1, limits, |server, _| {
+        let mut client = Client::new(server);
+        client.register("dev0");
+        let refused = (1..20).find_map(|number| {
+            let name = format!("ep=dev{number}");
+            let answer = client.ask(Code::POST, &["rd"], &[&name, "lwm2m=1.1"], "</3/0>");
+            (answer.code() != Code::CREATED).then_some(answer)
+        });
+        let refused = refused.unwrap();
+        assert_eq!(refused.code(), Code::SERVICE_UNAVAILABLE);
+        assert!(
+            refused
+                .max_age()
+                .is_some_and(|seconds| (5..=30).contains(&seconds))
+        );
     });
 }
 

@@ -173,7 +173,7 @@ impl World {
             11 => {
                 let token = self.token(script);
                 let known = self.open.remove(&token) | self.observations.remove(&token);
-                assert_eq!(self.exchanges.cancel(token), known);
+                assert_eq!(self.exchanges.cancel(now, token), known);
             }
             12 => {
                 let token = self.token(script);

@@ -151,7 +151,8 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// Sends a confirmable request at once, with a fresh token, which is returned and names it from here on.
     ///
     /// The caller keeps NSTART (see [`Self::open_requests`]). A body that does not fit into one message leaves in blocks,
-    /// each with a token of its own but the last, and a response in blocks is fetched to its end. `timeout` bounds the
+    /// each with a token of its own but the last, once no older one is under way to the same path; a response in blocks is
+    /// fetched to its end. `timeout` bounds the
     /// exchange of each block, from its sending until its response; the request also fails when MAX_RETRANSMIT
     /// retransmissions stay unacknowledged. One [`Event::Response`] or [`Event::Failed`] follows.
     pub fn request(
@@ -217,20 +218,15 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
 
     /// Forgets an observation or an open request, without an event; what still arrives for it gets RST. `false`:
     /// nothing has this token.
-    pub fn cancel(&mut self, token: Token) -> bool {
-        let observations = self.observations.len();
-        self.observations
-            .retain(|observation| observation.token != token);
-        let mut known = observations != self.observations.len();
-        while let Some(index) = self
-            .requests
-            .iter()
-            .position(|own| own.handle == token || own.kind.observation() == Some(token))
-        {
+    pub fn cancel(&mut self, now: Instant, token: Token) -> bool {
+        let mut known = self.end_observation(token);
+        if let Some(index) = self.requests.iter().position(|own| own.handle == token) {
             let request = self.requests.remove(index);
-            known |= request.is_the_owners();
             self.messages.stop_request(request.token);
+            known = true;
         }
+        // What was cancelled may have had the slot that another one waits for.
+        self.send_next_blocks(now);
         known
     }
 
@@ -404,7 +400,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         }
         // An error, or a success without Observe, is the last message of an observation (RFC 7641 section 3.2).
         let value = message.observe().filter(|_| message.code().is_success());
-        let continues = value.is_some() && message.block2().is_some_and(|block| block.more);
+        let is_part = message.code().is_success()
+            && message
+                .block2()
+                .is_some_and(|block| block.more || block.number > 0);
+        let continues = value.is_some() && is_part;
         // The first block is acknowledged at once, or the device would not serve the others (`rulings` 2.7).
         let acknowledge = if continues {
             Acknowledge::Now
@@ -419,8 +419,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         };
         let fresh = match value {
             None => {
-                self.observations
-                    .retain(|observation| observation.token != token);
+                self.end_observation(token);
                 true
             }
             Some(value) => self
@@ -433,12 +432,22 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         if !fresh {
             count(&mut self.messages.stats.stale_notifications);
         }
+        if fresh {
+            self.abandon_rest(token);
+        }
         if continues {
             if fresh {
                 self.fetch_rest(now, peer, message);
             }
             return;
         }
+        let message = if is_part {
+            // There is no observation any more whose rest could be fetched, and a part is no value.
+            count(&mut self.messages.stats.incomplete_notifications);
+            message.with_body(Bytes::new())
+        } else {
+            message
+        };
         let confirmable = message.message_type() == MessageType::Confirmable;
         self.events.push_back(Event::Notification {
             token,
@@ -449,16 +458,28 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         });
     }
 
-    /// Fetches the other blocks of a notification with a request of its own, in place of those of an older one (RFC 7959
-    /// section 2.6).
-    fn fetch_rest(&mut self, now: Instant, peer: P, message: Message) {
-        let observation = message.token();
-        let older = Kind::Notification(observation);
-        if let Some(index) = self.requests.iter().position(|own| own.kind == older) {
+    /// Forgets an observation; `false`: there was none.
+    fn end_observation(&mut self, token: Token) -> bool {
+        let before = self.observations.len();
+        self.observations
+            .retain(|observation| observation.token != token);
+        self.abandon_rest(token);
+        before != self.observations.len()
+    }
+
+    /// Fetches no more of a notification of this observation.
+    fn abandon_rest(&mut self, observation: Token) {
+        let kind = Kind::Notification(observation);
+        if let Some(index) = self.requests.iter().position(|own| own.kind == kind) {
             let request = self.requests.remove(index);
             self.messages.stop_request(request.token);
             count(&mut self.messages.stats.incomplete_notifications);
         }
+    }
+
+    /// Fetches the other blocks of a notification with a request of its own (RFC 7959 section 2.6).
+    fn fetch_rest(&mut self, now: Instant, peer: P, message: Message) {
+        let observation = message.token();
         let Some(made_by) = self
             .observations
             .iter()
@@ -477,7 +498,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             peer,
             deadline: later(now, timeout),
             timeout,
-            kind: older,
+            kind: Kind::Notification(observation),
             waits: false,
             transfer: Box::new(transfer),
         });
@@ -567,7 +588,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 self.observations.iter().any(|own| own.token == handle)
             }
             Kind::CancelObservation => {
-                self.observations.retain(|own| own.token != handle);
+                self.end_observation(handle);
                 false
             }
         };
@@ -622,6 +643,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         kind: Kind,
     ) {
         let szx = self.messages.parameters().preferred_szx();
+        let transfer = Transfer::new(request, szx);
+        // The blocks of two bodies for one path would mix in the device (RFC 9175 section 3.3): one after the other.
+        let waits = self
+            .requests
+            .iter()
+            .any(|own| own.transfer.shares_target(&transfer));
         self.requests.push(OpenRequest {
             handle,
             token: handle,
@@ -629,23 +656,33 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             deadline: later(now, timeout),
             timeout,
             kind,
-            waits: false,
-            transfer: Box::new(Transfer::new(request, szx)),
+            waits,
+            transfer: Box::new(transfer),
         });
-        self.send_block(now, handle);
+        if !waits {
+            self.send_block(now, handle);
+        }
     }
 
     /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7).
     fn send_next_blocks(&mut self, now: Instant) {
         while self.messages.outstanding_requests() < self.messages.nstart()
-            && let Some(token) = self
-                .requests
-                .iter()
-                .find(|request| request.waits)
-                .map(|request| request.token)
+            && let Some(token) = self.next_waiting()
         {
             self.send_block(now, token);
         }
+    }
+
+    /// The request whose block is to be sent next, if one waits and no older one has a body for the same path.
+    fn next_waiting(&self) -> Option<Token> {
+        let mut waiting = self.requests.iter().filter(|request| request.waits);
+        let next = waiting.find(|request| {
+            self.requests
+                .iter()
+                .take_while(|older| older.handle != request.handle)
+                .all(|older| !older.transfer.shares_target(&request.transfer))
+        });
+        next.map(|request| request.token)
     }
 
     /// Sends what the request with this token has to send, with its handle as the token if the response may be final: that
@@ -703,10 +740,10 @@ struct OpenRequest<P> {
 }
 
 impl<P> OpenRequest<P> {
-    /// Whether a message with its token and peer is its response. Notifications may still arrive on the token of an
-    /// observation that is being cancelled; its answer is what carries no Observe.
+    /// Whether a message with its token and peer is its response. While a block waits to be sent, none is due. Notifications
+    /// may still arrive on the token of an observation that is being cancelled; its answer is what carries no Observe.
     fn is_answered_by(&self, message: &Message) -> bool {
-        self.kind != Kind::CancelObservation || message.observe().is_none()
+        !self.waits && (self.kind != Kind::CancelObservation || message.observe().is_none())
     }
 
     /// Whether the owner asked for it.

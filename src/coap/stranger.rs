@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     encode::{self, Response},
-    message::{Message, MessageId, MessageType, ParseError},
+    message::{Message, MessageId, MessageType, ParseError, Token},
     retransmission::later,
 };
 
@@ -35,6 +35,8 @@ pub enum Verdict {
 pub enum Reason {
     /// An option is unknown, out of bounds or repeated: 4.02, or 5.05 to who takes us for a proxy.
     BadOption,
+    /// A non-confirmable message that was answered before: no answer.
+    Duplicate,
     /// It is no well-formed message: RST to a confirmable one.
     FormatError,
     /// A ping: RST.
@@ -89,11 +91,14 @@ pub fn judge(parsed: Result<&Message, &ParseError>) -> Verdict {
 
 /// The answers given to peers without a registration, for their duplicates (RFC 7252 section 4.5): a fixed number, the
 /// least recently used one making room.
+///
+/// A duplicate has the token of the original, too: a device that has rebooted, and begins with the message id it began with
+/// before, is not answered as it was then.
 #[derive(Debug)]
 pub struct AnswerCache<P> {
-    answers: BTreeMap<(P, MessageId), Cached>,
+    answers: BTreeMap<(P, MessageId, Token), Cached>,
     /// The keys by the time of their last use.
-    uses: BTreeMap<u64, (P, MessageId)>,
+    uses: BTreeMap<u64, (P, MessageId, Token)>,
     capacity: usize,
     lifetime: Duration,
     clock: u64,
@@ -119,8 +124,8 @@ impl<P: Copy + Ord> AnswerCache<P> {
     }
 
     /// The answer that this message of this peer got before; `None` if it is new.
-    pub fn answer(&mut self, now: Instant, peer: P, message_id: MessageId) -> Option<Bytes> {
-        let key = (peer, message_id);
+    pub fn answer(&mut self, now: Instant, peer: P, id: MessageId, token: Token) -> Option<Bytes> {
+        let key = (peer, id, token);
         let cached = self
             .answers
             .get_mut(&key)
@@ -133,8 +138,15 @@ impl<P: Copy + Ord> AnswerCache<P> {
     }
 
     /// Remembers the answer to a message.
-    pub fn remember(&mut self, now: Instant, peer: P, message_id: MessageId, answer: Bytes) {
-        let key = (peer, message_id);
+    pub fn remember(
+        &mut self,
+        now: Instant,
+        peer: P,
+        message_id: MessageId,
+        token: Token,
+        answer: Bytes,
+    ) {
+        let key = (peer, message_id, token);
         self.clock = self.clock.wrapping_add(1);
         let cached = Cached {
             answer,
@@ -263,17 +275,28 @@ mod tests {
     #[test]
     fn an_answer_is_repeated_to_the_peer_that_got_it_for_its_lifetime() {
         let (mut cache, now) = (AnswerCache::new(10, LIFETIME), start());
-        cache.remember(now, 1, MessageId(7), answer(1));
-        cache.remember(now, 2, MessageId(7), answer(2));
-        assert_eq!(cache.answer(now, 1, MessageId(7)), Some(answer(1)));
-        assert_eq!(cache.answer(now, 2, MessageId(7)), Some(answer(2)));
-        assert_eq!(cache.answer(now, 1, MessageId(8)), None);
-        assert_eq!(cache.answer(now + LIFETIME, 1, MessageId(7)), None);
-        cache.remember(now + LIFETIME, 1, MessageId(7), answer(3));
+        cache.remember(now, 1, MessageId(7), Token::default(), answer(1));
+        cache.remember(now, 2, MessageId(7), Token::default(), answer(2));
         assert_eq!(
-            cache.answer(now + LIFETIME, 1, MessageId(7)),
+            cache.answer(now, 1, MessageId(7), Token::default()),
+            Some(answer(1))
+        );
+        assert_eq!(
+            cache.answer(now, 2, MessageId(7), Token::default()),
+            Some(answer(2))
+        );
+        assert_eq!(cache.answer(now, 1, MessageId(8), Token::default()), None);
+        assert_eq!(
+            cache.answer(now + LIFETIME, 1, MessageId(7), Token::default()),
+            None
+        );
+        cache.remember(now + LIFETIME, 1, MessageId(7), Token::default(), answer(3));
+        assert_eq!(
+            cache.answer(now + LIFETIME, 1, MessageId(7), Token::default()),
             Some(answer(3))
         );
+        let other = Token::new(&[1]).unwrap();
+        assert_eq!(cache.answer(now, 2, MessageId(7), other), None);
         assert_eq!(cache.len(), 2);
     }
 
@@ -281,14 +304,22 @@ mod tests {
     fn a02_the_least_recently_used_answer_makes_room() {
         let (mut cache, now) = (AnswerCache::new(2, LIFETIME), start());
         for peer in 1..=2 {
-            cache.remember(now, peer, MessageId(0), answer(0));
+            cache.remember(now, peer, MessageId(0), Token::default(), answer(0));
         }
-        assert!(cache.answer(now, 1, MessageId(0)).is_some());
-        cache.remember(now, 3, MessageId(0), answer(0));
-        assert_eq!(cache.answer(now, 2, MessageId(0)), None);
-        assert!(cache.answer(now, 1, MessageId(0)).is_some());
+        assert!(
+            cache
+                .answer(now, 1, MessageId(0), Token::default())
+                .is_some()
+        );
+        cache.remember(now, 3, MessageId(0), Token::default(), answer(0));
+        assert_eq!(cache.answer(now, 2, MessageId(0), Token::default()), None);
+        assert!(
+            cache
+                .answer(now, 1, MessageId(0), Token::default())
+                .is_some()
+        );
         for peer in 4..1000 {
-            cache.remember(now, peer, MessageId(0), answer(0));
+            cache.remember(now, peer, MessageId(0), Token::default(), answer(0));
         }
         assert_eq!((cache.answers.len(), cache.uses.len()), (2, 2));
     }
@@ -296,7 +327,7 @@ mod tests {
     #[test]
     fn a_cache_without_capacity_keeps_nothing() {
         let mut cache = AnswerCache::new(0, LIFETIME);
-        cache.remember(start(), 1, MessageId(0), answer(0));
+        cache.remember(start(), 1, MessageId(0), Token::default(), answer(0));
         assert!(cache.is_empty());
     }
 }

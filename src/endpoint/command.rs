@@ -57,7 +57,7 @@ impl Endpoint {
             }),
             Ok(rpc::Task::Answer(answer)) => {
                 for token in answer.ended {
-                    self.end_observation(token);
+                    self.end_observation(now, token);
                 }
                 self.status(&session, request.id, RpcStatus::Delivered);
                 self.reply(&session, request.id, answer.reply.body());
@@ -75,7 +75,7 @@ impl Endpoint {
     }
 
     /// Gives an observation up: what still arrives for it is not reported, and the device is told.
-    fn end_observation(&mut self, token: Token) {
+    fn end_observation(&mut self, now: Now, token: Token) {
         let ended = self.observations.remove(token);
         match ended.and_then(|observed| observed.request()) {
             Some(operation) => self.downlink.push(Command {
@@ -83,7 +83,7 @@ impl Endpoint {
                 origin: Origin::Cancel(token),
             }),
             None => {
-                self.exchanges.cancel(token);
+                self.exchanges.cancel(now.mono, token);
             }
         }
     }
@@ -132,11 +132,11 @@ impl Endpoint {
         };
         registration.profile = profile;
         for token in self.observations.tokens() {
-            self.exchanges.cancel(token);
+            self.exchanges.cancel(now.mono, token);
         }
         self.observations = Observations::default();
         for token in self.downlink.clear_profile_work() {
-            self.exchanges.cancel(token);
+            self.exchanges.cancel(now.mono, token);
         }
         if self.resources.are_known() {
             self.line_up(now, |_| true, |_| true);
@@ -227,7 +227,7 @@ impl Endpoint {
         if let (true, Some(format)) = (observing, operation.observes()) {
             let observed = Observed::new(operation.paths().clone(), format);
             for older in self.observations.establish(token, observed) {
-                self.exchanges.cancel(older);
+                self.exchanges.cancel(now.mono, older);
             }
         }
         if let Origin::Rpc { id, .. } = command.origin {
@@ -255,7 +255,7 @@ impl Endpoint {
         };
         if let Origin::Cancel(token) = command.origin {
             // Without an answer the observation is forgotten here; notifications that still come are rejected.
-            self.exchanges.cancel(token);
+            self.exchanges.cancel(now.mono, token);
         }
         let session = Arc::clone(&registration.session);
         let failed = command

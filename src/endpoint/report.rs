@@ -31,8 +31,10 @@ impl Endpoint {
             return acknowledge(self);
         };
         let session = Arc::clone(&registration.session);
-        if ended && message.code().is_error() {
+        if ended {
             self.observations.remove(token);
+        }
+        if ended && message.code().is_error() {
             let reason = message
                 .diagnostic()
                 .map_or_else(|| text::code(message.code()), str::to_owned);
@@ -43,6 +45,7 @@ impl Endpoint {
             );
             return acknowledge(self);
         }
+        // A value without Observe is the last one, and as good as the others (RFC 7641 section 4.2).
         let observe = message.observe();
         let stale = (!fresh).then(|| observed.stale(observe));
         let device = self.context(registration);
@@ -93,10 +96,6 @@ impl Endpoint {
                     self.exchanges.acknowledge(now.mono, message);
                 }
             }
-        }
-        if ended {
-            // A value without Observe: the last one, and as good as the others (RFC 7641 section 4.2).
-            self.observations.remove(token);
         }
     }
 

@@ -93,8 +93,13 @@ impl Ingress {
             }
             (Verdict::Process, Err(_)) => return Decision::Drop(Reason::FormatError),
         };
-        if let Some(answer) = self.answers.answer(now, peer, message.message_id()) {
-            return Decision::Answer(answer);
+        let (id, token) = (message.message_id(), message.token());
+        if let Some(answer) = self.answers.answer(now, peer, id, token) {
+            return if message.message_type() == MessageType::Confirmable {
+                Decision::Answer(answer)
+            } else {
+                Decision::Drop(Reason::Duplicate)
+            };
         }
         let response = match Target::of(&message) {
             Target::Register => match self.register(now, peer, message.clone()) {
@@ -165,8 +170,7 @@ impl Ingress {
             };
             answer = encode::response(&bare, message_type, id, token);
         }
-        self.answers
-            .remember(now, peer, message.message_id(), answer.clone());
+        self.answers.remember(now, peer, id, token, answer.clone());
         answer
     }
 }
@@ -324,6 +328,62 @@ mod tests {
         );
         let answer = answered(ingress.decide(start(), peer(1), long));
         assert!(answer.diagnostic().is_some());
+    }
+
+    #[test]
+    fn c11_an_answer_is_repeated_to_the_same_request_alone() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        let from = peer(1);
+        // GET /3 with token a1; a device that has lost its state begins with the same message id and another token.
+        let (first, after) = (&b"\x41\x01\0\x01\xa1\xb13"[..], b"\x41\x01\0\x01\xa2\xb13");
+        let mut ask = |request: &'static [u8]| {
+            let decision = ingress.decide(start(), from, Bytes::from_static(request));
+            answered(decision).token()
+        };
+        assert_eq!(ask(first), ask(first));
+        assert_eq!(ask(after), Token::new(&[0xa2]).unwrap());
+        // A non-confirmable one has one answer at most.
+        let once = Bytes::from_static(b"\x51\x01\0\x02\xa1\xb13");
+        answered(ingress.decide(start(), from, once.clone()));
+        let again = ingress.decide(start(), from, once);
+        assert!(
+            matches!(again, Decision::Drop(Reason::Duplicate)),
+            "{again:?}"
+        );
+    }
+
+    #[test]
+    fn c23_texts_of_errors_are_short_and_repeat_nothing_of_the_request() {
+        let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        let mark = "zzz";
+        let wrong = [
+            "lt=zzz",
+            "lwm2m=zzz",
+            "b=zzz",
+            "ep=",
+            "zzz",
+            "lt=1&lt=zzz",
+            "Q=zzz",
+        ];
+        let mut texts = 0;
+        for (id, query) in wrong.into_iter().enumerate() {
+            let mut request = register(LINKS);
+            request.query.extend(query.split('&').map(str::to_owned));
+            let decision = ingress.decide(start(), peer(1), datagram(id as u16, &request));
+            let Decision::Answer(answer) = decision else {
+                continue;
+            };
+            let answer = Message::parse(answer).unwrap();
+            assert_eq!(answer.content_format(), None);
+            if let Some(text) = answer.diagnostic() {
+                texts += 1;
+                assert!(text.len() <= 64 && !text.contains(mark), "{query}: {text}");
+            }
+        }
+        let links = register(Bytes::from_static(b"<zzz"));
+        let answer = answered(ingress.decide(start(), peer(1), datagram(100, &links)));
+        assert!(!answer.diagnostic().unwrap().contains(mark));
+        assert!(texts >= 4, "{texts}");
     }
 
     #[test]

@@ -303,6 +303,7 @@ impl Shard {
         let metrics = &self.parts.metrics;
         match reason {
             Reason::BadOption => metrics.coap_malformed.of(metrics::Malformed::Option).inc(),
+            Reason::Duplicate => metrics.coap_duplicates.inc(),
             Reason::FormatError => metrics.coap_malformed.of(metrics::Malformed::Format).inc(),
             Reason::Ping => metrics.coap_pings.inc(),
             Reason::Unmatched => metrics.coap_unmatched.inc(),

@@ -97,6 +97,24 @@ fn o7_observe_cancel_answers_at_once_and_tells_the_device() {
 }
 
 #[test]
+fn c13_commands_leave_one_at_a_time_in_their_order() {
+    let mut world = World::registered(PROFILE, 85);
+    let before = requests(&world).len();
+    world.network.cut = true;
+    for (number, id) in [(1, "/3_1.2/0/0"), (2, "/3_1.2/0/9"), (3, "/3_1.2/0/1")] {
+        world.rpc(number, "Read", &format!(r#"{{"id":"{id}"}}"#));
+    }
+    world.run(seconds(10));
+    assert_eq!(requests(&world)[before..], ["GET /3/0/0"]);
+    world.network.cut = false;
+    world.run(seconds(60));
+    assert_eq!(
+        requests(&world)[before..],
+        ["GET /3/0/0", "GET /3/0/9", "GET /3/0/1"]
+    );
+}
+
+#[test]
 fn o6_an_observation_that_the_device_cannot_be_told_of_is_reset() {
     let mut world = World::registered(PROFILE, 83);
     world.network.cut = true;

@@ -89,6 +89,18 @@ fn o5_a_value_without_observe_is_the_last_one_and_reported_before_it_is_acknowle
 }
 
 #[test]
+fn o5_a_last_value_that_cannot_be_read_ends_the_observation_too() {
+    let mut world = World::registered(PROFILE, 64);
+    let token = token(&world);
+    let answer = notify(&mut world, 9000, token, &temperature(""));
+    assert_eq!(types(&answer), [MessageType::Acknowledgement]);
+    world.rpc(1, "ObserveReadAll", "null");
+    world.run(seconds(1));
+    let left = r#"{"result":"CONTENT","value":"[\"SingleObservation:/3/0/9\"]"}"#;
+    assert_eq!(world.rpc_history(1), ["DELIVERED", left]);
+}
+
+#[test]
 fn a45_an_unknown_format_or_nothing_at_all_is_no_value() {
     let mut world = World::registered(PROFILE, 63);
     let token = token(&world);

@@ -1,11 +1,13 @@
 //! Registrations that meet each other: new ones beside old ones, old peers beside new ones, ends in the middle of work.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Block, Code, Message, MessageId, MessageType, Request, Response, Token, encode},
-    endpoint::{CloseReason, Key},
+    coap::{
+        Block, Code, Message, MessageId, MessageType, RateLimit, Request, Response, Token, encode,
+    },
+    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key},
     lwm2m::value::Value,
     platform::{
         Downlink, Question, Uplink,
@@ -264,6 +266,69 @@ fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
         assert_eq!(answer.diagnostic(), Some("forbidden"));
     }
     assert_eq!(world.count(is_closed), 0);
+}
+
+#[test]
+fn p112_1_register_and_update_have_to_be_confirmable() {
+    let non = |id, request: &Request| {
+        let (id, token) = (MessageId(id), Token::default());
+        encode::request(request, MessageType::NonConfirmable, id, token)
+    };
+    let answer = |world: &World| Message::parse(world.sent_by_server.last().unwrap().1.clone());
+    let mut world = World::new(PROFILE, 66);
+    let register = Request {
+        method: Code::POST,
+        path: vec!["rd".to_owned()],
+        query: vec!["ep=dev1".to_owned(), "lwm2m=1.1".to_owned()],
+        payload: "</3/0>".into(),
+        ..Request::default()
+    };
+    world.inject(peer(5683), non(9000, &register));
+    world.run(seconds(1));
+    assert_eq!(answer(&world).unwrap().code(), Code::BAD_REQUEST);
+    assert_eq!(world.count(is_opened), 0);
+    let mut world = World::registered(PROFILE, 67);
+    let id = registration_id(&world);
+    for (method, code) in [
+        (Code::POST, Code::BAD_REQUEST),
+        (Code::DELETE, Code::DELETED),
+    ] {
+        let request = at_registration(method, &id, "");
+        world.inject(peer(5683), non(9001 + u16::from(method.0), &request));
+        world.run(seconds(1));
+        assert_eq!(answer(&world).unwrap().code(), code);
+    }
+}
+
+#[test]
+fn p12_2_what_exceeds_the_rate_of_a_device_is_dropped_unread() {
+    let mut world = World::new(PROFILE, 65);
+    let settings = EndpointSettings {
+        rate: Some(RateLimit::new(10, 20)),
+        ..EndpointSettings::default()
+    };
+    world.endpoint = Endpoint::new(EndpointName::new("dev1"), Arc::new(settings), [65; 32]);
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
+    let unknown = Request {
+        path: vec!["nothing".to_owned()],
+        ..Request::default()
+    };
+    let not_found = |world: &World| {
+        let answers = answers(world).into_iter();
+        answers.filter(|(_, code)| *code == Code::NOT_FOUND).count()
+    };
+    for id in 0..100 {
+        world.inject(peer(5683), datagram(id, 1, &unknown));
+    }
+    world.run(seconds(1));
+    assert_eq!(not_found(&world), 20);
+    assert_eq!(world.endpoint.stats().limited, 80);
+    for id in 100..200 {
+        world.inject(peer(5683), datagram(id, 1, &unknown));
+    }
+    world.run(seconds(1));
+    assert_eq!(not_found(&world), 30);
 }
 
 #[test]

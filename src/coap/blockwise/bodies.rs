@@ -107,9 +107,10 @@ impl Body {
     /// Adds a block.
     ///
     /// # Errors
-    /// [`Evicted`] when the body is gone, or alone exceeds the budget.
+    /// [`Evicted`] when the body is gone, has waited too long, or alone exceeds the budget.
     pub(super) fn append(&self, now: Instant, block: &[u8]) -> Result<(), Evicted> {
         let mut store = self.store.lock();
+        store.make_room(now);
         let stamp = store.stamp();
         let expires = later(now, store.lifetime);
         let entry = store.bodies.get_mut(&self.id).ok_or(Evicted)?;
@@ -248,6 +249,7 @@ mod tests {
         kept.append(later, b"x").unwrap();
         let _other = bodies.begin(now + LIFETIME);
         assert_eq!((old.len(), kept.len()), (None, Some(1)));
+        assert_eq!(kept.append(later + LIFETIME, b"y"), Err(Evicted));
     }
 
     #[test]

@@ -250,6 +250,31 @@ mod tests {
         fn send(&mut self, peer: u8, request: &Request) -> Result<Bytes, Answer> {
             let id = MessageId(self.id);
             let datagram = encode::request(request, MessageType::Confirmable, id, Token::default());
+            self.receive(peer, datagram)
+        }
+
+        /// Sends block `number` of 16 bytes of `body` with a Content-Format and a Request-Tag.
+        fn tagged(
+            &mut self,
+            body: &[u8],
+            number: u32,
+            format: u8,
+            tag: u8,
+        ) -> Result<Bytes, Answer> {
+            self.id += 1;
+            let at = number as usize * 16;
+            let end = body.len().min(at + 16);
+            let [high, low] = self.id.to_be_bytes();
+            let block = (number as u8) << 4 | u8::from(end < body.len()) << 3;
+            let mut datagram = vec![0x40, 0x02, high, low];
+            // Uri-Path "dp", Content-Format, Block1, Request-Tag (292 = 27 + 13 + 252)
+            datagram.extend_from_slice(&[0xb2, b'd', b'p', 0x11, format]);
+            datagram.extend_from_slice(&[0xd1, 2, block, 0xd1, 252, tag, 0xff]);
+            datagram.extend_from_slice(&body[at..end]);
+            self.receive(1, datagram.into())
+        }
+
+        fn receive(&mut self, peer: u8, datagram: Bytes) -> Result<Bytes, Answer> {
             let Ok(message) = Message::parse(datagram) else {
                 panic!("it was encoded");
             };
@@ -388,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn b07_peers_paths_and_request_tags_keep_bodies_apart() {
+    fn b07_peers_and_paths_keep_bodies_apart() {
         let mut scene = Scene::new();
         scene.block(1, BODY, 0).unwrap_err();
         assert_eq!(
@@ -398,6 +423,23 @@ mod tests {
         let other_path = scene.raw(1, "rd", 1, true, 0, &BODY[16..32]);
         assert_eq!(code(other_path), Code::REQUEST_ENTITY_INCOMPLETE);
         assert_eq!(scene.block(1, BODY, 1), continued(1));
+    }
+
+    #[test]
+    fn b07_p17_1_request_tags_and_formats_keep_bodies_apart() {
+        let mut scene = Scene::new();
+        let other = [b'x'; 40];
+        scene.tagged(BODY, 0, 110, 1).unwrap_err();
+        scene.tagged(&other, 0, 110, 2).unwrap_err();
+        assert_eq!(scene.tagged(BODY, 1, 110, 1), continued(1));
+        assert_eq!(scene.tagged(&other, 1, 110, 2), continued(1));
+        let other_format = scene.tagged(BODY, 2, 112, 1);
+        assert_eq!(code(other_format), Code::REQUEST_ENTITY_INCOMPLETE);
+        assert_eq!(scene.tagged(BODY, 2, 110, 1), Ok(Bytes::from_static(BODY)));
+        assert_eq!(
+            scene.tagged(&other, 2, 110, 2),
+            Ok(Bytes::copy_from_slice(&other))
+        );
     }
 
     #[test]
@@ -419,27 +461,32 @@ mod tests {
     fn a24_ten_thousand_peers_that_begin_and_stop_cost_a_fixed_number_of_transfers() {
         let bodies = Bodies::new(1 << 20, Duration::from_secs(300));
         let mut reassembly = Reassembly::new(bodies.clone(), 100);
-        let request = Request {
-            method: Code::POST,
-            path: vec!["rd".to_owned()],
-            block1: Some(Block {
-                number: 0,
-                more: true,
-                szx: 6,
-            }),
-            payload: vec![0; 1024].into(),
-            ..Request::default()
+        let mut send = |peer: u32, number| {
+            let request = Request {
+                method: Code::POST,
+                path: vec!["rd".to_owned()],
+                block1: Some(Block {
+                    number,
+                    more: true,
+                    szx: 6,
+                }),
+                payload: vec![0; 1024].into(),
+                ..Request::default()
+            };
+            let id = MessageId(number as u16);
+            let datagram =
+                encode::request(&request, MessageType::Confirmable, id, Token::default());
+            let message = Message::parse(datagram).unwrap();
+            match reassembly.receive(start(), peer, message, 65_536) {
+                Reassembled::Whole(_) => panic!("more is to come"),
+                Reassembled::Answer(response) => response.code,
+            }
         };
-        let datagram = encode::request(
-            &request,
-            MessageType::Confirmable,
-            MessageId(1),
-            Token::default(),
-        );
-        for peer in 0..10_000_u32 {
-            let message = Message::parse(datagram.clone()).unwrap();
-            reassembly.receive(start(), peer, message, 65_536);
+        for peer in 0..10_000 {
+            assert_eq!(send(peer, 0), Code::CONTINUE);
         }
+        assert_eq!(send(0, 1), Code::REQUEST_ENTITY_INCOMPLETE, "given up");
+        assert_eq!(send(9999, 1), Code::CONTINUE);
         assert_eq!(
             (reassembly.transfers.len(), reassembly.uses.len()),
             (100, 100)

@@ -89,6 +89,11 @@ impl Transfer {
         &self.request
     }
 
+    /// Whether both have a body that leaves in blocks for the same path.
+    pub(crate) fn shares_target(&self, other: &Self) -> bool {
+        self.upload.is_some() && other.upload.is_some() && self.request.path == other.request.path
+    }
+
     /// Whether the response to [`Self::next`] may be the response to the whole request, or its first block.
     pub(crate) fn is_decisive(&self) -> bool {
         !self.answered && self.body_is_sent()
@@ -151,13 +156,21 @@ impl Transfer {
     }
 
     /// Goes on with smaller blocks because messages of this size seem to get lost; `false` when nothing here can shrink.
+    ///
+    /// A block that is short already stays as it is: repeated under its id, it is not taken twice.
     pub(crate) fn shrink(&mut self) -> bool {
-        let transfers = self.upload.is_some() || self.download.is_some();
-        let Some(smaller) = self.szx.checked_sub(1).filter(|_| transfers) else {
+        let Some(smaller) = self.szx.checked_sub(1) else {
             return false;
         };
-        self.szx = smaller;
-        true
+        let shrinks = self.download.is_some()
+            || self.upload.as_ref().is_some_and(|upload| {
+                let sent = self.end_of_block(upload).saturating_sub(upload.arrived);
+                sent > Block::with_szx(smaller).size()
+            });
+        if shrinks {
+            self.szx = smaller;
+        }
+        shrinks
     }
 
     /// What the response to a block of the body means; `None`: it is the final response.
@@ -165,6 +178,9 @@ impl Transfer {
         let (code, answered) = (message.code(), message.block1());
         let hint = answered.map_or(self.szx, |block| block.szx);
         let Some(upload) = &self.upload else {
+            if code == Code::CONTINUE {
+                return Some(Step::Failed);
+            }
             // Without blocks it was too large for the peer (section 2.9.3).
             let smaller = hint.min(self.szx);
             let worth = self.request.payload.len()
@@ -181,13 +197,15 @@ impl Transfer {
             Code::REQUEST_ENTITY_INCOMPLETE if !std::mem::replace(&mut self.restarted, true) => {
                 Some(self.restart_upload(self.szx))
             }
-            _ if code.is_success() && !self.body_is_sent() => {
+            _ if code == Code::CONTINUE || (code.is_success() && !self.body_is_sent()) => {
                 let sent = self.block(upload.arrived);
                 let end = self.end_of_block(upload);
                 match answered {
                     // A final answer that knows no blocks: the peer took a part for the whole.
                     None if code != Code::CONTINUE => return Some(Step::Failed),
                     Some(block) if block.number != sent.number => return Some(self.repeat()),
+                    // It waits for more than there is.
+                    _ if self.body_is_sent() => return Some(Step::Failed),
                     Some(_) | None => {}
                 }
                 self.upload = Some(Upload { arrived: end });
@@ -278,10 +296,12 @@ impl Transfer {
         }
     }
 
-    /// The representation has changed between two blocks: once it is fetched from the start.
+    /// The representation has changed between two blocks: once it is fetched from the start, unless the request does more
+    /// than to read.
     fn restart_download(&mut self) -> Step {
         self.download = None;
-        if std::mem::replace(&mut self.restarted, true) {
+        let reads = matches!(self.request.method, Code::GET | Code::FETCH);
+        if std::mem::replace(&mut self.restarted, true) || !reads {
             return Step::Failed;
         }
         self.request.observe = None;

@@ -769,8 +769,219 @@ fn cancelling_a_transfer_ends_it_wherever_it_is() {
     scene.answer_block1(&first, Code::CONTINUE, first.block1());
     let second = scene.sent_message();
     assert_ne!(second.token(), handle);
-    assert!(scene.exchanges.cancel(handle));
+    assert!(scene.exchanges.cancel(scene.now, handle));
     scene.answer_block1(&second, Code::CONTINUE, second.block1());
     scene.assert_silent();
     assert_eq!(scene.exchanges.poll_timeout(), None);
+}
+
+impl Scene {
+    /// Receives a non-confirmable notification on an observation.
+    fn notify(&mut self, id: u16, observation: Token, notification: &Response) {
+        let message_type = MessageType::NonConfirmable;
+        let datagram = encode::response(notification, message_type, MessageId(id), observation);
+        self.exchanges
+            .handle_datagram(self.now, Self::DEVICE, datagram);
+    }
+
+    /// Has a device acknowledge the first block of a body without its answer, and another request take the slot; the block,
+    /// and the other request.
+    fn slot_taken(&mut self, body: usize) -> (Message, (Token, MessageId)) {
+        self.request(&write(body));
+        let first = self.sent_message();
+        self.receive(&format!("60 00 {:04x}", first.message_id().0));
+        self.events();
+        let other = self.get();
+        (first, other)
+    }
+}
+
+/// The first block of a notification of 1500 bytes.
+fn first_of_notification(observe: u32) -> Response {
+    Response {
+        observe: Some(observe),
+        block2: block(0, true, 6),
+        etag: Some(Bytes::from_static(b"v1")),
+        payload: body(1500).slice(..1024),
+        ..Response::new(Code::CONTENT)
+    }
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_none_to_the_block_that_waits() {
+    let mut scene = Scene::new();
+    let (first, (other, other_id)) = scene.slot_taken(2500);
+    // 2.31 without Block1, separate and not confirmable, under two message ids
+    let token = first.token();
+    scene.receive(&format!("58 5f 00 09 {token}"));
+    scene.receive(&format!("58 5f 00 0a {token}"));
+    assert_eq!(scene.sent(), ["70 00 00 0a"]);
+    scene.receive(&format!("68 45 {:04x} {other}", other_id.0));
+    assert_eq!(scene.sent_message().block1(), block(1, true, 6));
+}
+
+#[test]
+fn c13_a_slot_that_a_cancelled_request_had_goes_to_the_block_that_waits() {
+    let mut scene = Scene::new();
+    let (first, (other, _)) = scene.slot_taken(1500);
+    scene.receive(&format!("58 5f 00 09 {}", first.token()));
+    scene.assert_silent();
+    assert!(scene.exchanges.cancel(scene.now, other));
+    assert_eq!(scene.sent_message().block1(), block(1, false, 6));
+}
+
+#[test]
+fn a_request_that_does_more_than_to_read_is_not_sent_again_when_its_response_changes() {
+    let mut scene = Scene::new();
+    scene.request(&Request {
+        method: Code::POST,
+        ..read("/3/0/4")
+    });
+    let first = scene.sent_message();
+    scene.serve(&first, &body(1500), 6, b"v1");
+    let second = scene.sent_message();
+    scene.serve(&second, &body(1500), 6, b"v2");
+    assert_eq!(scene.failure(), Failure::Blockwise);
+    scene.assert_silent();
+}
+
+#[test]
+fn a35_a_device_that_waits_for_more_than_there_is_did_not_take_the_body() {
+    let mut scene = Scene::new();
+    scene.request(&write(10));
+    let whole = scene.sent_message();
+    scene.answer_block1(&whole, Code::CONTINUE, None);
+    assert_eq!(scene.failure(), Failure::Blockwise);
+    scene.request(&write(1500));
+    let first = scene.sent_message();
+    scene.answer_block1(&first, Code::CONTINUE, first.block1());
+    let last = scene.sent_message();
+    scene.answer_block1(&last, Code::CONTINUE, block(0, true, 6));
+    let last = scene.sent_message();
+    assert_eq!(last.block1(), block(1, false, 6), "asked again");
+    scene.answer_block1(&last, Code::CONTINUE, last.block1());
+    assert_eq!(scene.failure(), Failure::Blockwise);
+}
+
+#[test]
+fn a35_a_short_last_block_whose_acknowledgement_gets_lost_keeps_its_message_id() {
+    let mut scene = Scene::new();
+    scene.request(&write(1500));
+    let first = scene.sent_message();
+    scene.answer_block1(&first, Code::CONTINUE, first.block1());
+    let last = scene.sent_message();
+    for wait in [3, 6, 12] {
+        scene.wait(Duration::from_secs(wait));
+        assert_eq!(scene.sent_message().datagram(), last.datagram());
+    }
+    scene.answer_block1(&last, Code::CHANGED, last.block1());
+    assert_eq!(scene.response().code(), Code::CHANGED);
+}
+
+#[test]
+fn what_follows_a_notification_ends_the_fetching_of_its_rest() {
+    let newer = Response {
+        observe: Some(7),
+        payload: Bytes::from_static(b"1"),
+        ..Response::new(Code::CONTENT)
+    };
+    for (following, ends) in [(newer, false), (Response::new(Code::NOT_FOUND), true)] {
+        let mut scene = Scene::new();
+        let observation = scene.observe("61 05");
+        scene.notify(0x77, observation, &first_of_notification(6));
+        let asked = scene.sent_message();
+        scene.notify(0x78, observation, &following);
+        assert!(matches!(scene.event(), Event::Notification { ended, .. } if ended == ends));
+        assert_eq!(scene.exchanges.open_requests(), 0);
+        scene.serve(&asked, &body(1500), 6, b"v1");
+        scene.assert_silent();
+        assert_eq!(scene.exchanges.stats().incomplete_notifications, 1);
+        assert_eq!(scene.exchanges.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn an_observation_that_is_cancelled_ends_the_fetching_of_its_notification() {
+    let mut scene = Scene::new();
+    let observation = scene.observe("61 05");
+    scene.notify(0x77, observation, &first_of_notification(6));
+    let asked = scene.sent_message();
+    scene.receive(&format!("60 00 {:04x}", asked.message_id().0));
+    let (now, request) = (scene.now, read("/3/0"));
+    let (exchanges, device) = (&mut scene.exchanges, Scene::DEVICE);
+    assert!(exchanges.cancel_observation(now, device, observation, &request, Scene::TIMEOUT));
+    let cancelling = scene.sent_message();
+    scene.answer(&cancelling, &Response::new(Code::CONTENT));
+    assert_eq!(scene.response().code(), Code::CONTENT);
+    assert_eq!(scene.exchanges.poll_timeout(), None);
+}
+
+#[test]
+fn a_part_of_a_notification_is_never_taken_for_the_whole() {
+    let mut scene = Scene::new();
+    let observation = scene.observe("61 05");
+    let last_part = Response {
+        block2: block(1, false, 6),
+        ..first_of_notification(6)
+    };
+    scene.notify(0x77, observation, &last_part);
+    scene.assert_silent();
+    // The last message of the observation: what is left of it cannot be fetched.
+    let ending = Response {
+        observe: None,
+        ..first_of_notification(0)
+    };
+    scene.notify(0x78, observation, &ending);
+    let Event::Notification { message, ended, .. } = scene.event() else {
+        panic!("no notification");
+    };
+    assert!(ended && message.payload().is_empty());
+    assert_eq!(scene.exchanges.stats().incomplete_notifications, 2);
+}
+
+#[test]
+fn a33_a_notification_that_changes_while_it_is_fetched_is_fetched_anew_once() {
+    for changes in [1, 2] {
+        let mut scene = Scene::new();
+        let observation = scene.observe("61 05");
+        scene.notify(0x77, observation, &first_of_notification(6));
+        let asked = scene.sent_message();
+        scene.serve(&asked, &body(1500), 6, b"v2");
+        let restarted = scene.sent_message();
+        assert_eq!((restarted.block2(), restarted.observe()), (None, None));
+        scene.serve(&restarted, &body(1400), 6, b"v2");
+        let asked = scene.sent_message();
+        let etag = if changes == 1 { b"v2" } else { b"v3" };
+        scene.serve(&asked, &body(1400), 6, etag);
+        if changes == 1 {
+            let Event::Notification { message, ended, .. } = scene.event() else {
+                panic!("no notification");
+            };
+            assert_eq!((message.payload(), ended), (body(1400), false));
+        } else {
+            scene.assert_silent();
+            assert_eq!(scene.exchanges.stats().incomplete_notifications, 1);
+        }
+        assert_eq!(scene.exchanges.observations(), 1);
+        assert_eq!(scene.exchanges.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn b07_two_bodies_for_one_path_go_one_after_the_other() {
+    let mut scene = Scene::new();
+    scene.request(&write(1500));
+    let first = scene.sent_message();
+    scene.receive(&format!("60 00 {:04x}", first.message_id().0));
+    scene.events();
+    scene.request(&write(1100));
+    scene.assert_silent();
+    // 2.31 with Block1 0/1/6, separate
+    scene.receive(&format!("58 5f 00 09 {} d1 0e 0e", first.token()));
+    let last = scene.sent_message();
+    assert_eq!(last.block1(), block(1, false, 6));
+    scene.answer_block1(&last, Code::CHANGED, last.block1());
+    assert_eq!(scene.response().code(), Code::CHANGED);
+    let (blocks, arrived) = scene.take_all(6);
+    assert_eq!((blocks.len(), arrived), (2, body(1100).to_vec()));
 }

@@ -594,7 +594,8 @@ fn a_cancelled_request_fails_and_leaves_no_timer() {
     )));
     assert_eq!(scene.exchanges.poll_timeout(), None);
     let (token, _) = scene.get();
-    assert!(scene.exchanges.cancel(token) && !scene.exchanges.cancel(token));
+    assert!(scene.exchanges.cancel(scene.now, token));
+    assert!(!scene.exchanges.cancel(scene.now, token));
     scene.assert_silent();
     assert_eq!(scene.exchanges.poll_timeout(), None);
 }

@@ -4,5 +4,6 @@
 mod blockwise;
 mod frames;
 mod hostile;
+mod interleaving;
 mod message_layer;
 mod observe;

@@ -147,8 +147,8 @@ fn o05_a_success_without_observe_ends_the_observation() {
 fn o06_after_a_passive_cancel_a_notification_gets_rst_con_and_non() {
     let mut scene = Scene::new();
     let token = scene.observe("61 05");
-    assert!(scene.exchanges.cancel(token));
-    assert!(!scene.exchanges.cancel(token));
+    assert!(scene.exchanges.cancel(scene.now, token));
+    assert!(!scene.exchanges.cancel(scene.now, token));
     scene.assert_silent();
     scene.receive(&format!("58 45 70 01 {token} 61 06"));
     assert_eq!(scene.sent(), ["70 00 70 01"]);
@@ -201,7 +201,7 @@ fn o07_an_active_cancel_repeats_the_request_with_observe_1_and_the_same_token() 
 fn o08_a_cancelled_observation_does_not_disturb_its_successor() {
     let mut scene = Scene::new();
     let old = scene.observe("61 05");
-    scene.exchanges.cancel(old);
+    scene.exchanges.cancel(scene.now, old);
     let new = scene.observe("61 01");
     scene.receive(&format!("58 45 00 07 {old} 61 06 ff 31"));
     assert_eq!(scene.sent(), ["70 00 00 07"]);
@@ -271,9 +271,10 @@ fn o10_a_notification_that_is_ignored_stays_unacknowledged() {
 }
 
 #[test]
-fn o12_an_observation_has_no_timer() {
+fn o12_an_observation_has_no_timer_and_max_age_is_ignored() {
     let mut scene = Scene::new();
-    scene.observe("61 05");
+    // Observe 5, Max-Age 1
+    scene.observe("61 05 81 01");
     assert_eq!(scene.exchanges.poll_timeout(), None);
     scene.wait(Duration::from_secs(30 * 24 * 3600));
     assert_eq!(scene.exchanges.observations(), 1);
