@@ -21,66 +21,91 @@ fn observed(fixture: &mut Fixture) -> Vec<String> {
     serde_json::from_str(reply["value"].as_str().unwrap()).unwrap()
 }
 
-#[test]
-fn rpc_050_to_052_observe_composite() {
+/// Paths that rows 50, 57 and 58 observe together.
+const FIVE: [&str; 5] = [
+    "/5_1.2/0/7",
+    "/5_1.2/0/5",
+    "/5_1.2/0/3",
+    "/3_1.2/0/9",
+    "/19_1.1/1/0/0",
+];
+
+/// Fixture F that observes these paths together.
+#[track_caller]
+fn observing_together(ids: &[&str]) -> Fixture {
     let mut fixture = Fixture::f();
-    let ids = [
-        "/5_1.2/0/7",
-        "/5_1.2/0/5",
-        "/5_1.2/0/3",
-        "/3_1.2/0/9",
-        "/19_1.1/1/0/0",
-    ];
-    let body = composite(&mut fixture, "ObserveComposite", &ids);
-    for part in [
-        "CONTENT",
-        "/5/0/7=LwM2mSingleResource",
-        "/5/0/5=LwM2mSingleResource",
-        "/5/0/3=LwM2mSingleResource",
-        "/3/0/9=LwM2mSingleResource",
-        "/19/1/0/0=LwM2mResourceInstance",
-    ] {
+    let body = composite(&mut fixture, "ObserveComposite", ids);
+    assert_contains(&body, r#"{"result":"CONTENT","value":"#);
+    fixture
+}
+
+#[track_caller]
+fn assert_holds(method: &str, ids: &[&str], parts: &[&str]) {
+    let body = composite(&mut Fixture::f(), method, ids);
+    assert_contains(&body, r#"{"result":"CONTENT","value":"{"#);
+    for part in parts {
         assert_contains(&body, part);
     }
-    let mut fixture = Fixture::f();
-    let body = composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/19_1.1/1/0", "/5_1.2/0"],
-    );
-    assert_contains(&body, "/19/1/0=LwM2mMultipleResource");
-    assert_contains(&body, "/5/0=LwM2mObjectInstance");
-    let mut fixture = Fixture::f();
-    let body = composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/5_1.2/0/7", "/5_1.2/0/2"],
-    );
-    assert_contains(&body, "/5/0/7=LwM2mSingleResource");
-    assert_contains(&body, "/5/0/2=null");
 }
 
 #[test]
-fn rpc_053_to_055_observe_composite_that_is_in_the_way() {
-    let mut fixture = Fixture::f();
+fn rpc_050_observe_composite_of_resources_and_a_resource_instance() {
+    assert_holds(
+        "ObserveComposite",
+        &FIVE,
+        &[
+            "/5/0/7=LwM2mSingleResource",
+            "/5/0/5=LwM2mSingleResource",
+            "/5/0/3=LwM2mSingleResource",
+            "/3/0/9=LwM2mSingleResource",
+            "/19/1/0/0=LwM2mResourceInstance",
+        ],
+    );
+}
+
+#[test]
+fn rpc_051_observe_composite_of_a_multiple_resource_and_an_instance() {
+    assert_holds(
+        "ObserveComposite",
+        &["/19_1.1/1/0", "/5_1.2/0"],
+        &["/19/1/0=LwM2mMultipleResource", "/5/0=LwM2mObjectInstance"],
+    );
+}
+
+#[test]
+fn rpc_052_observe_composite_of_what_is_executed_too() {
+    assert_holds(
+        "ObserveComposite",
+        &["/5_1.2/0/7", "/5_1.2/0/2"],
+        &["/5/0/7=LwM2mSingleResource", "/5/0/2=null"],
+    );
+}
+
+#[test]
+fn rpc_053_observe_composite_of_paths_that_overlap() {
     assert_eq!(
         composite(
-            &mut fixture,
+            &mut Fixture::f(),
             "ObserveComposite",
             &["/5_1.2/0", "/5_1.2/0/2"]
         ),
         bad_request("Invalid path list :  /5/0 and /5/0/2 are overlapped paths")
     );
+}
+
+#[test]
+fn rpc_054_observe_composite_of_what_is_observed() {
+    let mut fixture = Fixture::f();
     fixture.rpc("Observe", r#"{"id":"/3_1.2/0/9"}"#);
-    let ids = ["/5_1.2/0/7", "/5_1.2/0/5", "/5_1.2/0/3", "/3_1.2/0/9"];
     assert_eq!(
-        composite(&mut fixture, "ObserveComposite", &ids),
+        composite(&mut fixture, "ObserveComposite", &FIVE[..4]),
         bad_request("Resource [/3/0/9] is already registered as SingleObservation.")
     );
-    assert_contains(
-        &composite(&mut fixture, "ObserveComposite", &ids[..3]),
-        "CONTENT",
-    );
+}
+
+#[test]
+fn rpc_055_observe_of_what_is_observed_together() {
+    let mut fixture = observing_together(&FIVE[..3]);
     assert_eq!(
         fixture.rpc("Observe", r#"{"id":"/5_1.2/0/7"}"#),
         bad_request("Resource [/5/0/7] is already registered in CompositeObservation.")
@@ -107,42 +132,36 @@ fn rpc_056_observe_composite_by_keys() {
 }
 
 #[test]
-fn rpc_057_to_059_observe_composite_cancel_wants_the_same_paths() {
-    let mut fixture = Fixture::f();
-    let ids = [
-        "/5_1.2/0/7",
-        "/5_1.2/0/5",
-        "/5_1.2/0/3",
-        "/3_1.2/0/9",
-        "/19_1.1/1/0/0",
-    ];
-    composite(&mut fixture, "ObserveComposite", &ids);
+fn rpc_057_observe_composite_cancel() {
+    let mut fixture = observing_together(&FIVE);
+    assert_eq!(
+        composite(&mut fixture, "ObserveCompositeCancel", &FIVE),
+        payload(r#"{"result":"CONTENT","value":"1"}"#)
+    );
+    assert_eq!(observed(&mut fixture), [""; 0]);
+}
+
+#[test]
+fn rpc_058_observe_composite_cancel_of_other_paths() {
+    let ids = ["/5_1.2/0", "/19_1.1/1/0/0"];
     assert_eq!(
         composite(
-            &mut fixture,
+            &mut observing_together(&FIVE),
             "ObserveCompositeCancel",
-            &["/5_1.2/0", "/19_1.1/1/0/0"]
+            &ids
         ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/5_1.2/0, /19_1.1/1/0/0]"
         )
     );
+}
+
+#[test]
+fn rpc_059_observe_composite_cancel_of_fewer_paths() {
+    let mut fixture = observing_together(&["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"]);
+    let ids = ["/19_1.1/1/0/0", "/3_1.2/0/9"];
     assert_eq!(
         composite(&mut fixture, "ObserveCompositeCancel", &ids),
-        content("1")
-    );
-    assert_eq!(observed(&mut fixture), [""; 0]);
-    composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"],
-    );
-    assert_eq!(
-        composite(
-            &mut fixture,
-            "ObserveCompositeCancel",
-            &["/19_1.1/1/0/0", "/3_1.2/0/9"]
-        ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/19_1.1/1/0/0, /3_1.2/0/9]"
         )
@@ -197,11 +216,15 @@ const SIX: [&str; 6] = [
 ];
 
 #[test]
-fn rpc_060_and_061_a_profile_observes_all_together() {
+fn rpc_060_a_profile_observes_all_together() {
     assert_eq!(
         observed_by_profile(&SIX, "COMPOSITE_ALL"),
         ["CompositeObservation: [/5/0/9, /3/0/9, /5/0/5, /5/0/6, /5/0/7, /5/0/3]"]
     );
+}
+
+#[test]
+fn rpc_061_another_profile_observes_all_together() {
     let three = ["/3_1.2/0/9", "/3_1.2/0/20", "/19_1.1/0/2"];
     assert_eq!(
         observed_by_profile(&three, "COMPOSITE_ALL"),
@@ -280,40 +303,59 @@ fn l26_a_composite_strategy_needs_a_composite_format_and_separate_paths() {
 }
 
 #[test]
-fn rpc_067_and_068_read_composite_prints_in_the_order_of_the_platform() {
+fn rpc_067_read_composite_prints_in_the_order_of_the_platform() {
     let mut fixture = g_with_senml();
     fixture.learn_object_1();
-    for (path, value) in [("/1/0/0", 123), ("/1/0/1", 300)] {
-        fixture.device.set(path, &value.into());
+    for (id, value) in [
+        ("0", serde_json::json!(123)),
+        ("1", 300.into()),
+        ("6", false.into()),
+        ("7", "U".into()),
+        ("22", true.into()),
+    ] {
+        fixture.device.set(&format!("/1/0/{id}"), &value);
     }
     let body = composite(&mut fixture, "ReadComposite", &["/3/0/9", "/1_1.2"]);
-    assert_contains(&body, "CONTENT");
-    assert_contains(&body, "\"{/3/0/9=LwM2mSingleResource [id=9, value=");
+    let begin = r#"{"result":"CONTENT","value":"{/3/0/9=LwM2mSingleResource [id=9, value="#;
+    assert!(body.text().starts_with(begin), "{}", body.text());
     assert_contains(
         &body,
-        "/1=LwM2mObject [id=1, instances={0=LwM2mObjectInstance [id=0, resources={0=",
+        "/1=LwM2mObject [id=1, instances={0=LwM2mObjectInstance [id=0, resources={0=LwM2mSingleResource [id=0, \
+         value=123, type=INTEGER], 1=LwM2mSingleResource [id=1, value=300, type=INTEGER], 6=LwM2mSingleResource \
+         [id=6, value=false, type=BOOLEAN], 22=LwM2mSingleResource [id=22, value=true, type=BOOLEAN], \
+         7=LwM2mSingleResource [id=7, value=U, type=STRING]}]}]",
     );
-    let params = r#"{"keys":["state","updateResult","pkgversion","batteryLevel"]}"#;
-    let RpcBody::Payload(body) = fixture.rpc("ReadComposite", params) else {
-        panic!("an error");
-    };
-    let order = ["/5/0/7=", "/5/0/5=", "/5/0/3=", "/3/0/9="].map(|key| body.find(key).unwrap());
-    assert!(order.is_sorted(), "{body}");
-    assert!(body.contains("value=, type=STRING"), "{body}");
 }
 
 #[test]
-fn rpc_069_and_070_read_composite_of_every_depth() {
+fn rpc_068_read_composite_by_keys_prints_in_the_order_of_the_platform() {
+    let params = r#"{"keys":["state","updateResult","pkgversion","batteryLevel"]}"#;
+    assert_eq!(
+        g_with_senml().rpc("ReadComposite", params),
+        content(
+            "{/5/0/7=LwM2mSingleResource [id=7, value=, type=STRING], /5/0/5=LwM2mSingleResource [id=5, value=0, \
+             type=INTEGER], /5/0/3=LwM2mSingleResource [id=3, value=0, type=INTEGER], /3/0/9=LwM2mSingleResource \
+             [id=9, value=42, type=INTEGER]}"
+        )
+    );
+}
+
+#[test]
+fn rpc_069_read_composite_of_an_object_and_resources() {
+    assert_holds(
+        "ReadComposite",
+        &["/19_1.1", "/3_1.2/0/1", "/3_1.2/0/11"],
+        &[
+            "/19=LwM2mObject [id=19, instances={",
+            "/3/0/1=LwM2mSingleResource [id=1, value=",
+            "/3/0/11=LwM2mMultipleResource [id=11, values={",
+        ],
+    );
+}
+
+#[test]
+fn rpc_070_read_composite_of_what_the_device_leaves_out() {
     let mut fixture = Fixture::f();
-    let ids = ["/19_1.1", "/3_1.2/0/1", "/3_1.2/0/11"];
-    let body = composite(&mut fixture, "ReadComposite", &ids);
-    for part in [
-        "/19=LwM2mObject [id=19, instances={",
-        "/3/0/1=LwM2mSingleResource [id=1, value=",
-        "/3/0/11=LwM2mMultipleResource [id=11, values={",
-    ] {
-        assert_contains(&body, part);
-    }
     fixture.learn_object_1();
     fixture.device.set("/1/0/1", &300.into());
     let ids = ["/1_1.1/0/1", "/1_1.1/0/2", "/3_1.2/0"];
@@ -328,21 +370,29 @@ fn rpc_069_and_070_read_composite_of_every_depth() {
 }
 
 #[test]
-fn rpc_071_and_072_read_composite_by_keys() {
+fn rpc_071_read_composite_by_keys() {
     let mut fixture = Fixture::f();
+    fixture
+        .device
+        .set("/19/1/0", &serde_json::json!({"0": "01"}));
     let params = r#"{"keys":["batteryLevel","UtfOffset","dataRead","dataWrite"]}"#;
     let body = fixture.rpc("ReadComposite", params);
-    assert_contains(
-        &body,
-        "/19/0/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=1Bytes, type=OPAQUE]",
-    );
-    assert_contains(
-        &body,
-        "/19/1/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=",
-    );
+    for path in ["/19/0/0", "/19/1/0"] {
+        assert_contains(
+            &body,
+            &format!(
+                "{path}=LwM2mMultipleResource [id=0, values={{0=LwM2mResourceInstance [id=0, value=1Bytes, \
+                 type=OPAQUE]"
+            ),
+        );
+    }
+}
+
+#[test]
+fn rpc_072_read_composite_with_an_unknown_key() {
     let params = r#"{"keys":["batteryLevel","UtfOffset","dataDescription"]}"#;
     assert_eq!(
-        fixture.rpc("ReadComposite", params),
+        Fixture::f().rpc("ReadComposite", params),
         bad_request("dataDescription is not configured in the device profile!")
     );
 }
@@ -417,19 +467,30 @@ fn rpc_096_write_composite_of_instance_key_and_resource() {
         ("/3_1.2/0/14", "value=+04,"),
         ("/3_1.2/0/15", "value=Kiyv/Europe,"),
     ] {
-        assert_contains(&fixture.rpc("Read", &format!(r#"{{"id":"{id}"}}"#)), part);
+        assert_shows(&mut fixture, id, part);
     }
 }
 
 #[test]
-fn rpc_097_and_098_write_composite_of_resource_instances() {
+fn rpc_097_write_composite_of_a_multiple_resource() {
     let mut fixture = Fixture::f();
-    for params in [
+    assert_changed(
+        &mut fixture,
+        "WriteComposite",
         r#"{"nodes":{"/19_1.1/0/0":{"0":"00ad45675600","25":"25ad45675600cdef"}}}"#,
+    );
+    assert_shows(&mut fixture, "/19_1.1/0/0/0", "6Bytes");
+    assert_shows(&mut fixture, "/19_1.1/0/0/25", "8Bytes");
+}
+
+#[test]
+fn rpc_098_write_composite_of_a_resource_instance() {
+    let mut fixture = Fixture::f();
+    assert_changed(
+        &mut fixture,
+        "WriteComposite",
         r#"{"nodes":{"/19_1.1/1/0/2":"00001234","UtfOffset":"+04","/3_1.2/0/15":"Kiyv/Europe"}}"#,
-    ] {
-        assert_changed(&mut fixture, "WriteComposite", params);
-    }
+    );
     assert_eq!(
         fixture.rpc("Read", r#"{"id":"/19_1.1/1/0/2"}"#),
         content("LwM2mResourceInstance [id=2, value=4Bytes, type=OPAQUE]")
