@@ -5,6 +5,7 @@ mod composite;
 mod discover;
 mod execute;
 mod instance;
+mod legacy;
 mod observe;
 mod read;
 mod update;
