@@ -1,10 +1,9 @@
-//! ReadComposite, ObserveComposite, ObserveCompositeCancel, WriteComposite, and the profile's composite strategies.
+//! ReadComposite, ObserveComposite, ObserveCompositeCancel.
 
 use super::*;
-use crate::endpoint::{fixture::observe_profile, observation::profile_work};
 
 /// Fixture G that announces SenML.
-fn g_with_senml() -> Fixture {
+pub(super) fn g_with_senml() -> Fixture {
     let mut fixture = Fixture::g_announcing("</>;ct=\"110 112\",");
     fixture.device.set("/5/0/1", &"".into());
     fixture
@@ -15,7 +14,7 @@ fn composite(fixture: &mut Fixture, method: &str, ids: &[&str]) -> RpcBody {
     fixture.rpc(method, &serde_json::json!({ "ids": ids }).to_string())
 }
 
-fn observed(fixture: &mut Fixture) -> Vec<String> {
+pub(super) fn observed(fixture: &mut Fixture) -> Vec<String> {
     let body = fixture.rpc("ObserveReadAll", "null");
     let reply: serde_json::Value = serde_json::from_str(body.text()).unwrap();
     serde_json::from_str(reply["value"].as_str().unwrap()).unwrap()
@@ -197,111 +196,6 @@ fn paths_that_only_begin_alike_can_both_be_observed() {
     assert_contains(&fixture.rpc("Observe", r#"{"id":"/3_1.2/0/1"}"#), "CONTENT");
 }
 
-/// The observations of fixture F by this profile.
-fn observed_by_profile(observe: &[&str], strategy: &str) -> Vec<String> {
-    let mut fixture = Fixture::f();
-    let observe_attr = serde_json::json!({ "observe": observe, "observeStrategy": strategy });
-    fixture.profile.transport.observe_attr = serde_json::from_value(observe_attr).unwrap();
-    observe_profile(&mut fixture);
-    observed(&mut fixture)
-}
-
-const SIX: [&str; 6] = [
-    "/3_1.2/0/9",
-    "/5_1.2/0/3",
-    "/5_1.2/0/5",
-    "/5_1.2/0/6",
-    "/5_1.2/0/7",
-    "/5_1.2/0/9",
-];
-
-#[test]
-fn rpc_060_a_profile_observes_all_together() {
-    assert_eq!(
-        observed_by_profile(&SIX, "COMPOSITE_ALL"),
-        ["CompositeObservation: [/5/0/9, /3/0/9, /5/0/5, /5/0/6, /5/0/7, /5/0/3]"]
-    );
-}
-
-#[test]
-fn rpc_061_another_profile_observes_all_together() {
-    let three = ["/3_1.2/0/9", "/3_1.2/0/20", "/19_1.1/0/2"];
-    assert_eq!(
-        observed_by_profile(&three, "COMPOSITE_ALL"),
-        ["CompositeObservation: [/19/0/2, /3/0/20, /3/0/9]"]
-    );
-}
-
-#[test]
-fn rpc_062_a_profile_observes_by_object() {
-    let mut observed = observed_by_profile(&SIX, "COMPOSITE_BY_OBJECT");
-    observed.sort();
-    assert_eq!(
-        observed,
-        [
-            "CompositeObservation: [/3/0/9]",
-            "CompositeObservation: [/5/0/9, /5/0/5, /5/0/6, /5/0/7, /5/0/3]"
-        ]
-    );
-}
-
-/// What a profile asks of fixture F, and what it cannot.
-fn work(fixture: &mut Fixture, observe_attr: &str) -> (Vec<String>, Vec<&'static str>) {
-    fixture.profile.transport.observe_attr = serde_json::from_str(observe_attr).unwrap();
-    let work = profile_work(&fixture.context(), |_| true);
-    let operations = work.operations.iter();
-    let operations = operations.map(|own| format!("{} {}", own.class_name(), own.paths()));
-    (operations.collect(), work.impossible)
-}
-
-#[test]
-fn l3_and_l4_the_initial_read_follows_the_observe_strategy() {
-    let profile = |observe: &str, strategy: u8, follows: bool| {
-        format!(
-            r#"{{"observe":["{observe}"],"telemetry":["/3_1.2/0/9","/3_1.2/0/20","/5_1.2/0/9","/19_1.1/0/2"],
-                "attribute":["/5_1.2/0/6","/5_1.2/0/7"],"observeStrategy":{strategy},
-                "initAttrTelAsObsStrategy":{follows}}}"#
-        )
-    };
-    let mut fixture = Fixture::f();
-    let (operations, impossible) = work(&mut fixture, &profile("/3_1.2/0/20", 1, true));
-    assert_eq!(
-        operations,
-        [
-            "ObserveCompositeRequest [/3/0/20]",
-            "ReadCompositeRequest [/19/0/2, /5/0/9, /3/0/9, /5/0/6, /5/0/7]"
-        ]
-    );
-    assert_eq!(impossible, [""; 0]);
-    let (operations, _) = work(&mut fixture, &profile("/3_1.2/0/9", 2, true));
-    assert_eq!(
-        operations,
-        [
-            "ObserveCompositeRequest [/3/0/9]",
-            "ReadCompositeRequest [/3/0/20]",
-            "ReadCompositeRequest [/5/0/9, /5/0/6, /5/0/7]",
-            "ReadCompositeRequest [/19/0/2]"
-        ]
-    );
-    let (operations, _) = work(&mut fixture, &profile("/3_1.2/0/9", 2, false));
-    assert_eq!(operations.len(), 6, "reads one by one: {operations:?}");
-}
-
-#[test]
-fn l26_a_composite_strategy_needs_a_composite_format_and_separate_paths() {
-    let profile =
-        r#"{"observe":["/3_1.0/0/9","/5_1.0/0/3"],"observeStrategy":"COMPOSITE_BY_OBJECT"}"#;
-    assert_eq!(
-        work(&mut Fixture::g(), profile),
-        (Vec::new(), vec!["observe"])
-    );
-    let profile = r#"{"observe":["/3_1.2/0/9","/3_1.2/0"],"observeStrategy":1}"#;
-    assert_eq!(
-        work(&mut Fixture::f(), profile),
-        (Vec::new(), vec!["observe"])
-    );
-}
-
 #[test]
 fn rpc_067_read_composite_prints_in_the_order_of_the_platform() {
     let mut fixture = g_with_senml();
@@ -450,136 +344,4 @@ fn what_a_composite_answer_leaves_out_is_logged() {
         "error: /3/0/2: value in composite response is null"
     );
     assert_eq!(outcome.nodes.len(), 1);
-}
-
-#[test]
-fn rpc_096_write_composite_of_instance_key_and_resource() {
-    let mut fixture = Fixture::f();
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/19_1.1/0":{"0":{"0":"00ad45675600","25":"25ad45675600cdef"}},"UtfOffset":"+04",
-            "/3_1.2/0/15":"Kiyv/Europe"}}"#,
-    );
-    for (id, part) in [
-        ("/19_1.1/0/0/0", "6Bytes"),
-        ("/19_1.1/0/0/25", "8Bytes"),
-        ("/3_1.2/0/14", "value=+04,"),
-        ("/3_1.2/0/15", "value=Kiyv/Europe,"),
-    ] {
-        assert_shows(&mut fixture, id, part);
-    }
-}
-
-#[test]
-fn rpc_097_write_composite_of_a_multiple_resource() {
-    let mut fixture = Fixture::f();
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/19_1.1/0/0":{"0":"00ad45675600","25":"25ad45675600cdef"}}}"#,
-    );
-    assert_shows(&mut fixture, "/19_1.1/0/0/0", "6Bytes");
-    assert_shows(&mut fixture, "/19_1.1/0/0/25", "8Bytes");
-}
-
-#[test]
-fn rpc_098_write_composite_of_a_resource_instance() {
-    let mut fixture = Fixture::f();
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/19_1.1/1/0/2":"00001234","UtfOffset":"+04","/3_1.2/0/15":"Kiyv/Europe"}}"#,
-    );
-    assert_eq!(
-        fixture.rpc("Read", r#"{"id":"/19_1.1/1/0/2"}"#),
-        content("LwM2mResourceInstance [id=2, value=4Bytes, type=OPAQUE]")
-    );
-}
-
-#[test]
-fn rpc_099_write_composite_that_the_device_refuses_is_not_delivered() {
-    let mut fixture = Fixture::f();
-    let params =
-        r#"{"nodes":{"/19_1.1/2/0/2":"00001234","UtfOffset":"+04","/3_1.2/0/15":"Kiyv/Europe"}}"#;
-    let operation = fixture.parse("WriteComposite", params).unwrap();
-    let outcome = fixture.run(&operation);
-    assert_eq!(
-        outcome.reply.body(),
-        bad_request("object instance /19/2 not found")
-    );
-    assert!(!outcome.delivered);
-    assert_eq!(outcome.nodes, []);
-    let bare = message(&coap::Response::new(Code::METHOD_NOT_ALLOWED));
-    let outcome = operation.outcome(&bare, &fixture.context());
-    assert_eq!(outcome.reply.body(), payload(r#"{"result":"BAD_REQUEST"}"#));
-}
-
-#[test]
-fn rpc_100_write_composite_on_a_1_0_device() {
-    let mut fixture = g_with_senml();
-    fixture.learn_object_1();
-    fixture.device.set("/1/0/2", &1.into());
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/3/0/14":"+04","/1/0/2":100,"/5/0/1":"coap://localhost:5685"}}"#,
-    );
-}
-
-#[test]
-fn write_composite_of_what_it_cannot_write() {
-    let invalid = |nodes: &str| {
-        format!(
-            "nodes: {nodes} is not validate value. The WriteComposite operation is only used for SingleResources \
-             or/and ResourceInstance."
-        )
-    };
-    for (nodes, error) in [
-        ("{}", "nodes: {} is not validate value".to_owned()),
-        ("null", "nodes: {} is not validate value".to_owned()),
-        (
-            r#"{"/3_1.2":{"0":{"14":"x"}}}"#,
-            invalid("{/3_1.2={0={14=x}}}"),
-        ),
-        (r#"{"/3_1.2/0":"x"}"#, invalid("{/3_1.2/0=x}")),
-        (r#"{"/3_1.2/0":{"a":"x"}}"#, invalid("{/3_1.2/0={a=x}}")),
-        (r#"{"/3_1.2/0":{}}"#, invalid("{/3_1.2/0={}}")),
-        (r#"{"/3_1.2/0/14":null}"#, invalid("{/3_1.2/0/14=null}")),
-        (
-            r#"{"/3_1.2/0/14":[1]}"#,
-            "Unsupported type: ArrayList".to_owned(),
-        ),
-        (
-            r#"{"UtfOffset":{"0":1}}"#,
-            "Unsupported type: LinkedHashMap".to_owned(),
-        ),
-        (
-            r#"{"nope":1}"#,
-            "nope is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/3_1.1/0/14":"x"}"#,
-            "Resource /3_1.1/0/14 is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/3_1.2/0/99":"x"}"#,
-            "Resource /3/0/99 is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/19_1.1/0/1":"x"}"#,
-            "Invalid value type for resource /19/0/1, expected INTEGER, got STRING".to_owned(),
-        ),
-        (
-            r#"{"/19_1.1/0/0/0":"+!"}"#,
-            "Unable to convert hexastring or base64 [+!] to byte array for resource /19/0/0/0"
-                .to_owned(),
-        ),
-    ] {
-        let rejection = Fixture::f()
-            .task("WriteComposite", &format!(r#"{{"nodes":{nodes}}}"#))
-            .unwrap_err();
-        assert_eq!(rejection.reply.body(), bad_request(&error), "{nodes}");
-        assert_eq!(rejection.log, None);
-    }
 }

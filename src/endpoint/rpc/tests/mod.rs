@@ -8,8 +8,10 @@ mod instance;
 mod legacy;
 mod observe;
 mod read;
+mod strategies;
 mod update;
 mod write;
+mod write_composite;
 
 use proptest::prelude::*;
 
