@@ -168,6 +168,41 @@ fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// The acceptance cases of platform commands are numbered 1 to 130, and one came in between.
+#[test]
+fn every_row_of_the_commands_is_a_test() {
+    let mut rows: BTreeSet<String> = (1..=130).map(|number| format!("{number:03}")).collect();
+    rows.insert("063b".to_owned());
+    let list = Path::new(ROOT).join("../shared/spec/rpc.md");
+    match fs::read_to_string(list) {
+        Ok(list) => {
+            let (_, cases) = list.split_once("\n| # | Fixture ").unwrap();
+            let cases = cases.lines().filter_map(|line| {
+                let id = line.strip_prefix("| ")?.split(' ').next()?;
+                let digits = id.trim_end_matches(|end: char| end.is_ascii_lowercase());
+                let number: u8 = digits.parse().ok()?;
+                Some(format!("{number:03}{}", id.strip_prefix(digits)?))
+            });
+            assert_eq!(cases.collect::<BTreeSet<_>>(), rows);
+        }
+        Err(_) => println!("the list of cases is not here"),
+    }
+    let sources = ["src", "tests"].map(|folder| files(&Path::new(ROOT).join(folder), "rs"));
+    for path in sources.iter().flatten() {
+        let source = fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = source.lines().map(str::trim).collect();
+        for pair in lines.windows(2) {
+            if let ["#[test]", line] = pair
+                && let Some(name) = line.strip_prefix("fn rpc_")
+                && let Some((row, _)) = name.split_once('_')
+            {
+                rows.remove(row);
+            }
+        }
+    }
+    assert!(rows.is_empty(), "without test: {rows:?}");
+}
+
 /// A line "..., `registry/<file>`:" comes before each file of the example.
 #[test]
 fn the_example_registry_is_valid() {

@@ -188,7 +188,7 @@ fn a_device_with_many_observations_has_room_for_commands_while_they_are_cancelle
 }
 
 #[test]
-fn rpc_092_and_093_write_update_merges_on_the_device_and_in_what_is_posted() {
+fn rpc_092_write_update_merges_on_the_device_and_in_what_is_posted() {
     let mut world = world(86);
     world.rpc(
         1,
@@ -234,7 +234,7 @@ fn rpc_063_write_attributes_reach_the_device() {
 }
 
 #[test]
-fn rpc_116_to_123_instances_are_created_and_deleted() {
+fn rpc_116_instances_are_created_and_deleted() {
     let mut world = world(88);
     let commands = [
         (

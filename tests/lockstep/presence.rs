@@ -214,6 +214,28 @@ fn p35_3_a_persistent_command_is_left_to_the_core_and_asked_for_at_wake_up() {
 }
 
 #[test]
+fn rpc_129_a_persistent_command_for_a_device_in_psm_is_asked_for_at_wake_up() {
+    let profile = profile_with(r#""powerMode": "PSM", "psmActivityTimer": 10000"#);
+    let mut world = World::registered(&profile, 87);
+    world.run(seconds(30));
+    assert_eq!(lines(&world), (1, 0));
+    let before = requests(&world).len();
+    world.rpc_with(persistent(1));
+    world.run(seconds(60));
+    assert_eq!(world.rpc_history(1), [] as [&str; 0]);
+    assert_eq!(
+        (requests(&world).len(), pending_wanted(&world)),
+        (before, 0)
+    );
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    assert_eq!((lines(&world), pending_wanted(&world)), ((1, 1), 1));
+    world.rpc_with(persistent(1));
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(1).len(), 3);
+}
+
+#[test]
 fn p35_5_the_answer_to_the_update_leaves_before_what_waited() {
     let mut world = queue_mode(76);
     world.run(seconds(100));

@@ -85,10 +85,14 @@ impl Operation {
             }
             (Action::WriteComposite { nodes, .. }, _) => self.done(code, nodes.clone()),
             (Action::Create(content), Paths::One(path)) => self.created(response, path, content),
-            (Action::Delete, Paths::One(path)) => Outcome {
-                removed: Some(*path),
-                ..self.done(code, Vec::new())
-            },
+            (Action::Delete, Paths::One(path)) => {
+                let mut outcome = self.done(code, Vec::new());
+                outcome.removed = Some(*path);
+                if device.settings.legacy_shapes {
+                    outcome.reply.result = text::LEGACY_DELETED;
+                }
+                outcome
+            }
             (Action::WriteAttributes(_) | Action::Execute { .. }, _) | (_, Paths::Several(_)) => {
                 self.done(code, Vec::new())
             }

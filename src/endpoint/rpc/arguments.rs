@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rpc_106_to_108_valid_arguments() {
+    fn arguments_are_digits_with_or_without_a_value() {
         for arguments in [
             "",
             "5",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn rpc_109_and_110_broken_arguments_are_explained() {
+    fn broken_arguments_are_explained() {
         for (arguments, detail) in [
             (
                 "'60'",

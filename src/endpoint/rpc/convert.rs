@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn rpc_077_to_088_bytes_of_opaque_members() {
+    fn bytes_of_opaque_members() {
         for (json, bytes) in [
             (r#""1525ad45675600cdef""#, 9),
             ("2147483647", 4),

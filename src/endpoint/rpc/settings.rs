@@ -12,6 +12,10 @@ pub struct RpcSettings {
     /// Whether a command's `contentFormat` decides the format of the request. Default false; the reference has no such
     /// setting and ignores the parameter.
     pub honour_content_format: bool,
+    /// Whether replies have the shapes that the platform's reference documentation shows: `DELETE` for a deleted
+    /// instance, bare paths in the value of `ObserveReadAll`, objects of `url` and `attributes` in that of
+    /// `DiscoverAll`. Default false: the shapes of the released platform.
+    pub legacy_shapes: bool,
 }
 
 impl Default for RpcSettings {
@@ -19,6 +23,7 @@ impl Default for RpcSettings {
         Self {
             lenient_version: true,
             honour_content_format: false,
+            legacy_shapes: false,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What replies to commands say (`rpc.md` 5 to 10).
 
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
 use crate::{
-    coap::{Code, ContentFormat},
+    coap::{Code, ContentFormat, link_format::Link},
     endpoint::{operation::Paths, rpc::render},
     lwm2m::{
         path::{ObjectId, ObjectVersion, Path, ResourceId},
@@ -189,9 +192,32 @@ pub fn observation(paths: &Paths) -> String {
     }
 }
 
-/// A list of texts as the value of a reply.
-pub fn json_list(texts: &[String]) -> String {
-    // Texts always have a JSON form.
+/// What a deleted instance was called once (`rpc.md` 12).
+pub const LEGACY_DELETED: &str = "DELETE";
+
+/// A link in the value of DiscoverAll as it once was: attributes are as the device wrote them, quotes and all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LegacyLink {
+    url: String,
+    attributes: Map<String, Json>,
+}
+
+impl From<&Link> for LegacyLink {
+    fn from(link: &Link) -> Self {
+        let attributes = link.attributes.iter().map(|attribute| {
+            let value = attribute.value.as_ref().map(ToString::to_string);
+            (attribute.name.clone(), value.map_or(Json::Null, Json::from))
+        });
+        Self {
+            url: link.uri.clone(),
+            attributes: attributes.collect(),
+        }
+    }
+}
+
+/// A list, of texts for instance, as the value of a reply.
+pub fn json_list<T: Serialize>(texts: &[T]) -> String {
+    // Texts, and objects of them, always have a JSON form.
     serde_json::to_string(texts).unwrap_or_default()
 }
 

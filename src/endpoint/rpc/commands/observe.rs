@@ -74,10 +74,13 @@ pub(super) fn observe_composite(call: &Call<'_>) -> Result<Task, Rejection> {
 
 /// `ObserveReadAll`
 pub(super) fn read_all(call: &Call<'_>) -> Result<Task, Rejection> {
-    let observations = call.observations.iter();
-    let texts: Vec<_> = observations
-        .map(|(_, observed)| text::observation(&observed.paths))
-        .collect();
+    let observed = call.observations.iter().map(|(_, own)| &own.paths);
+    let texts: Vec<_> = if call.device.settings.legacy_shapes {
+        let paths = observed.flat_map(Paths::as_slice);
+        paths.map(ToString::to_string).collect()
+    } else {
+        observed.map(text::observation).collect()
+    };
     Ok(Answer::of(Reply::value(Code::CONTENT, text::json_list(&texts))).into())
 }
 

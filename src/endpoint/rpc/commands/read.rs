@@ -61,6 +61,10 @@ pub(super) fn discover_all(call: &Call<'_>) -> Result<Task, Rejection> {
     let objects = &call.device.registration.objects;
     let mut links = objects.links().to_vec();
     links.sort_by_key(|link| path_of(link, objects));
+    if call.device.settings.legacy_shapes {
+        let links: Vec<_> = links.iter().map(text::LegacyLink::from).collect();
+        return Ok(Answer::of(Reply::value(Code::CONTENT, text::json_list(&links))).into());
+    }
     render::show_bare_versions(&mut links);
     quote_lists(&mut links);
     let links: Vec<_> = links.iter().map(Link::to_string).collect();

@@ -13,13 +13,15 @@ fn rpc_063_write_attributes_show_in_discover() {
     );
 }
 
+pub(super) const OF_AN_INSTANCE_AND_A_RESOURCE: [&str; 2] = [
+    r#"{"id":"/3_1.2/0","attributes":{"pmax":65,"pmin":5}}"#,
+    r#"{"id":"/3_1.2/0/7","attributes":{"gt":50,"lt":42.2,"st":0.5}}"#,
+];
+
 #[test]
 fn rpc_063b_write_attributes_of_an_instance_and_a_resource() {
     let mut fixture = Fixture::f();
-    for params in [
-        r#"{"id":"/3_1.2/0","attributes":{"pmax":65,"pmin":5}}"#,
-        r#"{"id":"/3_1.2/0/7","attributes":{"gt":50,"lt":42.2,"st":0.5}}"#,
-    ] {
+    for params in OF_AN_INSTANCE_AND_A_RESOURCE {
         assert_changed(&mut fixture, "WriteAttributes", params);
     }
     let body = fixture.rpc("Discover", r#"{"id":"/3_1.2"}"#);
@@ -34,34 +36,44 @@ fn rpc_064_write_attributes_on_a_1_0_device() {
 }
 
 #[test]
-fn rpc_065_and_066_write_attributes_that_are_none() {
-    let mut fixture = Fixture::f();
-    for (params, error) in [
-        (
-            r#"{"id":"/3_1.2","attributes":{"ver":1.3}}"#,
-            "Attribute ver is of class PROPERTIES but only NOTIFICATION attribute can be used in WRITE ATTRIBUTE \
-             request.",
-        ),
+fn rpc_065_write_attributes_that_are_properties() {
+    for (params, name) in [
+        (r#"{"id":"/3_1.2","attributes":{"ver":1.3}}"#, "ver"),
         (
             r#"{"id":"/3_1.2/0/9","attributes":{"uri":"x","pmin":1,"ssid":1}}"#,
-            "Attribute ssid is of class PROPERTIES but only NOTIFICATION attribute can be used in WRITE ATTRIBUTE \
-             request.",
-        ),
-        (
-            r#"{"id":"/3_1.2/0/6"}"#,
-            "Attributes to write are not specified!",
-        ),
-        (
-            r#"{"id":"/3_1.2/0/6","attributes":{"dim":null}}"#,
-            "Attributes to write are not specified!",
-        ),
-        (
-            r#"{"id":"/3_1.2/0","attributes":{"gt":1}}"#,
-            "Some attributes are not valid for the path /3/0.",
+            "ssid",
         ),
     ] {
-        assert_eq!(fixture.rpc("WriteAttributes", params), bad_request(error));
+        assert_eq!(
+            Fixture::f().rpc("WriteAttributes", params),
+            bad_request(&format!(
+                "Attribute {name} is of class PROPERTIES but only NOTIFICATION attribute can be used in WRITE \
+                 ATTRIBUTE request."
+            ))
+        );
     }
+}
+
+#[test]
+fn rpc_066_write_attributes_of_none() {
+    for params in [
+        r#"{"id":"/3_1.2/0/6"}"#,
+        r#"{"id":"/3_1.2/0/6","attributes":{"dim":null}}"#,
+    ] {
+        assert_eq!(
+            Fixture::f().rpc("WriteAttributes", params),
+            bad_request("Attributes to write are not specified!")
+        );
+    }
+}
+
+#[test]
+fn thresholds_are_for_resources() {
+    let params = r#"{"id":"/3_1.2/0","attributes":{"gt":1}}"#;
+    assert_eq!(
+        Fixture::f().rpc("WriteAttributes", params),
+        bad_request("Some attributes are not valid for the path /3/0.")
+    );
 }
 
 #[test]

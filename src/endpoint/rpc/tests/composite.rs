@@ -1,10 +1,9 @@
-//! ReadComposite, ObserveComposite, ObserveCompositeCancel, WriteComposite, and the profile's composite strategies.
+//! ReadComposite, ObserveComposite, ObserveCompositeCancel.
 
 use super::*;
-use crate::endpoint::{fixture::observe_profile, observation::profile_work};
 
 /// Fixture G that announces SenML.
-fn g_with_senml() -> Fixture {
+pub(super) fn g_with_senml() -> Fixture {
     let mut fixture = Fixture::g_announcing("</>;ct=\"110 112\",");
     fixture.device.set("/5/0/1", &"".into());
     fixture
@@ -15,72 +14,97 @@ fn composite(fixture: &mut Fixture, method: &str, ids: &[&str]) -> RpcBody {
     fixture.rpc(method, &serde_json::json!({ "ids": ids }).to_string())
 }
 
-fn observed(fixture: &mut Fixture) -> Vec<String> {
+pub(super) fn observed(fixture: &mut Fixture) -> Vec<String> {
     let body = fixture.rpc("ObserveReadAll", "null");
     let reply: serde_json::Value = serde_json::from_str(body.text()).unwrap();
     serde_json::from_str(reply["value"].as_str().unwrap()).unwrap()
 }
 
-#[test]
-fn rpc_050_to_052_observe_composite() {
+/// Paths that rows 50, 57 and 58 observe together.
+const FIVE: [&str; 5] = [
+    "/5_1.2/0/7",
+    "/5_1.2/0/5",
+    "/5_1.2/0/3",
+    "/3_1.2/0/9",
+    "/19_1.1/1/0/0",
+];
+
+/// Fixture F that observes these paths together.
+#[track_caller]
+fn observing_together(ids: &[&str]) -> Fixture {
     let mut fixture = Fixture::f();
-    let ids = [
-        "/5_1.2/0/7",
-        "/5_1.2/0/5",
-        "/5_1.2/0/3",
-        "/3_1.2/0/9",
-        "/19_1.1/1/0/0",
-    ];
-    let body = composite(&mut fixture, "ObserveComposite", &ids);
-    for part in [
-        "CONTENT",
-        "/5/0/7=LwM2mSingleResource",
-        "/5/0/5=LwM2mSingleResource",
-        "/5/0/3=LwM2mSingleResource",
-        "/3/0/9=LwM2mSingleResource",
-        "/19/1/0/0=LwM2mResourceInstance",
-    ] {
+    let body = composite(&mut fixture, "ObserveComposite", ids);
+    assert_contains(&body, r#"{"result":"CONTENT","value":"#);
+    fixture
+}
+
+#[track_caller]
+fn assert_holds(method: &str, ids: &[&str], parts: &[&str]) {
+    let body = composite(&mut Fixture::f(), method, ids);
+    assert_contains(&body, r#"{"result":"CONTENT","value":"{"#);
+    for part in parts {
         assert_contains(&body, part);
     }
-    let mut fixture = Fixture::f();
-    let body = composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/19_1.1/1/0", "/5_1.2/0"],
-    );
-    assert_contains(&body, "/19/1/0=LwM2mMultipleResource");
-    assert_contains(&body, "/5/0=LwM2mObjectInstance");
-    let mut fixture = Fixture::f();
-    let body = composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/5_1.2/0/7", "/5_1.2/0/2"],
-    );
-    assert_contains(&body, "/5/0/7=LwM2mSingleResource");
-    assert_contains(&body, "/5/0/2=null");
 }
 
 #[test]
-fn rpc_053_to_055_observe_composite_that_is_in_the_way() {
-    let mut fixture = Fixture::f();
+fn rpc_050_observe_composite_of_resources_and_a_resource_instance() {
+    assert_holds(
+        "ObserveComposite",
+        &FIVE,
+        &[
+            "/5/0/7=LwM2mSingleResource",
+            "/5/0/5=LwM2mSingleResource",
+            "/5/0/3=LwM2mSingleResource",
+            "/3/0/9=LwM2mSingleResource",
+            "/19/1/0/0=LwM2mResourceInstance",
+        ],
+    );
+}
+
+#[test]
+fn rpc_051_observe_composite_of_a_multiple_resource_and_an_instance() {
+    assert_holds(
+        "ObserveComposite",
+        &["/19_1.1/1/0", "/5_1.2/0"],
+        &["/19/1/0=LwM2mMultipleResource", "/5/0=LwM2mObjectInstance"],
+    );
+}
+
+#[test]
+fn rpc_052_observe_composite_of_what_is_executed_too() {
+    assert_holds(
+        "ObserveComposite",
+        &["/5_1.2/0/7", "/5_1.2/0/2"],
+        &["/5/0/7=LwM2mSingleResource", "/5/0/2=null"],
+    );
+}
+
+#[test]
+fn rpc_053_observe_composite_of_paths_that_overlap() {
     assert_eq!(
         composite(
-            &mut fixture,
+            &mut Fixture::f(),
             "ObserveComposite",
             &["/5_1.2/0", "/5_1.2/0/2"]
         ),
         bad_request("Invalid path list :  /5/0 and /5/0/2 are overlapped paths")
     );
+}
+
+#[test]
+fn rpc_054_observe_composite_of_what_is_observed() {
+    let mut fixture = Fixture::f();
     fixture.rpc("Observe", r#"{"id":"/3_1.2/0/9"}"#);
-    let ids = ["/5_1.2/0/7", "/5_1.2/0/5", "/5_1.2/0/3", "/3_1.2/0/9"];
     assert_eq!(
-        composite(&mut fixture, "ObserveComposite", &ids),
+        composite(&mut fixture, "ObserveComposite", &FIVE[..4]),
         bad_request("Resource [/3/0/9] is already registered as SingleObservation.")
     );
-    assert_contains(
-        &composite(&mut fixture, "ObserveComposite", &ids[..3]),
-        "CONTENT",
-    );
+}
+
+#[test]
+fn rpc_055_observe_of_what_is_observed_together() {
+    let mut fixture = observing_together(&FIVE[..3]);
     assert_eq!(
         fixture.rpc("Observe", r#"{"id":"/5_1.2/0/7"}"#),
         bad_request("Resource [/5/0/7] is already registered in CompositeObservation.")
@@ -107,42 +131,36 @@ fn rpc_056_observe_composite_by_keys() {
 }
 
 #[test]
-fn rpc_057_to_059_observe_composite_cancel_wants_the_same_paths() {
-    let mut fixture = Fixture::f();
-    let ids = [
-        "/5_1.2/0/7",
-        "/5_1.2/0/5",
-        "/5_1.2/0/3",
-        "/3_1.2/0/9",
-        "/19_1.1/1/0/0",
-    ];
-    composite(&mut fixture, "ObserveComposite", &ids);
+fn rpc_057_observe_composite_cancel() {
+    let mut fixture = observing_together(&FIVE);
+    assert_eq!(
+        composite(&mut fixture, "ObserveCompositeCancel", &FIVE),
+        payload(r#"{"result":"CONTENT","value":"1"}"#)
+    );
+    assert_eq!(observed(&mut fixture), [""; 0]);
+}
+
+#[test]
+fn rpc_058_observe_composite_cancel_of_other_paths() {
+    let ids = ["/5_1.2/0", "/19_1.1/1/0/0"];
     assert_eq!(
         composite(
-            &mut fixture,
+            &mut observing_together(&FIVE),
             "ObserveCompositeCancel",
-            &["/5_1.2/0", "/19_1.1/1/0/0"]
+            &ids
         ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/5_1.2/0, /19_1.1/1/0/0]"
         )
     );
+}
+
+#[test]
+fn rpc_059_observe_composite_cancel_of_fewer_paths() {
+    let mut fixture = observing_together(&["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"]);
+    let ids = ["/19_1.1/1/0/0", "/3_1.2/0/9"];
     assert_eq!(
         composite(&mut fixture, "ObserveCompositeCancel", &ids),
-        content("1")
-    );
-    assert_eq!(observed(&mut fixture), [""; 0]);
-    composite(
-        &mut fixture,
-        "ObserveComposite",
-        &["/3_1.2", "/5_1.2/0/3", "/19_1.1/1/0/0"],
-    );
-    assert_eq!(
-        composite(
-            &mut fixture,
-            "ObserveCompositeCancel",
-            &["/19_1.1/1/0/0", "/3_1.2/0/9"]
-        ),
         bad_request(
             "Could not find active Observe Composite component with paths: [/19_1.1/1/0/0, /3_1.2/0/9]"
         )
@@ -178,142 +196,60 @@ fn paths_that_only_begin_alike_can_both_be_observed() {
     assert_contains(&fixture.rpc("Observe", r#"{"id":"/3_1.2/0/1"}"#), "CONTENT");
 }
 
-/// The observations of fixture F by this profile.
-fn observed_by_profile(observe: &[&str], strategy: &str) -> Vec<String> {
-    let mut fixture = Fixture::f();
-    let observe_attr = serde_json::json!({ "observe": observe, "observeStrategy": strategy });
-    fixture.profile.transport.observe_attr = serde_json::from_value(observe_attr).unwrap();
-    observe_profile(&mut fixture);
-    observed(&mut fixture)
-}
-
-const SIX: [&str; 6] = [
-    "/3_1.2/0/9",
-    "/5_1.2/0/3",
-    "/5_1.2/0/5",
-    "/5_1.2/0/6",
-    "/5_1.2/0/7",
-    "/5_1.2/0/9",
-];
-
 #[test]
-fn rpc_060_and_061_a_profile_observes_all_together() {
-    assert_eq!(
-        observed_by_profile(&SIX, "COMPOSITE_ALL"),
-        ["CompositeObservation: [/5/0/9, /3/0/9, /5/0/5, /5/0/6, /5/0/7, /5/0/3]"]
-    );
-    let three = ["/3_1.2/0/9", "/3_1.2/0/20", "/19_1.1/0/2"];
-    assert_eq!(
-        observed_by_profile(&three, "COMPOSITE_ALL"),
-        ["CompositeObservation: [/19/0/2, /3/0/20, /3/0/9]"]
-    );
-}
-
-#[test]
-fn rpc_062_a_profile_observes_by_object() {
-    let mut observed = observed_by_profile(&SIX, "COMPOSITE_BY_OBJECT");
-    observed.sort();
-    assert_eq!(
-        observed,
-        [
-            "CompositeObservation: [/3/0/9]",
-            "CompositeObservation: [/5/0/9, /5/0/5, /5/0/6, /5/0/7, /5/0/3]"
-        ]
-    );
-}
-
-/// What a profile asks of fixture F, and what it cannot.
-fn work(fixture: &mut Fixture, observe_attr: &str) -> (Vec<String>, Vec<&'static str>) {
-    fixture.profile.transport.observe_attr = serde_json::from_str(observe_attr).unwrap();
-    let work = profile_work(&fixture.context(), |_| true);
-    let operations = work.operations.iter();
-    let operations = operations.map(|own| format!("{} {}", own.class_name(), own.paths()));
-    (operations.collect(), work.impossible)
-}
-
-#[test]
-fn l3_and_l4_the_initial_read_follows_the_observe_strategy() {
-    let profile = |observe: &str, strategy: u8, follows: bool| {
-        format!(
-            r#"{{"observe":["{observe}"],"telemetry":["/3_1.2/0/9","/3_1.2/0/20","/5_1.2/0/9","/19_1.1/0/2"],
-                "attribute":["/5_1.2/0/6","/5_1.2/0/7"],"observeStrategy":{strategy},
-                "initAttrTelAsObsStrategy":{follows}}}"#
-        )
-    };
-    let mut fixture = Fixture::f();
-    let (operations, impossible) = work(&mut fixture, &profile("/3_1.2/0/20", 1, true));
-    assert_eq!(
-        operations,
-        [
-            "ObserveCompositeRequest [/3/0/20]",
-            "ReadCompositeRequest [/19/0/2, /5/0/9, /3/0/9, /5/0/6, /5/0/7]"
-        ]
-    );
-    assert_eq!(impossible, [""; 0]);
-    let (operations, _) = work(&mut fixture, &profile("/3_1.2/0/9", 2, true));
-    assert_eq!(
-        operations,
-        [
-            "ObserveCompositeRequest [/3/0/9]",
-            "ReadCompositeRequest [/3/0/20]",
-            "ReadCompositeRequest [/5/0/9, /5/0/6, /5/0/7]",
-            "ReadCompositeRequest [/19/0/2]"
-        ]
-    );
-    let (operations, _) = work(&mut fixture, &profile("/3_1.2/0/9", 2, false));
-    assert_eq!(operations.len(), 6, "reads one by one: {operations:?}");
-}
-
-#[test]
-fn l26_a_composite_strategy_needs_a_composite_format_and_separate_paths() {
-    let profile =
-        r#"{"observe":["/3_1.0/0/9","/5_1.0/0/3"],"observeStrategy":"COMPOSITE_BY_OBJECT"}"#;
-    assert_eq!(
-        work(&mut Fixture::g(), profile),
-        (Vec::new(), vec!["observe"])
-    );
-    let profile = r#"{"observe":["/3_1.2/0/9","/3_1.2/0"],"observeStrategy":1}"#;
-    assert_eq!(
-        work(&mut Fixture::f(), profile),
-        (Vec::new(), vec!["observe"])
-    );
-}
-
-#[test]
-fn rpc_067_and_068_read_composite_prints_in_the_order_of_the_platform() {
+fn rpc_067_read_composite_prints_in_the_order_of_the_platform() {
     let mut fixture = g_with_senml();
     fixture.learn_object_1();
-    for (path, value) in [("/1/0/0", 123), ("/1/0/1", 300)] {
-        fixture.device.set(path, &value.into());
+    for (id, value) in [
+        ("0", serde_json::json!(123)),
+        ("1", 300.into()),
+        ("6", false.into()),
+        ("7", "U".into()),
+        ("22", true.into()),
+    ] {
+        fixture.device.set(&format!("/1/0/{id}"), &value);
     }
     let body = composite(&mut fixture, "ReadComposite", &["/3/0/9", "/1_1.2"]);
-    assert_contains(&body, "CONTENT");
-    assert_contains(&body, "\"{/3/0/9=LwM2mSingleResource [id=9, value=");
+    let begin = r#"{"result":"CONTENT","value":"{/3/0/9=LwM2mSingleResource [id=9, value="#;
+    assert!(body.text().starts_with(begin), "{}", body.text());
     assert_contains(
         &body,
-        "/1=LwM2mObject [id=1, instances={0=LwM2mObjectInstance [id=0, resources={0=",
+        "/1=LwM2mObject [id=1, instances={0=LwM2mObjectInstance [id=0, resources={0=LwM2mSingleResource [id=0, \
+         value=123, type=INTEGER], 1=LwM2mSingleResource [id=1, value=300, type=INTEGER], 6=LwM2mSingleResource \
+         [id=6, value=false, type=BOOLEAN], 22=LwM2mSingleResource [id=22, value=true, type=BOOLEAN], \
+         7=LwM2mSingleResource [id=7, value=U, type=STRING]}]}]",
     );
-    let params = r#"{"keys":["state","updateResult","pkgversion","batteryLevel"]}"#;
-    let RpcBody::Payload(body) = fixture.rpc("ReadComposite", params) else {
-        panic!("an error");
-    };
-    let order = ["/5/0/7=", "/5/0/5=", "/5/0/3=", "/3/0/9="].map(|key| body.find(key).unwrap());
-    assert!(order.is_sorted(), "{body}");
-    assert!(body.contains("value=, type=STRING"), "{body}");
 }
 
 #[test]
-fn rpc_069_and_070_read_composite_of_every_depth() {
+fn rpc_068_read_composite_by_keys_prints_in_the_order_of_the_platform() {
+    let params = r#"{"keys":["state","updateResult","pkgversion","batteryLevel"]}"#;
+    assert_eq!(
+        g_with_senml().rpc("ReadComposite", params),
+        content(
+            "{/5/0/7=LwM2mSingleResource [id=7, value=, type=STRING], /5/0/5=LwM2mSingleResource [id=5, value=0, \
+             type=INTEGER], /5/0/3=LwM2mSingleResource [id=3, value=0, type=INTEGER], /3/0/9=LwM2mSingleResource \
+             [id=9, value=42, type=INTEGER]}"
+        )
+    );
+}
+
+#[test]
+fn rpc_069_read_composite_of_an_object_and_resources() {
+    assert_holds(
+        "ReadComposite",
+        &["/19_1.1", "/3_1.2/0/1", "/3_1.2/0/11"],
+        &[
+            "/19=LwM2mObject [id=19, instances={",
+            "/3/0/1=LwM2mSingleResource [id=1, value=",
+            "/3/0/11=LwM2mMultipleResource [id=11, values={",
+        ],
+    );
+}
+
+#[test]
+fn rpc_070_read_composite_of_what_the_device_leaves_out() {
     let mut fixture = Fixture::f();
-    let ids = ["/19_1.1", "/3_1.2/0/1", "/3_1.2/0/11"];
-    let body = composite(&mut fixture, "ReadComposite", &ids);
-    for part in [
-        "/19=LwM2mObject [id=19, instances={",
-        "/3/0/1=LwM2mSingleResource [id=1, value=",
-        "/3/0/11=LwM2mMultipleResource [id=11, values={",
-    ] {
-        assert_contains(&body, part);
-    }
     fixture.learn_object_1();
     fixture.device.set("/1/0/1", &300.into());
     let ids = ["/1_1.1/0/1", "/1_1.1/0/2", "/3_1.2/0"];
@@ -328,21 +264,29 @@ fn rpc_069_and_070_read_composite_of_every_depth() {
 }
 
 #[test]
-fn rpc_071_and_072_read_composite_by_keys() {
+fn rpc_071_read_composite_by_keys() {
     let mut fixture = Fixture::f();
+    fixture
+        .device
+        .set("/19/1/0", &serde_json::json!({"0": "01"}));
     let params = r#"{"keys":["batteryLevel","UtfOffset","dataRead","dataWrite"]}"#;
     let body = fixture.rpc("ReadComposite", params);
-    assert_contains(
-        &body,
-        "/19/0/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=1Bytes, type=OPAQUE]",
-    );
-    assert_contains(
-        &body,
-        "/19/1/0=LwM2mMultipleResource [id=0, values={0=LwM2mResourceInstance [id=0, value=",
-    );
+    for path in ["/19/0/0", "/19/1/0"] {
+        assert_contains(
+            &body,
+            &format!(
+                "{path}=LwM2mMultipleResource [id=0, values={{0=LwM2mResourceInstance [id=0, value=1Bytes, \
+                 type=OPAQUE]"
+            ),
+        );
+    }
+}
+
+#[test]
+fn rpc_072_read_composite_with_an_unknown_key() {
     let params = r#"{"keys":["batteryLevel","UtfOffset","dataDescription"]}"#;
     assert_eq!(
-        fixture.rpc("ReadComposite", params),
+        Fixture::f().rpc("ReadComposite", params),
         bad_request("dataDescription is not configured in the device profile!")
     );
 }
@@ -400,125 +344,4 @@ fn what_a_composite_answer_leaves_out_is_logged() {
         "error: /3/0/2: value in composite response is null"
     );
     assert_eq!(outcome.nodes.len(), 1);
-}
-
-#[test]
-fn rpc_096_write_composite_of_instance_key_and_resource() {
-    let mut fixture = Fixture::f();
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/19_1.1/0":{"0":{"0":"00ad45675600","25":"25ad45675600cdef"}},"UtfOffset":"+04",
-            "/3_1.2/0/15":"Kiyv/Europe"}}"#,
-    );
-    for (id, part) in [
-        ("/19_1.1/0/0/0", "6Bytes"),
-        ("/19_1.1/0/0/25", "8Bytes"),
-        ("/3_1.2/0/14", "value=+04,"),
-        ("/3_1.2/0/15", "value=Kiyv/Europe,"),
-    ] {
-        assert_contains(&fixture.rpc("Read", &format!(r#"{{"id":"{id}"}}"#)), part);
-    }
-}
-
-#[test]
-fn rpc_097_and_098_write_composite_of_resource_instances() {
-    let mut fixture = Fixture::f();
-    for params in [
-        r#"{"nodes":{"/19_1.1/0/0":{"0":"00ad45675600","25":"25ad45675600cdef"}}}"#,
-        r#"{"nodes":{"/19_1.1/1/0/2":"00001234","UtfOffset":"+04","/3_1.2/0/15":"Kiyv/Europe"}}"#,
-    ] {
-        assert_changed(&mut fixture, "WriteComposite", params);
-    }
-    assert_eq!(
-        fixture.rpc("Read", r#"{"id":"/19_1.1/1/0/2"}"#),
-        content("LwM2mResourceInstance [id=2, value=4Bytes, type=OPAQUE]")
-    );
-}
-
-#[test]
-fn rpc_099_write_composite_that_the_device_refuses_is_not_delivered() {
-    let mut fixture = Fixture::f();
-    let params =
-        r#"{"nodes":{"/19_1.1/2/0/2":"00001234","UtfOffset":"+04","/3_1.2/0/15":"Kiyv/Europe"}}"#;
-    let operation = fixture.parse("WriteComposite", params).unwrap();
-    let outcome = fixture.run(&operation);
-    assert_eq!(
-        outcome.reply.body(),
-        bad_request("object instance /19/2 not found")
-    );
-    assert!(!outcome.delivered);
-    assert_eq!(outcome.nodes, []);
-    let bare = message(&coap::Response::new(Code::METHOD_NOT_ALLOWED));
-    let outcome = operation.outcome(&bare, &fixture.context());
-    assert_eq!(outcome.reply.body(), payload(r#"{"result":"BAD_REQUEST"}"#));
-}
-
-#[test]
-fn rpc_100_write_composite_on_a_1_0_device() {
-    let mut fixture = g_with_senml();
-    fixture.learn_object_1();
-    fixture.device.set("/1/0/2", &1.into());
-    assert_changed(
-        &mut fixture,
-        "WriteComposite",
-        r#"{"nodes":{"/3/0/14":"+04","/1/0/2":100,"/5/0/1":"coap://localhost:5685"}}"#,
-    );
-}
-
-#[test]
-fn write_composite_of_what_it_cannot_write() {
-    let invalid = |nodes: &str| {
-        format!(
-            "nodes: {nodes} is not validate value. The WriteComposite operation is only used for SingleResources \
-             or/and ResourceInstance."
-        )
-    };
-    for (nodes, error) in [
-        ("{}", "nodes: {} is not validate value".to_owned()),
-        ("null", "nodes: {} is not validate value".to_owned()),
-        (
-            r#"{"/3_1.2":{"0":{"14":"x"}}}"#,
-            invalid("{/3_1.2={0={14=x}}}"),
-        ),
-        (r#"{"/3_1.2/0":"x"}"#, invalid("{/3_1.2/0=x}")),
-        (r#"{"/3_1.2/0":{"a":"x"}}"#, invalid("{/3_1.2/0={a=x}}")),
-        (r#"{"/3_1.2/0":{}}"#, invalid("{/3_1.2/0={}}")),
-        (r#"{"/3_1.2/0/14":null}"#, invalid("{/3_1.2/0/14=null}")),
-        (
-            r#"{"/3_1.2/0/14":[1]}"#,
-            "Unsupported type: ArrayList".to_owned(),
-        ),
-        (
-            r#"{"UtfOffset":{"0":1}}"#,
-            "Unsupported type: LinkedHashMap".to_owned(),
-        ),
-        (
-            r#"{"nope":1}"#,
-            "nope is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/3_1.1/0/14":"x"}"#,
-            "Resource /3_1.1/0/14 is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/3_1.2/0/99":"x"}"#,
-            "Resource /3/0/99 is not configured in the device profile!".to_owned(),
-        ),
-        (
-            r#"{"/19_1.1/0/1":"x"}"#,
-            "Invalid value type for resource /19/0/1, expected INTEGER, got STRING".to_owned(),
-        ),
-        (
-            r#"{"/19_1.1/0/0/0":"+!"}"#,
-            "Unable to convert hexastring or base64 [+!] to byte array for resource /19/0/0/0"
-                .to_owned(),
-        ),
-    ] {
-        let rejection = Fixture::f()
-            .task("WriteComposite", &format!(r#"{{"nodes":{nodes}}}"#))
-            .unwrap_err();
-        assert_eq!(rejection.reply.body(), bad_request(&error), "{nodes}");
-        assert_eq!(rejection.log, None);
-    }
 }

@@ -3,17 +3,24 @@
 use super::*;
 
 #[test]
-fn rpc_022_to_024_discover_on_a_1_0_device() {
-    let mut fixture = Fixture::g();
+fn rpc_022_discover_of_a_resource_on_a_1_0_device() {
     assert_eq!(
-        fixture.rpc("Discover", r#"{"id":"/3/0/1"}"#),
+        Fixture::g().rpc("Discover", r#"{"id":"/3/0/1"}"#),
         content("</3/0/1>")
     );
+}
+
+#[test]
+fn rpc_023_discover_by_key() {
     assert_eq!(
-        fixture.rpc("Discover", r#"{"key":"batteryLevel"}"#),
+        Fixture::g().rpc("Discover", r#"{"key":"batteryLevel"}"#),
         content("</3/0/9>")
     );
-    // A device that does not list its instances.
+}
+
+#[test]
+fn rpc_024_discover_of_an_object_whose_instances_are_not_listed() {
+    let fixture = Fixture::g();
     let operation = fixture.parse("Discover", r#"{"id":"/3"}"#).unwrap();
     let response = coap::Response {
         content_format: Some(ContentFormat::LINK),
@@ -25,9 +32,8 @@ fn rpc_022_to_024_discover_on_a_1_0_device() {
 }
 
 #[test]
-fn rpc_025_and_026_discover_shows_version_and_dimensions() {
-    let mut fixture = Fixture::f();
-    let body = fixture.rpc("Discover", r#"{"id":"/3_1.2"}"#);
+fn rpc_025_discover_shows_version_and_dimensions() {
+    let body = Fixture::f().rpc("Discover", r#"{"id":"/3_1.2"}"#);
     for part in [
         "</3>;ver=1.2,",
         "</3/0/6>;dim=3",
@@ -36,6 +42,14 @@ fn rpc_025_and_026_discover_shows_version_and_dimensions() {
         "</3/0/11>;dim=1",
     ] {
         assert_contains(&body, part);
+    }
+}
+
+#[test]
+fn rpc_026_discover_of_a_resource_lists_its_instances() {
+    let mut fixture = Fixture::f();
+    for params in attributes::OF_AN_INSTANCE_AND_A_RESOURCE {
+        assert_changed(&mut fixture, "WriteAttributes", params);
     }
     assert_contains(
         &fixture.rpc("Discover", r#"{"id":"/3_1.2/0/6"}"#),
@@ -65,16 +79,25 @@ fn a_quoted_version_is_shown_bare_and_other_quotes_stay() {
 }
 
 #[test]
-fn rpc_027_to_029_discover_of_what_is_not_there() {
-    let mut fixture = Fixture::f();
-    for params in [r#"{"id":"/2_1.0/0"}"#, r#"{"id":"/2_1.0/0/2"}"#] {
-        assert_eq!(
-            fixture.rpc("Discover", params),
-            payload(r#"{"result":"NOT_FOUND"}"#)
-        );
-    }
+fn rpc_027_discover_of_an_instance_that_is_not_there() {
     assert_eq!(
-        fixture.rpc("Discover", r#"{"id":"/3_1.2/0/6/1"}"#),
+        Fixture::f().rpc("Discover", r#"{"id":"/2_1.0/0"}"#),
+        payload(r#"{"result":"NOT_FOUND"}"#)
+    );
+}
+
+#[test]
+fn rpc_028_discover_of_a_resource_that_is_not_there() {
+    assert_eq!(
+        Fixture::f().rpc("Discover", r#"{"id":"/2_1.0/0/2"}"#),
+        payload(r#"{"result":"NOT_FOUND"}"#)
+    );
+}
+
+#[test]
+fn rpc_029_discover_of_a_resource_instance() {
+    assert_eq!(
+        Fixture::f().rpc("Discover", r#"{"id":"/3_1.2/0/6/1"}"#),
         error(
             "INTERNAL_SERVER_ERROR",
             "InvalidRequestException: Discover request cannot target resource instance path: /3/0/6/1 "

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn rpc_116_and_117_create_of_an_instance_and_of_one_that_is_there() {
+fn rpc_116_create_of_an_instance() {
     let mut fixture = Fixture::f();
     assert_eq!(
         fixture.rpc(
@@ -12,57 +12,76 @@ fn rpc_116_and_117_create_of_an_instance_and_of_one_that_is_there() {
         ),
         payload(r#"{"result":"CREATED"}"#)
     );
-    assert_contains(&fixture.rpc("Read", r#"{"id":"/19_1.1/12/1"}"#), "value=1,");
+    assert_shows(&mut fixture, "/19_1.1/12/0/0", "value=2Bytes,");
+    assert_shows(&mut fixture, "/19_1.1/12/1", "value=1,");
+}
+
+#[track_caller]
+fn assert_refused(params: &str, error: &str) {
     assert_eq!(
-        fixture.rpc(
-            "Create",
-            r#"{"id":"/19_1.1/0","value":{"0":{"0":"00AC"},"1":1}}"#
-        ),
-        bad_request("instance 0 already exists")
+        Fixture::f().rpc("Create", params),
+        bad_request(error),
+        "{params}"
     );
 }
 
 #[test]
-fn rpc_118_to_120_create_of_what_cannot_be() {
-    let mut fixture = Fixture::f();
-    let absent = |id: u16| {
-        format!(
-            "Specified object id {id} absent in the list supported objects of the client or is security object!"
-        )
-    };
+fn rpc_117_create_of_an_instance_that_is_there() {
+    assert_refused(
+        r#"{"id":"/19_1.1/0","value":{"0":{"0":"00AC"},"1":1}}"#,
+        "instance 0 already exists",
+    );
+}
+
+#[test]
+fn rpc_118_create_of_a_second_device() {
+    assert_refused(
+        r#"{"id":"/3_1.2/1","value":{"0":{"0":"00AC"}}}"#,
+        "Path /3_1.2/1. Object must be Multiple !",
+    );
+}
+
+#[test]
+fn rpc_119_create_of_a_security_instance() {
+    assert_refused(
+        r#"{"id":"/0_1.2/1","value":{"0":{"2":4}}}"#,
+        "Specified object id 0 absent in the list supported objects of the client or is security object!",
+    );
+}
+
+#[test]
+fn rpc_120_create_in_an_object_that_is_not_announced() {
+    assert_refused(
+        r#"{"id":"/50/1","value":{"0":{"0":"00AC"}}}"#,
+        "Specified object id 50 absent in the list supported objects of the client or is security object!",
+    );
+}
+
+#[test]
+fn create_of_what_cannot_be() {
     for (params, error) in [
         (
-            r#"{"id":"/3_1.2/1","value":{"0":{"0":"00AC"}}}"#,
-            "Path /3_1.2/1. Object must be Multiple !".to_owned(),
-        ),
-        (r#"{"id":"/0_1.2/1","value":{"0":{"2":4}}}"#, absent(0)),
-        (r#"{"id":"/50/1","value":{"0":{"0":"00AC"}}}"#, absent(50)),
-        (
             r#"{"id":"/19_1.1/1/0","value":{"0":"00"}}"#,
-            "Path /19_1.1/1/0. Object must be Multiple !".to_owned(),
+            "Path /19_1.1/1/0. Object must be Multiple !",
         ),
         (
             r#"{"id":"/19_1.1"}"#,
-            "Path /19_1.1. Object must be Multiple !".to_owned(),
+            "Path /19_1.1. Object must be Multiple !",
         ),
         (
             r#"{"id":"/2_1.0/1","value":{"0":1}}"#,
-            "Resource /2_1.0/1 is not configured in the device profile!".to_owned(),
+            "Resource /2_1.0/1 is not configured in the device profile!",
         ),
         (
             r#"{"id":"/19_1.1/2","value":{"1":null}}"#,
-            "The value of this resource must not be null.".to_owned(),
+            "The value of this resource must not be null.",
         ),
         (
             r#"{"id":"/19_1.1/2"}"#,
-            "The value of this resource must not be null.".to_owned(),
+            "The value of this resource must not be null.",
         ),
     ] {
-        assert_eq!(
-            fixture.rpc("Create", params),
-            bad_request(&error),
-            "{params}"
-        );
+        assert_refused(params, error);
     }
 }
 
@@ -140,21 +159,36 @@ fn create_wants_mandatory_resources() {
 }
 
 #[test]
-fn rpc_122_to_125_delete() {
+fn rpc_122_delete_of_an_instance() {
     let mut fixture = Fixture::f();
-    for (id, body) in [
-        ("/3303_1.0/12", payload(r#"{"result":"DELETED"}"#)),
-        ("/19_1.1/12", payload(r#"{"result":"NOT_FOUND"}"#)),
-        (
-            "/19_1.1",
-            bad_request("Invalid path /19 : Only object instances can be delete"),
-        ),
-        ("/3_1.2/07", payload(r#"{"result":"METHOD_NOT_ALLOWED"}"#)),
-    ] {
-        assert_eq!(fixture.rpc("Delete", &format!(r#"{{"id":"{id}"}}"#)), body);
-    }
-    let gone = fixture.parse("Delete", r#"{"id":"/19_1.1/1"}"#).unwrap();
-    assert_eq!(fixture.run(&gone).removed, Some(Path::instance(19, 1)));
+    let operation = fixture.parse("Delete", &at("/3303_1.0/12")).unwrap();
+    let outcome = fixture.run(&operation);
+    assert_eq!(outcome.reply.body(), payload(r#"{"result":"DELETED"}"#));
+    assert_eq!(outcome.removed, Some(Path::instance(3303, 12)));
+}
+
+#[test]
+fn rpc_123_delete_of_an_instance_that_is_not_there() {
+    assert_eq!(
+        Fixture::f().rpc("Delete", &at("/19_1.1/12")),
+        payload(r#"{"result":"NOT_FOUND"}"#)
+    );
+}
+
+#[test]
+fn rpc_124_delete_of_an_object() {
+    assert_eq!(
+        Fixture::f().rpc("Delete", &at("/19_1.1")),
+        bad_request("Invalid path /19 : Only object instances can be delete")
+    );
+}
+
+#[test]
+fn rpc_125_delete_that_the_device_does_not_allow() {
+    assert_eq!(
+        Fixture::f().rpc("Delete", &at("/3_1.2/07")),
+        payload(r#"{"result":"METHOD_NOT_ALLOWED"}"#)
+    );
 }
 
 #[test]

@@ -5,10 +5,13 @@ mod composite;
 mod discover;
 mod execute;
 mod instance;
+mod legacy;
 mod observe;
 mod read;
+mod strategies;
 mod update;
 mod write;
+mod write_composite;
 
 use proptest::prelude::*;
 
@@ -43,6 +46,17 @@ fn content(value: &str) -> RpcBody {
 #[track_caller]
 fn assert_contains(body: &RpcBody, part: &str) {
     assert!(body.text().contains(part), "{} in {}", part, body.text());
+}
+
+/// Parameters that name one path.
+fn at(id: &str) -> String {
+    serde_json::json!({ "id": id }).to_string()
+}
+
+/// Reads a path back.
+#[track_caller]
+fn assert_shows(fixture: &mut Fixture, id: &str, part: &str) {
+    assert_contains(&fixture.rpc("Read", &at(id)), part);
 }
 
 #[track_caller]
@@ -97,17 +111,33 @@ fn paths_that_are_none_are_bad_requests_for_every_command() {
     }
 }
 
-#[test]
-fn rpc_019_to_021_methods_are_exact_and_in_the_catalogue() {
-    for method in ["ReadAll", "read", "FirmwareUpdate", ""] {
+#[track_caller]
+fn assert_unsupported(method: &str, params: &str) {
+    for mut fixture in [Fixture::f(), Fixture::g()] {
         assert_eq!(
-            Fixture::f().rpc(method, r#"{"id":"/3/0/9"}"#),
+            fixture.rpc(method, params),
             error(
                 "METHOD_NOT_ALLOWED",
                 &format!("Unsupported operation type: {method}")
             )
         );
     }
+}
+
+#[test]
+fn rpc_019_there_is_no_read_all() {
+    assert_unsupported("ReadAll", "{}");
+    assert_unsupported("", "{}");
+}
+
+#[test]
+fn rpc_020_methods_are_case_sensitive() {
+    assert_unsupported("read", r#"{"id":"/3/0/9"}"#);
+}
+
+#[test]
+fn rpc_021_there_is_no_firmware_update() {
+    assert_unsupported("FirmwareUpdate", "null");
 }
 
 #[test]

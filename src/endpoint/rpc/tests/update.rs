@@ -11,8 +11,7 @@ fn rpc_092_write_update_of_an_instance() {
         ("/3_1.2/0/14", "value=+5,"),
         ("/3_1.2/0/15", "value=Kiyv/Europe,"),
     ] {
-        let body = fixture.rpc("Read", &format!(r#"{{"id":"{id}"}}"#));
-        assert_contains(&body, value);
+        assert_shows(&mut fixture, id, value);
     }
 }
 
@@ -22,7 +21,7 @@ fn rpc_093_write_update_of_an_instance_with_a_multiple_resource() {
     let params = r#"{"id":"/19_1.1/0","value":{"0":{"0":"00ad45675600","25":"25ad45675600cdef"}}}"#;
     assert_changed(&mut fixture, "WriteUpdate", params);
     for (id, length) in [("/19_1.1/0/0/0", "6Bytes"), ("/19_1.1/0/0/25", "8Bytes")] {
-        assert_contains(&fixture.rpc("Read", &format!(r#"{{"id":"{id}"}}"#)), length);
+        assert_shows(&mut fixture, id, length);
     }
 }
 
@@ -48,15 +47,34 @@ fn rpc_094_write_update_of_a_multiple_resource() {
     assert_eq!(known, ["/19/0/0/0", "/19/0/0/25"], "what was there stays");
 }
 
-#[test]
-fn rpc_095_write_update_of_what_it_is_not_for() {
+#[track_caller]
+fn assert_refused(id: &str, value: &str, error: &str) {
     let mut fixture = Fixture::f();
+    let params = format!(r#"{{"id":"{id}","value":{value}}}"#);
+    assert_eq!(
+        fixture.rpc("WriteUpdate", &params),
+        bad_request(error),
+        "{params}"
+    );
+    let log = fixture.parse("WriteUpdate", &params).unwrap_err().log;
+    assert!(
+        log.unwrap()
+            .ends_with(&format!("validation failed. Reason: {error}"))
+    );
+}
+
+#[test]
+fn rpc_095_write_update_of_a_single_resource() {
+    assert_refused(
+        "/3_1.2/0/14",
+        r#""+5""#,
+        "Resource /3_1.2/0/14. This operation can only be used for ObjectInstance or Multi-Instance Resource !",
+    );
+}
+
+#[test]
+fn write_update_of_what_it_cannot_write() {
     for (id, value, error) in [
-        (
-            "/3_1.2/0/14",
-            r#""+5""#,
-            "Resource /3_1.2/0/14. This operation can only be used for ObjectInstance or Multi-Instance Resource !",
-        ),
         (
             "/3_1.2/0/99",
             "1",
@@ -117,17 +135,7 @@ fn rpc_095_write_update_of_what_it_is_not_for() {
             "Unable to convert string (soon) to TIME for resource /19/0/2",
         ),
     ] {
-        let params = format!(r#"{{"id":"{id}","value":{value}}}"#);
-        assert_eq!(
-            fixture.rpc("WriteUpdate", &params),
-            bad_request(error),
-            "{params}"
-        );
-        let log = fixture.parse("WriteUpdate", &params).unwrap_err().log;
-        assert!(
-            log.unwrap()
-                .ends_with(&format!("validation failed. Reason: {error}"))
-        );
+        assert_refused(id, value, error);
     }
 }
 

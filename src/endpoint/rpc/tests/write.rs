@@ -3,33 +3,28 @@
 use super::*;
 
 #[test]
-fn rpc_074_and_075_write_replace_of_text() {
+fn rpc_074_write_replace_of_a_text() {
     let mut fixture = Fixture::f();
-    assert_changed(
-        &mut fixture,
-        "WriteReplace",
-        r#"{"id":"/3_1.2/0/14","value":"+12"}"#,
-    );
+    let params = r#"{"id":"/3_1.2/0/14","value":"+12"}"#;
+    assert_changed(&mut fixture, "WriteReplace", params);
     assert_eq!(
         fixture.rpc("Read", r#"{"id":"/3_1.2/0/14"}"#),
         content("LwM2mSingleResource [id=14, value=+12, type=STRING]")
     );
-    assert_changed(
-        &mut fixture,
-        "WriteReplace",
-        r#"{"key":"UtfOffset","value":"+09"}"#,
-    );
+}
+
+#[test]
+fn rpc_075_write_replace_by_key() {
+    let mut fixture = Fixture::f();
+    let params = r#"{"key":"UtfOffset","value":"+09"}"#;
+    assert_changed(&mut fixture, "WriteReplace", params);
     assert_contains(&fixture.rpc("Read", r#"{"key":"UtfOffset"}"#), "value=+09,");
 }
 
 #[test]
 fn rpc_076_multiple_resource_takes_a_single_value() {
-    let mut fixture = Fixture::g();
-    assert_changed(
-        &mut fixture,
-        "WriteReplace",
-        r#"{"id":"/19/0/0","value":"0081"}"#,
-    );
+    let params = r#"{"id":"/19/0/0","value":"0081"}"#;
+    assert_changed(&mut Fixture::g(), "WriteReplace", params);
 }
 
 #[test]
@@ -37,66 +32,115 @@ fn rpc_077_write_replace_of_instances() {
     let mut fixture = Fixture::f();
     let params = r#"{"id":"/19_1.1/0/0","value":{"0":"1525ad45675600cdef","15":2147483647}}"#;
     assert_changed(&mut fixture, "WriteReplace", params);
-    for (id, part) in [("/19_1.1/0/0/0", "9Bytes"), ("/19_1.1/0/0/15", "4Bytes")] {
-        assert_contains(&fixture.rpc("Read", &format!(r#"{{"id":"{id}"}}"#)), part);
-    }
+    assert_shows(&mut fixture, "/19_1.1/0/0/0", "value=9Bytes,");
+    assert_shows(&mut fixture, "/19_1.1/0/0/15", "value=4Bytes,");
 }
 
-#[test]
-fn rpc_078_to_086_write_replace_of_one_instance() {
-    for (value, length) in [
-        (r#""QUJDREVGRw""#, "7Bytes"),
-        (r#""ABCDEFG""#, "5Bytes"),
-        (r#""01ABCDEF""#, "4Bytes"),
-        ("1234566", "4Bytes"),
-        ("-2147483648", "4Bytes"),
-        ("4406483977", "8Bytes"),
-        ("8.02", "4Bytes"),
-        ("1022.5906", "4Bytes"),
-        ("1.7976931348623157E308", "8Bytes"),
-    ] {
-        let mut fixture = Fixture::f();
-        let two = serde_json::json!({"0": "00ad", "25": "25ad"});
-        fixture.device.set("/19/0/0", &two);
-        let params = format!(r#"{{"id":"/19_1.1/0/0/0","value":{value}}}"#);
-        assert_changed(&mut fixture, "WriteReplace", &params);
-        assert_contains(&fixture.rpc("Read", r#"{"id":"/19_1.1/0/0/0"}"#), length);
-        assert_contains(&fixture.rpc("Read", r#"{"id":"/19_1.1/0/0/25"}"#), "2Bytes");
-    }
-}
-
-#[test]
-fn rpc_087_and_088_text_of_odd_length_is_base64() {
-    for (value, length) in [("01234567890", "8Bytes"), ("01234567890CABFF", "8Bytes")] {
-        let mut fixture = Fixture::f();
-        let params = format!(r#"{{"id":"/19_1.1/0/0","value":{{"0":"{value}"}}}}"#);
-        assert_changed(&mut fixture, "WriteReplace", &params);
-        assert_contains(&fixture.rpc("Read", r#"{"id":"/19_1.1/0/0/0"}"#), length);
-    }
-}
-
-#[test]
-fn rpc_089_to_091_write_replace_that_is_refused() {
+/// Writes one of two instances, and reads its length and that of the other one, which stays.
+#[track_caller]
+fn assert_length(value: &str, length: &str) {
     let mut fixture = Fixture::f();
+    let two = serde_json::json!({"0": "00ad", "25": "25ad"});
+    fixture.device.set("/19/0/0", &two);
+    let params = format!(r#"{{"id":"/19_1.1/0/0/0","value":{value}}}"#);
+    assert_changed(&mut fixture, "WriteReplace", &params);
+    assert_shows(&mut fixture, "/19_1.1/0/0/0", &format!("value={length},"));
+    assert_shows(&mut fixture, "/19_1.1/0/0/25", "value=2Bytes,");
+}
+
+#[test]
+fn rpc_078_write_replace_of_one_instance_by_base64_without_padding() {
+    assert_length(r#""QUJDREVGRw""#, "7Bytes");
+}
+
+#[test]
+fn rpc_079_write_replace_of_one_instance_by_seven_characters() {
+    assert_length(r#""ABCDEFG""#, "5Bytes");
+}
+
+#[test]
+fn rpc_080_write_replace_of_one_instance_by_hexadecimal_digits() {
+    assert_length(r#""01ABCDEF""#, "4Bytes");
+}
+
+#[test]
+fn rpc_081_write_replace_of_one_instance_by_a_number() {
+    assert_length("1234566", "4Bytes");
+}
+
+#[test]
+fn rpc_082_write_replace_of_one_instance_by_the_least_number_of_32_bits() {
+    assert_length("-2147483648", "4Bytes");
+}
+
+#[test]
+fn rpc_083_write_replace_of_one_instance_by_a_number_beyond_32_bits() {
+    assert_length("4406483977", "8Bytes");
+}
+
+#[test]
+fn rpc_084_write_replace_of_one_instance_by_a_fraction() {
+    assert_length("8.02", "4Bytes");
+}
+
+#[test]
+fn rpc_085_write_replace_of_one_instance_by_a_longer_fraction() {
+    assert_length("1022.5906", "4Bytes");
+}
+
+#[test]
+fn rpc_086_write_replace_of_one_instance_by_the_greatest_double() {
+    assert_length("1.7976931348623157E308", "8Bytes");
+}
+
+#[test]
+fn rpc_087_text_of_odd_length_is_base64() {
+    let mut fixture = Fixture::f();
+    let params = r#"{"id":"/19_1.1/0/0","value":{"0":"01234567890"}}"#;
+    assert_changed(&mut fixture, "WriteReplace", params);
+    assert_shows(&mut fixture, "/19_1.1/0/0/0", "value=8Bytes,");
+}
+
+#[test]
+fn rpc_088_write_replace_on_a_device_that_knows_senml_only() {
+    let mut fixture = Fixture::f_announcing("110 112");
+    let params = r#"{"id":"/19_1.1/0/0","value":{"0":"01234567890CABFF"}}"#;
+    let operation = fixture.parse("WriteReplace", params).unwrap();
+    let format = operation.request(&[]).content_format;
+    assert_eq!(format, Some(ContentFormat::SENML_JSON));
+    assert_changed(&mut fixture, "WriteReplace", params);
+    assert_shows(&mut fixture, "/19_1.1/0/0/0", "value=8Bytes,");
+}
+
+#[test]
+fn rpc_089_write_replace_of_what_is_only_read() {
     assert_eq!(
-        fixture.rpc("WriteReplace", r#"{"id":"/3_1.2/0/9","value":90}"#),
+        Fixture::f().rpc("WriteReplace", r#"{"id":"/3_1.2/0/9","value":90}"#),
         payload(r#"{"result":"METHOD_NOT_ALLOWED"}"#)
     );
+}
+
+#[test]
+fn rpc_090_write_replace_of_what_is_no_resource() {
     for id in ["/3_1.2/0", "/3_1.2"] {
         assert_eq!(
-            fixture.rpc("WriteReplace", &format!(r#"{{"id":"{id}","value":1}}"#)),
+            Fixture::f().rpc("WriteReplace", &format!(r#"{{"id":"{id}","value":1}}"#)),
             bad_request(&format!(
                 "Resource {id}. This operation can only be used for Resource or ResourceInstance!"
             ))
         );
     }
+}
+
+#[test]
+fn rpc_091_write_replace_by_a_value_of_another_type() {
     for (value, shown, class) in [
         (r#""abc""#, "abc", "String"),
         (r#"{"0":"x"}"#, "{0=x}", "LinkedHashMap"),
         ("1.5", "1.5", "Double"),
     ] {
         assert_eq!(
-            fixture.rpc(
+            Fixture::f().rpc(
                 "WriteReplace",
                 &format!(r#"{{"id":"/19_1.1/0/1","value":{value}}}"#)
             ),
