@@ -161,6 +161,7 @@ impl Endpoint {
 
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
+        self.ask_attributes();
         let saving = self.power_saving();
         while self.presence.admits(saving)
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
@@ -237,6 +238,9 @@ impl Endpoint {
         if let Some(gone) = &outcome.removed {
             self.resources.forget(gone);
         }
+        if let (Origin::Attribute { path, ts }, Code::CHANGED) = (&command.origin, message.code()) {
+            self.attributes.taken(*path, *ts);
+        }
         self.report(now, outcome.nodes);
     }
 
@@ -257,8 +261,8 @@ impl Endpoint {
             .failed(failure, &self.context(registration));
         self.fail(now, &session, &command.origin, failed);
         if failure == Failure::Timeout && self.power_saving() != PowerSaving::Never {
-            if command.origin == Origin::Profile {
-                // The profile wants it as before, and the device has but slept.
+            if matches!(command.origin, Origin::Profile | Origin::Attribute { .. }) {
+                // It is wanted as before, and the device has but slept.
                 self.downlink.push(command);
             }
             self.fall_asleep(now);
