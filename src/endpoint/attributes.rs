@@ -154,9 +154,8 @@ impl Endpoint {
         if json.is_null() {
             return Decision::Refused(text::attribute_bad(&id, &shown(value)));
         }
-        let invalid = |error: String| {
-            Decision::Refused(text::validation_failed("WriteRequest", &id, &error))
-        };
+        let invalid =
+            |error: String| Decision::Refused(text::validation_failed("WriteRequest", &id, &error));
         let node = match rpc::value_node(&id, path, &json, &device) {
             Ok(node) => node,
             Err(error) => return invalid(error),
@@ -182,11 +181,7 @@ impl Endpoint {
 }
 
 /// A Write of `node`. Instances of a multiple resource leave the others as they are.
-fn write(
-    at: VersionedPath,
-    node: Node,
-    device: &DeviceContext<'_>,
-) -> Result<Operation, String> {
+fn write(at: VersionedPath, node: Node, device: &DeviceContext<'_>) -> Result<Operation, String> {
     let (path, mode, node) = match (node, at.path.parent()) {
         (Node::Resource(resource), Some(parent))
             if matches!(resource.content, ResourceContent::Multiple { .. }) =>

@@ -124,7 +124,12 @@ impl DownlinkQueue {
         match command.origin {
             Origin::Attribute { path, ts } => {
                 let own = |other: &Command| other.origin.attribute(&path);
-                if self.attributes.iter().filter_map(own).all(|other| other < ts) {
+                if self
+                    .attributes
+                    .iter()
+                    .filter_map(own)
+                    .all(|other| other < ts)
+                {
                     self.forget_attribute(&path);
                     self.attributes.push_back(command);
                 }
@@ -189,8 +194,7 @@ impl DownlinkQueue {
     /// Whether something of the profile waits or is under way.
     pub(super) fn has_profile_work(&self) -> bool {
         let mut under_way = self.under_way.iter();
-        !self.profile.is_empty()
-            || under_way.any(|(_, command)| command.origin == Origin::Profile)
+        !self.profile.is_empty() || under_way.any(|(_, command)| command.origin == Origin::Profile)
     }
 
     /// The end of the observation that the next command makes again: there are devices that go by the path alone, and the
