@@ -267,3 +267,85 @@ const PACKAGE_KEYS: [&str; 9] = [
     "url",
     "tag",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        coap::Code,
+        endpoint::fixture::Fixture,
+        lwm2m::{
+            path::ObjectVersion,
+            value::{ResourceType, Value},
+        },
+    };
+
+    fn instances(values: &[(u16, i64)]) -> Resource {
+        let instances = values.iter().map(|(id, number)| ResourceInstance {
+            id: *id,
+            value: Value::Integer(*number),
+        });
+        Resource::multiple(7, ResourceType::Integer, instances.collect())
+    }
+
+    /// Method and path of the Write of some instances of `/3_1.2/0/7` on a device of this version.
+    fn written(version: &str) -> (Code, String, String) {
+        let links = "</>;rt=\"oma.lwm2m\";ct=\"11542\",</3>;ver=1.2,</3/0>";
+        let fixture = Fixture::new(&format!("lwm2m={version}"), links, "{}");
+        let at = VersionedPath {
+            path: Path::resource(3, 0, 7),
+            version: ObjectVersion::new(1, 2),
+        };
+        let node = Node::Resource(instances(&[(1, 5000)]));
+        let operation = write(at, node, &fixture.context()).unwrap();
+        let request = operation.request(&[]);
+        (
+            request.method,
+            request.path.join("/"),
+            operation.id().to_owned(),
+        )
+    }
+
+    #[test]
+    fn instances_are_written_as_an_update_of_what_the_version_can_update() {
+        let id = |id: &str| id.to_owned();
+        assert_eq!(written("1.1"), (Code::POST, id("3/0/7"), id("/3_1.2/0/7")));
+        assert_eq!(written("1.0"), (Code::POST, id("3/0"), id("/3_1.2/0")));
+    }
+
+    #[test]
+    fn what_differs_remains() {
+        let known = instances(&[(0, 3800), (1, 5000)]);
+        let whole = |values: &[(u16, i64)]| Node::Resource(instances(values));
+        let left = |node| difference(Some(&known), node);
+        assert_eq!(left(whole(&[(1, 5000), (0, 3800)])), None);
+        assert_eq!(
+            left(whole(&[(0, 3800), (1, 1), (2, 2)])),
+            Some(whole(&[(1, 1), (2, 2)]))
+        );
+        assert_eq!(
+            difference(None, whole(&[(0, 3800)])),
+            Some(whole(&[(0, 3800)]))
+        );
+        let one = |id, number| {
+            Node::ResourceInstance(ResourceInstance {
+                id,
+                value: Value::Integer(number),
+            })
+        };
+        assert_eq!(left(one(1, 5000)), None);
+        assert_eq!(left(one(1, 5001)), Some(one(1, 5001)));
+        let link = Resource::single(0, Value::ObjectLink(3, 0));
+        assert_eq!(difference(Some(&link), Node::Resource(link.clone())), None);
+    }
+
+    #[test]
+    fn o18_only_the_exact_names_belong_to_packages() {
+        for name in ["fw_title", "sw_version", "fw_checksum_algorithm", "sw_ts"] {
+            assert!(is_package(name), "{name}");
+        }
+        for name in ["pkgversion", "state", "lights", "fw_titles", "fw_", "title"] {
+            assert!(!is_package(name), "{name}");
+        }
+    }
+}
