@@ -60,8 +60,8 @@ impl Origin {
     /// When the shared attribute of `path` was set, if this is one.
     fn attribute(&self, path: &Path) -> Option<UnixMillis> {
         match self {
-            Self::Attribute { path: own, ts } if own == path => Some(*ts),
-            _ => None,
+            Self::Attribute { path: own, ts } => (own == path).then_some(*ts),
+            Self::Profile | Self::Cancel(_) | Self::Rpc { .. } => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The shared attributes of the capture, set again: what becomes of them is what the reference made of them.
 
+use std::time::Duration;
+
 use lightship::{
     lwm2m::value::Value,
     platform::{
@@ -29,7 +31,7 @@ fn l13_and_l15_shared_attributes_have_the_effect_that_they_had_at_the_reference(
     let mut world = World::new(PROFILE, 1);
     world.set("/3/0/15", Value::String("Europe/Athens".to_owned()));
     world.device.register(world.now.mono);
-    world.run(std::time::Duration::from_secs(5));
+    world.run(Duration::from_secs(5));
     let before = world.platform.uplinks.len();
     for record in &records {
         if record.message != "ToTransportMsg" {
@@ -41,9 +43,11 @@ fn l13_and_l15_shared_attributes_have_the_effect_that_they_had_at_the_reference(
         for downlink in downlinks {
             world.endpoint.handle_downlink(world.now, downlink);
         }
-        world.run(std::time::Duration::from_secs(2));
+        world.run(Duration::from_secs(2));
     }
-    let theirs = records.iter().filter_map(posted_there);
+    let posts =
+        |record: &&Golden| record.producer == "transport" && record.message == "ToRuleEngineMsg";
+    let theirs = records.iter().filter(posts).map(posted_there);
     let ours = world.platform.uplinks[before..].iter().filter_map(posted);
     let (theirs, ours): (Vec<_>, Vec<_>) = (theirs.collect(), ours.collect());
     assert_eq!(theirs.len(), 9);
@@ -51,22 +55,21 @@ fn l13_and_l15_shared_attributes_have_the_effect_that_they_had_at_the_reference(
 }
 
 /// Key and text of what the reference posted.
-fn posted_there(record: &Golden) -> Option<(String, String)> {
-    if record.producer != "transport" || record.message != "ToRuleEngineMsg" {
-        return None;
-    }
+fn posted_there(record: &Golden) -> (String, String) {
     let message = ToRuleEngineMsg::decode(record.value().as_slice()).unwrap();
     let data = message.tb_msg_proto.unwrap().data;
     let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&data).unwrap();
     let (key, value) = data.into_iter().next().unwrap();
-    Some((key, without_place(value.as_str().unwrap())))
+    (key, without_place(value.as_str().unwrap()))
 }
 
 fn posted(uplink: &Uplink) -> Option<(String, String)> {
-    let (key, value) = match uplink {
-        Uplink::Attributes { values, .. } => values.first()?,
-        Uplink::Telemetry { readings, .. } => readings.first()?.values.first()?,
-        _ => return None,
+    let (key, value) = if let Uplink::Attributes { values, .. } = uplink {
+        values.first()?
+    } else if let Uplink::Telemetry { readings, .. } = uplink {
+        readings.first()?.values.first()?
+    } else {
+        return None;
     };
     let KeyValue::String(text) = value else {
         panic!("{key} is a text");

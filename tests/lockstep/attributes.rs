@@ -54,9 +54,11 @@ fn tell(world: &mut World, ts: i64, values: &[(&str, KeyValue)], requested: bool
 fn wanted(world: &World) -> Vec<Vec<String>> {
     let uplinks = world.platform.uplinks.iter();
     uplinks
-        .filter_map(|uplink| match uplink {
-            Uplink::AttributesWanted { keys, .. } => Some(keys.clone()),
-            _ => None,
+        .filter_map(|uplink| {
+            if let Uplink::AttributesWanted { keys, .. } = uplink {
+                return Some(keys.clone());
+            }
+            None
         })
         .collect()
 }
@@ -185,9 +187,11 @@ fn l15_and_l16_attributes_that_are_not_mapped_are_named_in_lines_of_their_own_ti
     assert_eq!(found, (vec![], vec![line("foo"), line("timezone")]));
     let times = world.platform.uplinks[before..].iter();
     let times: Vec<_> = times
-        .filter_map(|uplink| match uplink {
-            Uplink::Telemetry { readings, .. } => Some(readings[0].ts.0),
-            _ => None,
+        .filter_map(|uplink| {
+            if let Uplink::Telemetry { readings, .. } = uplink {
+                return Some(readings[0].ts.0);
+            }
+            None
         })
         .collect();
     assert!(times[0] < times[1], "{times:?}");
@@ -210,6 +214,14 @@ fn names_that_only_contain_the_name_of_a_package_key_are_written() {
         Some(&Value::Time(1_700_000_000_000))
     );
     assert_eq!(log.len(), 2, "{log:?}");
+    let (sent, _) = during(&mut world, |world| {
+        update(
+            world,
+            2000,
+            &[("pkgversion", KeyValue::Long(1_700_000_000_000))],
+        );
+    });
+    assert_eq!(sent, [] as [&str; 0]);
 }
 
 #[test]
@@ -298,6 +310,27 @@ fn values_that_cannot_be_written_cost_their_neighbours_nothing() {
         let start = format!("[error]: Request [WriteRequest [{path}]] validation failed. Reason: ");
         assert!(line.starts_with(&start), "{line}");
     }
+}
+
+#[test]
+fn a_resource_without_model_costs_the_others_nothing() {
+    let mut world = World::new(PROFILE, 156);
+    world.platform.models.retain(|model| model.id != 19);
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
+    let (sent, log) = during(&mut world, |world| {
+        let set = [
+            ("appData", json(r#"{"1":"ff"}"#)),
+            ("utcOffset", text("+05")),
+        ];
+        update(world, 1000, &set);
+    });
+    assert_eq!(sent, ["PUT /3/0/14"]);
+    let KeyValue::String(line) = &log[0] else {
+        panic!("{log:?}");
+    };
+    let start = "[error]: Request [WriteRequest [/19_1.1/0/0]] validation failed. Reason: ";
+    assert!(line.starts_with(start), "{line}");
 }
 
 #[test]
@@ -409,13 +442,8 @@ fn l19_and_l20_a_device_that_is_taken_away_is_told_nothing() {
 #[test]
 fn l24_values_are_read_by_the_model_that_the_tenant_uploads() {
     let mut world = World::registered(PROFILE, 155);
-    let models = world.device.objects().models();
-    let mut model = models
-        .filter(|own| own.id == 3)
-        .next()
-        .unwrap()
-        .as_ref()
-        .clone();
+    let mut models = world.platform.models.iter();
+    let mut model = models.find(|own| own.id == 3).unwrap().as_ref().clone();
     model.resources.get_mut(&9).unwrap().kind = ResourceType::Float;
     for version in [ObjectVersion::new(1, 1), ObjectVersion::new(1, 2)] {
         let changed = Downlink::ModelChanged {
