@@ -8,6 +8,8 @@
     reason = "a test fails by panicking and says what it compared"
 )]
 
+#[path = "contract/attributes.rs"]
+mod attributes;
 #[path = "contract/from_core.rs"]
 mod from_core;
 #[path = "contract/golden.rs"]
@@ -18,3 +20,6 @@ mod murmur2;
 mod to_core;
 #[path = "support/wire.rs"]
 mod wire;
+#[path = "lockstep/world.rs"]
+#[expect(dead_code, reason = "only some of it is needed to repeat a capture")]
+mod world;

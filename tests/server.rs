@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,12 +21,15 @@ use lightship::{
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
     endpoint::EndpointSettings,
     platform::{
-        Answer, DeviceInfo, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError, Uplink,
+        Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
+        Uplink,
         credentials::{Admission, ClientCredentials},
+        downlink::{DownlinkSink, Scope},
         profile::{DeviceProfile, PowerSettings},
     },
     server::{
         Foundation, Server, ServerParts, clock,
+        directory::Directory,
         http::Health,
         metrics::Metrics,
         settings::{LimitSettings, NoSecSettings, RuntimeSettings},
@@ -39,6 +42,8 @@ use uuid::Uuid;
 struct OpenPlatform {
     /// Sessions opened and not closed, by endpoint.
     sessions: Mutex<BTreeMap<String, usize>>,
+    /// The way to the endpoints.
+    directory: OnceLock<Arc<Directory>>,
     /// The next session that is opened is too much for it.
     panics: AtomicBool,
 }
@@ -195,6 +200,7 @@ fn with_limits(
         let platform = Arc::new(OpenPlatform::default());
         let server = start(workers, limits, &platform).await;
         let address = server.address();
+        platform.directory.set(server.directory()).unwrap();
         let done = actix::clock::timeout(
             Duration::from_secs(60),
             tokio::task::spawn_blocking(move || test(address, platform)),
@@ -252,6 +258,25 @@ fn a48_update_and_deregister_of_an_unknown_registration_get_4_04() {
         for method in [Code::POST, Code::DELETE] {
             let answer = client.ask(method, &["rd", "0000000000"], &[], "");
             assert_eq!(answer.code(), Code::NOT_FOUND);
+        }
+    });
+}
+
+#[test]
+fn l19_and_l20_the_next_update_of_a_device_that_was_taken_away_gets_4_04() {
+    with_server(2, |server, platform| {
+        for taken in [Downlink::DeviceDeleted, Downlink::CredentialsChanged] {
+            let mut client = Client::new(server);
+            let id = client.register("dev1");
+            let device = Scope::Device(PlatformId(Uuid::from_u128(2)));
+            platform.directory.get().unwrap().broadcast(device, &taken);
+            // An Update may overtake what the platform said.
+            let gone = (0..100).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                client.update(&id) == Code::NOT_FOUND
+            });
+            assert!(gone, "{taken:?}");
+            assert_eq!(platform.sessions.lock().unwrap()["dev1"], 0);
         }
     });
 }

@@ -167,6 +167,7 @@ impl Endpoint {
 
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
+        self.ask_attributes();
         let saving = self.power_saving();
         while self.presence.admits(saving)
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
@@ -243,6 +244,9 @@ impl Endpoint {
         if let Some(gone) = &outcome.removed {
             self.resources.forget(gone);
         }
+        if let (Origin::Attribute { path, ts }, Code::CHANGED) = (&command.origin, message.code()) {
+            self.attributes.taken(*path, *ts);
+        }
         self.report(now, outcome.nodes);
     }
 
@@ -262,14 +266,14 @@ impl Endpoint {
             .operation
             .failed(failure, &self.context(registration));
         self.fail(now, &session, &command.origin, failed);
+        let is_wanted_as_before =
+            matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
         match failure {
-            // The device has moved, and the profile wants it as before.
-            Failure::Cancelled if command.origin == Origin::Profile => {
-                self.downlink.put_back(command);
-            }
+            // The device has moved.
+            Failure::Cancelled if is_wanted_as_before => self.downlink.put_back(command),
             Failure::Timeout if self.power_saving() != PowerSaving::Never => {
-                if command.origin == Origin::Profile {
-                    // The profile wants it as before, and the device has but slept.
+                if is_wanted_as_before {
+                    // The device has but slept.
                     self.downlink.push(command);
                 }
                 self.fall_asleep(now);

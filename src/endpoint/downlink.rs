@@ -1,8 +1,8 @@
 //! The order of requests to the device: NSTART, priorities, expiry, duplicates.
 //!
-//! Commands of the platform go before the end of observations, and that before the profile's own work; within a class
-//! first come, first served. The caller takes the next command whenever the message layer has a free NSTART slot (RFC
-//! 7252 section 4.7).
+//! Commands of the platform go before its shared attributes, then the end of observations, then the profile's own work
+//! (`rulings` 2.9); within a class first come, first served. The caller takes the next command whenever the message
+//! layer has a free NSTART slot (RFC 7252 section 4.7).
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     coap::Token,
+    lwm2m::path::Path,
     platform::{RpcRequest, time::UnixMillis, uplink::RpcId},
 };
 
@@ -27,6 +28,13 @@ pub(super) struct Command {
 pub(super) enum Origin {
     /// The device profile.
     Profile,
+    /// A shared attribute.
+    Attribute {
+        /// The resource or resource instance that it stands for.
+        path: Path,
+        /// When it was set.
+        ts: UnixMillis,
+    },
     /// The observation of this token was given up, and the device is told so; nobody waits for the answer.
     Cancel(Token),
     /// An RPC.
@@ -44,8 +52,16 @@ impl Origin {
     /// Whether the core has given up on it.
     fn is_over(&self, now: UnixMillis) -> bool {
         match self {
-            Self::Profile | Self::Cancel(_) => false,
+            Self::Profile | Self::Attribute { .. } | Self::Cancel(_) => false,
             Self::Rpc { expires, .. } => *expires != UnixMillis(0) && *expires <= now,
+        }
+    }
+
+    /// When the shared attribute of `path` was set, if this is one.
+    fn attribute(&self, path: &Path) -> Option<UnixMillis> {
+        match self {
+            Self::Attribute { path: own, ts } => (own == path).then_some(*ts),
+            Self::Profile | Self::Cancel(_) | Self::Rpc { .. } => None,
         }
     }
 }
@@ -54,6 +70,8 @@ impl Origin {
 #[derive(Debug, Default)]
 pub(super) struct DownlinkQueue {
     rpc: VecDeque<Command>,
+    /// One for each path, the newest.
+    attributes: VecDeque<Command>,
     cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
     under_way: Vec<(Token, Command)>,
@@ -101,18 +119,34 @@ impl DownlinkQueue {
         std::mem::take(&mut self.unread)
     }
 
-    /// Lines a command up.
+    /// Lines a command up. A shared attribute takes the place of an older value that waits.
     pub(super) fn push(&mut self, command: Command) {
         match command.origin {
+            Origin::Attribute { path, ts } => {
+                let own = |other: &Command| other.origin.attribute(&path);
+                if self
+                    .attributes
+                    .iter()
+                    .filter_map(own)
+                    .all(|other| other < ts)
+                {
+                    self.forget_attribute(&path);
+                    self.attributes.push_back(command);
+                }
+            }
             Origin::Profile => self.profile.push_back(command),
             Origin::Cancel(_) => self.cancels.push_back(command),
             Origin::Rpc { .. } => self.rpc.push_back(command),
         }
     }
 
-    /// Puts a command of the profile back in its place, before those that came after it.
+    /// Puts a command that could not be carried out back in its place, before those that came after it.
     pub(super) fn put_back(&mut self, command: Command) {
-        self.profile.push_front(command);
+        match command.origin {
+            Origin::Profile => self.profile.push_front(command),
+            // Of one path there is one; the newest stays.
+            Origin::Attribute { .. } | Origin::Cancel(_) | Origin::Rpc { .. } => self.push(command),
+        }
     }
 
     /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
@@ -133,9 +167,43 @@ impl DownlinkQueue {
             }
             return Some(command);
         }
-        self.cancels
-            .pop_front()
+        self.next_attribute()
+            .or_else(|| self.cancels.pop_front())
             .or_else(|| self.profile.pop_front())
+    }
+
+    /// Values of one path follow each other: the older of two under way might be the one that stays.
+    fn next_attribute(&mut self) -> Option<Command> {
+        let index = self.attributes.iter().position(|command| {
+            matches!(&command.origin, Origin::Attribute { path, .. } if !self.writes_attribute(path))
+        })?;
+        self.attributes.remove(index)
+    }
+
+    /// Whether a shared attribute is under way to `path`.
+    pub(super) fn writes_attribute(&self, path: &Path) -> bool {
+        let mut under_way = self.under_way.iter();
+        under_way.any(|(_, command)| command.origin.attribute(path).is_some())
+    }
+
+    /// When the newest shared attribute was set that waits for `path` or is under way there.
+    pub(super) fn newest_attribute(&self, path: &Path) -> Option<UnixMillis> {
+        let under_way = self.under_way.iter().map(|(_, command)| command);
+        let all = under_way.chain(&self.attributes);
+        all.filter_map(|command| command.origin.attribute(path))
+            .max()
+    }
+
+    /// Takes out the shared attribute that waits for `path`.
+    pub(super) fn forget_attribute(&mut self, path: &Path) {
+        self.attributes
+            .retain(|command| command.origin.attribute(path).is_none());
+    }
+
+    /// Whether something of the profile waits or is under way.
+    pub(super) fn has_profile_work(&self) -> bool {
+        let mut under_way = self.under_way.iter();
+        !self.profile.is_empty() || under_way.any(|(_, command)| command.origin == Origin::Profile)
     }
 
     /// The end of the observation that the next command makes again: there are devices that go by the path alone, and the
@@ -166,7 +234,9 @@ impl DownlinkQueue {
 
     /// Takes every waiting command out: RPC first.
     pub(super) fn drain(&mut self) -> Vec<Command> {
-        let others = self.cancels.drain(..).chain(self.profile.drain(..));
+        let others = self.attributes.drain(..);
+        let others = others.chain(self.cancels.drain(..));
+        let others = others.chain(self.profile.drain(..));
         self.rpc.drain(..).chain(others).collect()
     }
 
@@ -204,7 +274,8 @@ impl DownlinkQueue {
 
     /// Requests that wait or are under way.
     pub(super) fn len(&self) -> usize {
-        let waiting = self.rpc.len() + self.cancels.len() + self.profile.len();
+        let commands = self.rpc.len() + self.attributes.len();
+        let waiting = commands + self.cancels.len() + self.profile.len();
         waiting + self.under_way.len() + self.unread.len()
     }
 

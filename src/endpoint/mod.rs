@@ -10,6 +10,7 @@
 //! its values are durable.
 
 pub mod actor;
+mod attributes;
 mod command;
 pub mod context;
 mod delivery;
@@ -58,6 +59,7 @@ use crate::{
     },
 };
 
+use attributes::SharedAttributes;
 use context::DeviceContext;
 use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
@@ -91,6 +93,7 @@ pub struct Endpoint {
     observations: Observations,
     presence: Presence,
     resources: Resources,
+    attributes: SharedAttributes,
     deliveries: Deliveries,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
@@ -194,6 +197,7 @@ impl Endpoint {
             observations: Observations::default(),
             presence: Presence::default(),
             resources: Resources::default(),
+            attributes: SharedAttributes::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
@@ -301,8 +305,9 @@ impl Endpoint {
                     self.resources.change_model(object, model);
                 }
             }
-            // Shared attributes are not written to devices yet.
-            Downlink::Attributes { .. } => {}
+            Downlink::Attributes { updated, requested } => {
+                self.handle_attributes(now, updated, requested);
+            }
         }
         self.pump(now);
     }

@@ -137,6 +137,7 @@ impl Endpoint {
         let woke = self.presence.heard();
         if woke {
             self.log(now, &session, text::AWAKE);
+            self.want_attributes_again();
         }
         if std::mem::take(&mut self.wants_pending_rpc) || woke {
             self.outputs

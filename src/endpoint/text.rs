@@ -187,6 +187,11 @@ pub fn attribute_unchanged(id: &str, value: &str, multiple: bool) -> String {
     format!("warn: Didn't update {what} - {id} value - {value}. Value is not changed")
 }
 
+/// A shared attribute that has no value. The text has a doubled blank.
+pub fn attribute_bad(id: &str, value: &str) -> String {
+    format!("error: Failed update resource versionedId - {id} value - {value}. New value is  bad")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +271,10 @@ mod tests {
         assert_eq!(
             attribute_unchanged("/19_1.1/0/0", "{}", true),
             "warn: Didn't update resource versionedId - /19_1.1/0/0 value - {}. Value is not changed"
+        );
+        assert_eq!(
+            attribute_bad("/3_1.2/0/15", "null"),
+            "error: Failed update resource versionedId - /3_1.2/0/15 value - null. New value is  bad"
         );
     }
 }

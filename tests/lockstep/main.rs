@@ -1,6 +1,7 @@
 //! Whole conversations between one device and its endpoint, in virtual time, over a network that may lose, repeat and
 //! reorder. Expected texts come from the specifications, never from a run.
 
+mod attributes;
 mod commands;
 mod composite;
 mod observation;

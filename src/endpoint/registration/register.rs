@@ -146,6 +146,7 @@ impl Endpoint {
         self.heard(now);
         let question = self.ask(Question::Models { tenant, keys });
         self.resources = Resources::awaiting(question);
+        self.attributes = SharedAttributes::wanted();
     }
 
     /// Puts the candidate's message layer in the place of the registration's, whose open requests end.

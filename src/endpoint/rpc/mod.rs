@@ -23,12 +23,14 @@ pub use settings::RpcSettings;
 
 use crate::{
     coap::{Code, Token},
-    platform::RpcRequest,
+    platform::{RpcRequest, profile::VersionedPath},
 };
 
 use super::{context::DeviceContext, observation::Observations, operation::Operation, text};
+pub(super) use commands::value_node;
 use commands::{CATALOGUE, Call};
 use params::Params;
+use target::Target;
 
 /// What comes of a command that is understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +73,11 @@ impl From<Answer> for Task {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
     }
+}
+
+/// The first path of the profile with this key name whose version the device supports.
+pub(super) fn path_of_key(key: &str, device: &DeviceContext<'_>) -> Option<VersionedPath> {
+    Target::of_key(key, device)
 }
 
 /// Decides what comes of a command.

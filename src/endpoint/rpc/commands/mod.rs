@@ -20,6 +20,8 @@ use crate::{
     lwm2m::{format::EncodeError, path::Path},
 };
 
+pub(in crate::endpoint) use write::value_node;
+
 use super::{Task, params::Params, reply::Rejection, target::Target};
 
 /// A command with everything it is carried out in the light of.

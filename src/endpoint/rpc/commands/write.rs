@@ -52,8 +52,29 @@ fn replace(
     value: &Json,
     format: ContentFormat,
 ) -> Result<Task, Rejection> {
+    let node = node(path, model, value).map_err(|error| invalid(id, &error))?;
+    write(id, path, WriteMode::Replace, format, node)
+}
+
+/// What is written at a resource or resource instance when it is given this value. `id` is the path with its version.
+///
+/// # Errors
+/// The text of the reply.
+pub(in crate::endpoint) fn value_node(
+    id: &str,
+    path: Path,
+    value: &Json,
+    device: &DeviceContext<'_>,
+) -> Result<Node, String> {
+    let model = device
+        .resource_model(&path)
+        .ok_or_else(|| text::resource_not_configured(id))?;
+    node(path, model, value)
+}
+
+fn node(path: Path, model: &ResourceModel, value: &Json) -> Result<Node, String> {
     if value.is_null() {
-        return Err(invalid(id, text::VALUE_NULL));
+        return Err(text::VALUE_NULL.to_owned());
     }
     let node = match (path.resource_instance_id(), value) {
         (Some(instance), value) => {
@@ -76,12 +97,10 @@ fn replace(
         (None, value) => convert::single(model.kind, value)
             .map(|value| Node::Resource(Resource::single(model.id, value))),
     };
-    let Some(node) = node else {
+    node.ok_or_else(|| {
         let (shown, class) = (json::text(value), json::class(value));
-        let error = text::value_format_bad(&path, &shown, class, model.kind);
-        return Err(invalid(id, &error));
-    };
-    write(id, path, WriteMode::Replace, format, node)
+        text::value_format_bad(&path, &shown, class, model.kind)
+    })
 }
 
 /// `WriteUpdate`
