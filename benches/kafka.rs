@@ -68,6 +68,8 @@ fn main() {
         .env("LWM2M_BIND_PORT", port.to_string())
         .env("HTTP_BIND_ADDRESS", "127.0.0.1")
         .env("HTTP_BIND_PORT", http.port().to_string())
+        // Each device sends more than one may.
+        .env("LIGHTSHIP__LIMITS__ENDPOINT_MESSAGES_PER_S", "0")
         .env("LIGHTSHIP__LOG__FORMAT", "text");
     let mut service = Process::spawn("lightship", &mut command);
     service.expect(Duration::from_secs(60), |line| {
