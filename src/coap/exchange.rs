@@ -310,6 +310,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .saturating_add(waiting.count())
     }
 
+    /// Whether an observation has this token.
+    pub fn is_observing(&self, token: Token) -> bool {
+        let mut observations = self.observations.iter();
+        observations.any(|observation| observation.token == token)
+    }
+
     /// How many observations there are.
     pub fn observations(&self) -> usize {
         let beginning = |token: Token| {

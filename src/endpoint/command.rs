@@ -1,6 +1,12 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{observation::Observed, operation::Failed, presence::PowerSaving, *};
+use super::{
+    observation::{Ended, Observed},
+    operation::{Failed, Paths},
+    presence::PowerSaving,
+    *,
+};
+use crate::platform::profile::VersionedPath;
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
@@ -125,21 +131,74 @@ impl Endpoint {
         }
     }
 
-    /// Starts over with another profile.
+    /// Carries out what another profile changes. The difference waits for a device that sleeps.
     pub(super) fn change_profile(&mut self, now: Now, profile: Arc<DeviceProfile>) {
         let Some(registration) = &mut self.registration else {
             return;
         };
-        registration.profile = profile;
-        for token in self.observations.tokens() {
+        let before = std::mem::replace(&mut registration.profile, Arc::clone(&profile));
+        if !self.resources.are_known() {
+            return;
+        }
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        let has_begun = |path: &Path| self.resources.has_begun(path);
+        let change = observation::profile_change(&self.context(registration), &before, has_begun);
+        match change.ended {
+            Ended::Of(paths) => paths.iter().for_each(|own| self.unobserve(now, own)),
+            Ended::All => {
+                for paths in self.downlink.to_observe() {
+                    self.unobserve(now, &paths);
+                }
+                for token in self.observations.tokens() {
+                    self.end_observation(now, token);
+                }
+            }
+        }
+        let mapping = &profile.transport.observe_attr;
+        self.downlink.keep_reads(|path| {
+            let is_it = |own: &VersionedPath| own.path == *path;
+            let mut posted = mapping.attribute.iter().chain(&mapping.telemetry);
+            posted.any(is_it) && !mapping.observe.iter().any(is_it)
+        });
+        for operation in change.work.operations {
+            if !self.observe_still(&operation) {
+                self.downlink.push(Command {
+                    operation,
+                    origin: Origin::Profile,
+                });
+            }
+        }
+        for what in change.work.impossible {
+            self.log(now, &session, text::profile_requests_failed(what));
+        }
+    }
+
+    /// Takes back the end of an observation that is wanted again, if the device has not been told of it yet.
+    fn observe_still(&mut self, wanted: &Operation) -> bool {
+        let Some(format) = wanted.observes() else {
+            return false;
+        };
+        let Some(token) = self.downlink.take_cancel(wanted.paths()) else {
+            return false;
+        };
+        if self.exchanges.is_observing(token) {
+            let observed = Observed::new(wanted.paths().clone(), format);
+            self.observations.establish(token, observed);
+            return true;
+        }
+        false
+    }
+
+    /// Gives up what observes these paths for the profile: the observation, or the request that is to make it.
+    fn unobserve(&mut self, now: Now, paths: &Paths) {
+        for token in self.downlink.clear_observe(paths) {
             self.exchanges.cancel(now.mono, token);
         }
-        self.observations = Observations::default();
-        for token in self.downlink.clear_profile_work() {
-            self.exchanges.cancel(now.mono, token);
-        }
-        if self.resources.are_known() {
-            self.line_up(now, |_| true, |_| true);
+        for token in self.observations.of(paths) {
+            self.end_observation(now, token);
         }
     }
 

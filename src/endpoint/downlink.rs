@@ -48,6 +48,12 @@ pub(super) enum Origin {
     },
 }
 
+impl Command {
+    fn is_to_observe(&self, paths: &Paths) -> bool {
+        self.operation.observes().is_some() && self.operation.paths().equal(paths)
+    }
+}
+
 impl Origin {
     /// Whether the core has given up on it.
     fn is_over(&self, now: UnixMillis) -> bool {
@@ -134,7 +140,13 @@ impl DownlinkQueue {
                     self.attributes.push_back(command);
                 }
             }
-            Origin::Profile => self.profile.push_back(command),
+            Origin::Profile => {
+                let mut waiting = self.profile.iter_mut();
+                match waiting.find(|own| own.operation.is_like(&command.operation)) {
+                    Some(own) => own.operation = own.operation.followed_by(command.operation),
+                    None => self.profile.push_back(command),
+                }
+            }
             Origin::Cancel(_) => self.cancels.push_back(command),
             Origin::Rpc { .. } => self.rpc.push_back(command),
         }
@@ -242,20 +254,45 @@ impl DownlinkQueue {
 
     /// Whether a command of the profile that waits observes these paths.
     pub(super) fn is_to_observe(&self, paths: &Paths) -> bool {
-        let mut observes = self
-            .profile
-            .iter()
-            .map(|command| &command.operation)
-            .filter(|operation| operation.observes().is_some());
-        observes.any(|operation| operation.paths().equal(paths))
+        let mut waiting = self.profile.iter();
+        waiting.any(|command| command.is_to_observe(paths))
     }
 
-    /// Forgets the profile's commands; the tokens of those under way.
-    pub(super) fn clear_profile_work(&mut self) -> Vec<Token> {
-        self.profile.clear();
-        let is_profile = |(_, command): &mut (Token, Command)| command.origin == Origin::Profile;
-        let ended = self.under_way.extract_if(.., is_profile);
+    /// What commands of the profile are to observe, or have asked the device to.
+    pub(super) fn to_observe(&self) -> Vec<Paths> {
+        let under_way = self.under_way.iter().map(|(_, command)| command);
+        let all = self.profile.iter().chain(under_way);
+        let of_profile = all.filter(|command| command.origin == Origin::Profile);
+        let observes = of_profile.filter(|command| command.operation.observes().is_some());
+        observes.map(|own| own.operation.paths().clone()).collect()
+    }
+
+    /// Forgets the profile's commands that observe these paths; the tokens of those under way.
+    pub(super) fn clear_observe(&mut self, paths: &Paths) -> Vec<Token> {
+        self.profile.retain(|command| !command.is_to_observe(paths));
+        let is_it = |(_, command): &mut (Token, Command)| {
+            command.origin == Origin::Profile && command.is_to_observe(paths)
+        };
+        let ended = self.under_way.extract_if(.., is_it);
         ended.map(|(token, _)| token).collect()
+    }
+
+    /// Of the profile's Reads that wait, keeps those of paths that are `wanted`.
+    pub(super) fn keep_reads(&mut self, wanted: impl Fn(&Path) -> bool) {
+        self.profile.retain(|command| {
+            let operation = &command.operation;
+            !operation.reads() || operation.paths().as_slice().iter().any(&wanted)
+        });
+    }
+
+    /// Takes out the end of the observation of these paths, if the device has not been told of it yet; its token.
+    pub(super) fn take_cancel(&mut self, paths: &Paths) -> Option<Token> {
+        let mut cancels = self.cancels.iter();
+        let index = cancels.position(|command| command.operation.paths().equal(paths))?;
+        match self.cancels.remove(index)?.origin {
+            Origin::Cancel(token) => Some(token),
+            Origin::Profile | Origin::Attribute { .. } | Origin::Rpc { .. } => None,
+        }
     }
 
     /// Counts an RPC whose time had passed before it could be read.

@@ -86,6 +86,11 @@ impl Resources {
         self.begun.difference(&begun).copied().collect()
     }
 
+    /// Whether the profile's work has begun for what lies at this path.
+    pub(super) fn has_begun(&self, path: &Path) -> bool {
+        self.begun.iter().any(|own| own.contains(path))
+    }
+
     /// Takes a changed or deleted model.
     pub(super) fn change_model(&mut self, object: ObjectId, model: Option<Arc<ObjectModel>>) {
         match model {

@@ -162,6 +162,40 @@ impl NotificationAttributes {
         Ok(())
     }
 
+    /// The change that leaves exactly these attributes where `before` were set.
+    #[must_use]
+    pub fn replacing(&self, before: &Self) -> Self {
+        Self {
+            pmin: self.pmin.or(before.pmin.map(|_| Attribute::Unset)),
+            pmax: self.pmax.or(before.pmax.map(|_| Attribute::Unset)),
+            gt: self.gt.or(before.gt.map(|_| Attribute::Unset)),
+            lt: self.lt.or(before.lt.map(|_| Attribute::Unset)),
+            st: self.st.or(before.st.map(|_| Attribute::Unset)),
+            epmin: self.epmin.or(before.epmin.map(|_| Attribute::Unset)),
+            epmax: self.epmax.or(before.epmax.map(|_| Attribute::Unset)),
+            edge: self.edge.or(before.edge.map(|_| Attribute::Unset)),
+            con: self.con.or(before.con.map(|_| Attribute::Unset)),
+            hqmax: self.hqmax.or(before.hqmax.map(|_| Attribute::Unset)),
+        }
+    }
+
+    /// The change that does what this one does and `next` after it.
+    #[must_use]
+    pub fn followed_by(&self, next: &Self) -> Self {
+        Self {
+            pmin: next.pmin.or(self.pmin),
+            pmax: next.pmax.or(self.pmax),
+            gt: next.gt.or(self.gt),
+            lt: next.lt.or(self.lt),
+            st: next.st.or(self.st),
+            epmin: next.epmin.or(self.epmin),
+            epmax: next.epmax.or(self.epmax),
+            edge: next.edge.or(self.edge),
+            con: next.con.or(self.con),
+            hqmax: next.hqmax.or(self.hqmax),
+        }
+    }
+
     /// What is set after a Write-Attributes on what was set before.
     #[must_use]
     pub fn updated(&self, change: &Self) -> Self {

@@ -335,6 +335,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         &self.objects
     }
 
+    /// How many observations there are of it.
+    pub fn observers(&self) -> usize {
+        self.observers.len()
+    }
+
     /// Whether the server knows the device.
     pub fn is_registered(&self) -> bool {
         matches!(self.state, State::Registered { .. })

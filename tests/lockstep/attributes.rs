@@ -13,7 +13,10 @@ use lightship::{
     platform::{Downlink, Uplink, time::UnixMillis, uplink::KeyValue},
 };
 
-use crate::{requests, seconds, world::World};
+use crate::{
+    requests, seconds,
+    world::{World, admission},
+};
 
 const PROFILE: &str = r#"{
     "type": "LWM2M",
@@ -340,8 +343,8 @@ fn attributes_go_behind_commands_and_before_the_work_of_the_profile() {
         world.network.cut = true;
         world.rpc(1, "Read", r#"{"id":"/3_1.2/0/0"}"#);
         world.run(Duration::ZERO);
-        let profile = Arc::clone(&world.platform.admission.as_ref().unwrap().profile);
-        let changed = Downlink::ProfileChanged(profile);
+        let changed = PROFILE.replace("/3303_1.1/0/5700\"],", "/3303_1.1/12/5700\"],");
+        let changed = Downlink::ProfileChanged(admission("dev1", &changed).profile);
         world.endpoint.handle_downlink(world.now, changed);
         update(world, 1000, &[("utcOffset", text("+05"))]);
         world.rpc(2, "Read", r#"{"id":"/3_1.2/0/1"}"#);
@@ -349,12 +352,13 @@ fn attributes_go_behind_commands_and_before_the_work_of_the_profile() {
         world.run(seconds(60));
     });
     assert_eq!(
-        sent[..4],
+        sent,
         [
             "GET /3/0/0",
             "GET /3/0/1",
             "PUT /3/0/14",
-            "GET /3303/0/5700 observe=0"
+            "GET /3303/0/5700 observe=1",
+            "GET /3303/12/5700 observe=0"
         ]
     );
 }

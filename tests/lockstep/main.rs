@@ -6,6 +6,7 @@ mod commands;
 mod composite;
 mod observation;
 mod presence;
+mod profile;
 mod registration;
 mod send;
 mod world;

@@ -1,8 +1,6 @@
 //! Devices that sleep: Queue Mode, PSM and eDRX (`protocol.md` 3.5, `device-lifecycle.md` 8, `rulings` 2.10 and 2.11).
 #![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use lightship::{
     coap::{
@@ -10,13 +8,13 @@ use lightship::{
         TransmissionParameters, encode,
     },
     lwm2m::value::Value,
-    platform::{Downlink, RpcRequest, Uplink, credentials::Admission, uplink::KeyValue},
+    platform::{Downlink, RpcRequest, Uplink, uplink::KeyValue},
     sim::SimEvent,
 };
 
 use crate::{
     PROFILE, requests, seconds,
-    world::{World, peer, rpc_request},
+    world::{World, admission, peer, rpc_request},
 };
 
 /// Makes the device say something.
@@ -297,11 +295,12 @@ fn p35_2_a_request_without_answer_marks_a_device_that_sleeps_asleep_and_no_other
 
 #[test]
 fn profile_work_that_a_sleeping_device_missed_is_done_when_it_wakes() {
-    let mut world = queue_mode(79);
+    let mut world = World::in_queue_mode(r#"{"type": "LWM2M"}"#, 79);
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
     let before = requests(&world).len();
     world.network.cut = true;
-    let admission: &Admission = world.platform.admission.as_ref().unwrap();
-    let profile = Arc::clone(&admission.profile);
+    let profile = admission("dev1", PROFILE).profile;
     world
         .endpoint
         .handle_downlink(world.now, Downlink::ProfileChanged(profile));
@@ -383,13 +382,13 @@ fn sleep_lines_obey_the_switch() {
 
 #[test]
 fn l21_a_device_in_psm_gets_a_changed_profile_when_it_wakes_up() {
-    let profile = profile_with(r#""powerMode": "PSM", "psmActivityTimer": 10000"#);
+    let power = r#""powerMode": "PSM", "psmActivityTimer": 10000"#;
+    let profile = format!(r#"{{"type": "LWM2M", "clientLwM2mSettings": {{{power}}}}}"#);
     let mut world = World::registered(&profile, 84);
     world.run(seconds(6));
     assert_eq!(lines(&world), (1, 0));
     let before = requests(&world).len();
-    let admission: &Admission = world.platform.admission.as_ref().unwrap();
-    let changed = Arc::clone(&admission.profile);
+    let changed = admission("dev1", &profile_with(power)).profile;
     world
         .endpoint
         .handle_downlink(world.now, Downlink::ProfileChanged(changed));

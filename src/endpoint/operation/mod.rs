@@ -260,6 +260,28 @@ impl Operation {
         &self.action
     }
 
+    /// Whether it reads values and asks for nothing more.
+    pub const fn reads(&self) -> bool {
+        matches!(self.action, Action::Read { .. } | Action::ReadComposite(_))
+    }
+
+    /// Whether both do the same kind of thing at the same paths.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let kind = std::mem::discriminant(&self.action);
+        kind == std::mem::discriminant(&other.action) && self.paths.equal(&other.paths)
+    }
+
+    /// One request for this one and `next`, which [is like](Self::is_like) it and would follow.
+    #[must_use]
+    pub fn followed_by(&self, mut next: Self) -> Self {
+        if let (Action::WriteAttributes(own), Action::WriteAttributes(other)) =
+            (&self.action, &mut next.action)
+        {
+            *other = own.followed_by(other);
+        }
+        next
+    }
+
     /// Whether it asks for notifications, and in which format.
     pub const fn observes(&self) -> Option<ContentFormat> {
         match &self.action {
