@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -253,6 +254,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         coap: Arc::new(settings.coap.clone()),
         bodies: settings.coap.bodies(),
         rate: settings.limits.endpoint_rate(),
+        registers: NonZeroU32::new(settings.limits.endpoint_registers_per_min),
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,

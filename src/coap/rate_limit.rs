@@ -1,6 +1,9 @@
 //! Limits on how often something is done for peers: on one thing, and on each of very many sources in fixed memory.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::retransmission::later;
 
@@ -37,6 +40,27 @@ impl RateLimit {
         admitted
     }
 }
+
+/// The moments of a minute past, to admit no more events than so many in any minute.
+#[derive(Clone, Debug, Default)]
+pub struct LastMinute(VecDeque<Instant>);
+
+impl LastMinute {
+    /// Whether an event at this time is one of at most `max` in a minute; it counts if so.
+    pub fn admit(&mut self, now: Instant, max: usize) -> bool {
+        let is_past = |at: &Instant| now.saturating_duration_since(*at) >= MINUTE;
+        while self.0.front().is_some_and(is_past) {
+            self.0.pop_front();
+        }
+        let admitted = self.0.len() < max;
+        if admitted {
+            self.0.push_back(now);
+        }
+        admitted
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A [`RateLimit`] for each source, in a table of fixed size: sources that fall into the same place share one, and who does
 /// not know the key cannot choose with whom.

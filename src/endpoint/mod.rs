@@ -43,8 +43,8 @@ use uuid::Uuid;
 
 use crate::{
     coap::{
-        CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, ParseError, Random,
-        RateLimit, Response, Token,
+        CoapStats, Code, Event, Exchanges, Failure, IncomingId, LastMinute, Message, ParseError,
+        Random, RateLimit, Response, Token,
     },
     lwm2m::{node::Node, path::Path, registration::RegistrationData},
     platform::{
@@ -83,6 +83,8 @@ pub struct Endpoint {
     random: Random,
     /// What the device may send; `None` = without limit.
     rate: Option<RateLimit>,
+    /// Registers for which the platform was asked.
+    registers: LastMinute,
     /// The message layer of the registration, or of the first Register before there is one.
     exchanges: Exchanges<PeerId>,
     registration: Option<Registration>,
@@ -187,6 +189,7 @@ impl Endpoint {
         Self {
             name,
             rate: settings.rate,
+            registers: LastMinute::default(),
             settings,
             random,
             exchanges,
@@ -540,7 +543,8 @@ impl Endpoint {
     fn handle_request(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
         let response = match Target::of(message) {
             Target::Register => {
-                match read_register(message) {
+                let admitted = |data| self.admit_register(now).map(|()| data);
+                match read_register(message).and_then(admitted) {
                     Ok(data) => self.ask_credentials(peer.clone(), id, data, None),
                     Err(response) => self.exchanges.respond(now.mono, id, &response),
                 }

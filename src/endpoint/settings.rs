@@ -1,6 +1,6 @@
 //! Settings of registered endpoints, and what all endpoints of a shard share.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct EndpointSettings {
     pub bodies: Bodies,
     /// What one device may send (`limits.endpoint_messages_per_s`); `None` = without limit.
     pub rate: Option<RateLimit>,
+    /// Registers a minute that one endpoint name is good for (`limits.endpoint_registers_per_min`); `None` = without
+    /// limit.
+    pub registers: Option<NonZeroU32>,
     /// How long a device may take to answer a request (`lwm2m.timeout_ms`).
     pub request_timeout: Duration,
     /// Whether `transportLog` lines are written (`transport.log_enabled`).
@@ -74,6 +77,7 @@ impl Default for EndpointSettings {
             bodies: coap.bodies(),
             coap: Arc::new(coap),
             rate: None,
+            registers: None,
             request_timeout: Duration::from_secs(120),
             awake_windows: AwakeWindows::default(),
             log_enabled: transport.log_enabled,

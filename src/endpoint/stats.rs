@@ -40,6 +40,8 @@ counters! {
     replaced,
     /// Registers dropped because another one of the same name is being decided.
     dropped_registers,
+    /// Registers answered 4.29 because the name registers too often.
+    flapping,
     /// Messages dropped because the device sends too many.
     limited,
     /// Updates accepted.

@@ -161,6 +161,10 @@ pub struct LimitSettings {
     /// Messages a second that one device may send, twice as many at once; what exceeds it is dropped, and a confirmable
     /// message comes again. 0 = no limit. Default 100.
     pub endpoint_messages_per_s: u32,
+    /// Registers a minute of one endpoint name for which the platform is asked; what exceeds it is answered 4.29 with
+    /// Max-Age. More come from two devices that share a name, or one that fails to keep its registration. 0 = no limit.
+    /// Default 6.
+    pub endpoint_registers_per_min: u32,
     /// Messages a second that peers without a registration may send from one network (IPv4 /24, IPv6 /48), for each
     /// worker; twice as many at once. What exceeds it is dropped. 0 = no limit. Default 1000.
     pub source_messages_per_s: u32,
@@ -192,6 +196,7 @@ impl Default for LimitSettings {
             max_endpoints: 0,
             registrations_per_s: 2000,
             endpoint_messages_per_s: 100,
+            endpoint_registers_per_min: 6,
             source_messages_per_s: 1000,
         }
     }

@@ -233,7 +233,9 @@ fn attributes_of_a_profile_that_do_not_belong_to_their_path_are_not_written() {
 
 #[test]
 fn a51_a_storm_of_notifications_is_cut_to_the_rate_of_one_device_and_no_value_is_merged() {
-    let mut world = World::with_rate(PROFILE, 68, RateLimit::new(100, 200));
+    let mut world = World::with(PROFILE, 68, |settings| {
+        settings.rate = Some(RateLimit::new(100, 200));
+    });
     world.device.register(world.now.mono);
     world.run(seconds(5));
     let token = token(&world);

@@ -594,3 +594,57 @@ fn p111_deviations_in_the_links_of_register_and_update_are_counted() {
     world.run(seconds(1));
     assert_eq!(world.endpoint.stats().link_deviations, 2 * counted);
 }
+
+/// How the Registers of these peers were answered, a line up of one every `pause`.
+fn registered_in_turn(world: &mut World, peers: &[u16], pause: Duration) -> Vec<(Code, Option<u32>)> {
+    let before = world.sent_by_server.len();
+    for (number, port) in peers.iter().enumerate() {
+        let number = u16::try_from(number).unwrap();
+        world.inject(peer(*port), register(1_000 + number, 1));
+        world.run(pause);
+    }
+    let sent = world.sent_by_server[before..].iter();
+    sent.filter_map(|(_, datagram)| Message::parse(datagram.clone()).ok())
+        .filter(|message| message.message_type() == MessageType::Acknowledgement)
+        .map(|message| (message.code(), message.max_age()))
+        .collect()
+}
+
+#[test]
+fn a49_two_devices_of_one_name_cost_the_platform_six_registers_a_minute() {
+    let mut world = World::with(PROFILE, 48, |settings| {
+        settings.registers = std::num::NonZeroU32::new(6);
+    });
+    let peers: Vec<u16> = (0..60).map(|number| 7000 + number % 2).collect();
+    let answers = registered_in_turn(&mut world, &peers, seconds(1));
+    let (accepted, refused) = answers.split_at(6);
+    assert!(accepted.iter().all(|(code, _)| *code == Code::CREATED));
+    assert_eq!(refused.len(), 54);
+    let too_many = (Code::TOO_MANY_REQUESTS, Some(30));
+    assert!(refused.iter().all(|answer| *answer == too_many));
+    let questions = |uplink: &Uplink| {
+        matches!(uplink, Uplink::Question { question: Question::Credentials { .. }, .. })
+    };
+    assert_eq!(world.count(questions), 6);
+    assert_eq!(world.count(is_opened), 6);
+    assert_eq!(world.count(is_closed), 5);
+    assert_eq!(world.endpoint.stats().flapping, 54);
+    // A minute after the first one, another is admitted, and the registration in force was never touched.
+    let answers = registered_in_turn(&mut world, &[7000], seconds(1));
+    assert_eq!(answers, [(Code::CREATED, None)]);
+}
+
+#[test]
+fn a49_a_device_that_registers_and_deregisters_all_the_time_is_slowed_down_too() {
+    let mut world = World::with(PROFILE, 49, |settings| {
+        settings.registers = std::num::NonZeroU32::new(6);
+    });
+    for _ in 0..30 {
+        world.device.register(world.now.mono);
+        world.run(seconds(1));
+        world.device.deregister(world.now.mono);
+        world.run(seconds(1));
+    }
+    assert_eq!(world.count(is_opened), 6);
+    assert_eq!(world.count(is_closed), 6);
+}

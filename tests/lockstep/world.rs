@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Random, RateLimit, TransmissionParameters},
+    coap::{Random, TransmissionParameters},
     endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output},
     lwm2m::{
         model::{ObjectModel, core},
@@ -100,11 +100,14 @@ impl World {
         Self::build(profile, seed, parameters, false, |_| {})
     }
 
-    /// A world whose device may send so much.
-    pub(crate) fn with_rate(profile: &str, seed: u8, rate: RateLimit) -> Self {
+    /// A world with other settings of endpoints.
+    pub(crate) fn with(
+        profile: &str,
+        seed: u8,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> Self {
         let parameters = TransmissionParameters::default();
-        let settings = |settings: &mut EndpointSettings| settings.rate = Some(rate);
-        Self::build(profile, seed, parameters, false, settings)
+        Self::build(profile, seed, parameters, false, change)
     }
 
     /// A world whose device registers in Queue Mode.

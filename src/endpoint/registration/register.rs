@@ -15,7 +15,8 @@ impl Endpoint {
         let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
         exchanges.handle_parsed(now.mono, peer.id, parsed);
         if let Some(Event::Request { id, message, .. }) = exchanges.poll_event() {
-            match read_register(&message) {
+            let admitted = |data| self.admit_register(now).map(|()| data);
+            match read_register(&message).and_then(admitted) {
                 Ok(data) => {
                     return self.ask_credentials(peer.clone(), id, data, Some(exchanges));
                 }
@@ -51,6 +52,26 @@ impl Endpoint {
                 Err(response) => exchanges.respond(now.mono, id, &response),
             }
         }
+    }
+
+    /// Whether the platform may be asked about another Register of this name. Two devices that share one, or one that
+    /// does not keep its registration, would have it open and close sessions all the time.
+    ///
+    /// # Errors
+    /// The answer to give: 4.29.
+    pub(in crate::endpoint) fn admit_register(&mut self, now: Now) -> Result<(), Box<Response>> {
+        let Some(max) = self.settings.registers else {
+            return Ok(());
+        };
+        // One that overtakes another costs the platform no question.
+        if self.candidate.is_some() || self.registers.admit(now.mono, max.get() as usize) {
+            return Ok(());
+        }
+        self.stats.flapping += 1;
+        Err(Box::new(Response {
+            max_age: Some(FLAPPING_PAUSE_S),
+            ..Response::new(Code::TOO_MANY_REQUESTS)
+        }))
     }
 
     /// Asks the platform about a Register. One that overtakes another of the same peer takes its place: the platform has
@@ -209,5 +230,7 @@ fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
     }
 }
 
+/// When a device may try again after 4.29, seconds.
+const FLAPPING_PAUSE_S: u32 = 30;
 /// When a device may try again after 5.03, seconds.
 pub(in crate::endpoint) const RETRY_AFTER_S: u32 = 10;

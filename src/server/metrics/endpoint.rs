@@ -34,6 +34,10 @@ impl Metrics {
             since.dropped_registers,
         );
         add(
+            self.limit_rejections.of(Limit::EndpointFlapping),
+            since.flapping,
+        );
+        add(
             self.limit_rejections.of(Limit::EndpointMessages),
             since.limited,
         );

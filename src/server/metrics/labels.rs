@@ -19,8 +19,8 @@ label! {
 label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
-        Endpoints "endpoints", EndpointMessages "endpoint_messages", EndpointRegistrations "endpoint_registrations",
-        Registering "registering", Registrations "registrations", SourceMessages "source_messages",
+        Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",
+        EndpointRegistrations "endpoint_registrations", Registering "registering", Registrations "registrations", SourceMessages "source_messages",
     }
 }
 label! {
