@@ -50,9 +50,9 @@ use crate::{
     platform::{
         Answer, Downlink, Outcome, Question, QuestionError, Reply, RequestId, RpcRequest,
         SessionId, SessionInfo, Uplink, UplinkId,
-        credentials::{Admission, ClientCredentials},
+        credentials::Admission,
         downlink::SessionCloseReason,
-        peer::{Peer, PeerId, PeerIdentity},
+        peer::{Peer, PeerId},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},

@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-use super::{profile::DeviceProfile, session::DeviceInfo};
+use super::{peer::PeerIdentity, profile::DeviceProfile, session::DeviceInfo};
 
 /// What the platform says of a device that may come in.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,39 @@ impl ClientCredentials {
         }
     }
 
+    /// Whether a peer that proved `identity` may speak for `endpoint` (`security.md` 5.5). The mode in the document
+    /// decides how a device must prove itself, never the id by which the document was found.
+    pub fn admit(&self, endpoint: &str, identity: &PeerIdentity) -> bool {
+        if self.endpoint() != endpoint {
+            return false;
+        }
+        match (self, identity) {
+            (Self::NoSec { .. }, PeerIdentity::Unsecured) => true,
+            (Self::Psk { identity, .. }, PeerIdentity::PreSharedKey(own)) => identity == own,
+            (Self::Rpk { key, .. }, PeerIdentity::RawPublicKey(own)) => {
+                STANDARD.decode(key.trim()).is_ok_and(|key| key == *own)
+            }
+            (
+                Self::X509 { cert, .. },
+                PeerIdentity::Certificate {
+                    common_name,
+                    endpoint: accepted,
+                },
+            ) => {
+                // A certificate that is pinned may say what it likes (`rulings` 6.7).
+                let pinned = cert.as_deref().is_some_and(|cert| !cert.trim().is_empty());
+                accepted == endpoint && (pinned || common_name == endpoint)
+            }
+            (
+                Self::NoSec { .. } | Self::Psk { .. } | Self::Rpk { .. } | Self::X509 { .. },
+                PeerIdentity::Unsecured
+                | PeerIdentity::PreSharedKey(_)
+                | PeerIdentity::RawPublicKey(_)
+                | PeerIdentity::Certificate { .. },
+            ) => false,
+        }
+    }
+
     /// The mode, as the document writes it.
     pub const fn mode(&self) -> &'static str {
         match self {
@@ -86,5 +120,79 @@ impl fmt::Debug for ClientCredentials {
     /// Prints mode and endpoint, never a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({})", self.mode(), self.endpoint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents(endpoint: &str) -> [ClientCredentials; 4] {
+        let endpoint = endpoint.to_owned();
+        [
+            ClientCredentials::NoSec {
+                endpoint: endpoint.clone(),
+            },
+            ClientCredentials::Psk {
+                endpoint: endpoint.clone(),
+                identity: "id".to_owned(),
+                key: "00ff".to_owned(),
+            },
+            ClientCredentials::Rpk {
+                endpoint: endpoint.clone(),
+                key: " AQID\n".to_owned(),
+            },
+            ClientCredentials::X509 {
+                endpoint,
+                cert: None,
+            },
+        ]
+    }
+
+    fn certificate(common_name: &str, endpoint: &str) -> PeerIdentity {
+        PeerIdentity::Certificate {
+            common_name: common_name.to_owned(),
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a47_each_way_of_proving_oneself_opens_its_own_mode_alone() {
+        let identities = [
+            PeerIdentity::Unsecured,
+            PeerIdentity::PreSharedKey("id".to_owned()),
+            PeerIdentity::RawPublicKey(vec![1, 2, 3].into()),
+            certificate("dev1", "dev1"),
+        ];
+        for (row, identity) in identities.iter().enumerate() {
+            for (column, document) in documents("dev1").iter().enumerate() {
+                assert_eq!(
+                    document.admit("dev1", identity),
+                    row == column,
+                    "{document:?} {identity:?}"
+                );
+                assert!(!document.admit("dev2", identity));
+            }
+        }
+    }
+
+    #[test]
+    fn a47_another_identity_key_or_name_is_refused() {
+        let [_, psk, rpk, chain] = documents("dev1");
+        assert!(!psk.admit("dev1", &PeerIdentity::PreSharedKey("other".to_owned())));
+        assert!(!rpk.admit("dev1", &PeerIdentity::RawPublicKey(vec![1, 2, 4].into())));
+        assert!(!chain.admit("dev1", &certificate("dev2", "dev1")));
+        assert!(!chain.admit("dev1", &certificate("dev1", "dev2")));
+        let pinned = ClientCredentials::X509 {
+            endpoint: "dev1".to_owned(),
+            cert: Some("MIIB".to_owned()),
+        };
+        assert!(pinned.admit("dev1", &certificate("anything", "dev1")));
+        assert!(!pinned.admit("dev1", &certificate("dev1", "dev2")));
+        let blank = ClientCredentials::X509 {
+            endpoint: "dev1".to_owned(),
+            cert: Some(" ".to_owned()),
+        };
+        assert!(!blank.admit("dev1", &certificate("anything", "dev1")));
     }
 }

@@ -42,8 +42,13 @@ pub enum PeerIdentity {
     PreSharedKey(String),
     /// By this public key (DER SubjectPublicKeyInfo).
     RawPublicKey(Bytes),
-    /// By a certificate with this subject common name.
-    Certificate(String),
+    /// By a certificate.
+    Certificate {
+        /// Its subject common name.
+        common_name: String,
+        /// The endpoint client name of the credentials by which the handshake accepted it.
+        endpoint: String,
+    },
 }
 
 /// Which of our servers a peer talks to.

@@ -11,7 +11,9 @@ use lightship::{
     lwm2m::value::Value,
     platform::{
         Downlink, Question, Uplink,
+        credentials::ClientCredentials,
         peer::{Peer, PeerIdentity},
+        time::UnixMillis,
         uplink::KeyValue,
     },
     sim::SimEvent,
@@ -596,7 +598,11 @@ fn p111_deviations_in_the_links_of_register_and_update_are_counted() {
 }
 
 /// How the Registers of these peers were answered, a line up of one every `pause`.
-fn registered_in_turn(world: &mut World, peers: &[u16], pause: Duration) -> Vec<(Code, Option<u32>)> {
+fn registered_in_turn(
+    world: &mut World,
+    peers: &[u16],
+    pause: Duration,
+) -> Vec<(Code, Option<u32>)> {
     let before = world.sent_by_server.len();
     for (number, port) in peers.iter().enumerate() {
         let number = u16::try_from(number).unwrap();
@@ -623,7 +629,13 @@ fn a49_two_devices_of_one_name_cost_the_platform_six_registers_a_minute() {
     let too_many = (Code::TOO_MANY_REQUESTS, Some(30));
     assert!(refused.iter().all(|answer| *answer == too_many));
     let questions = |uplink: &Uplink| {
-        matches!(uplink, Uplink::Question { question: Question::Credentials { .. }, .. })
+        matches!(
+            uplink,
+            Uplink::Question {
+                question: Question::Credentials { .. },
+                ..
+            }
+        )
     };
     assert_eq!(world.count(questions), 6);
     assert_eq!(world.count(is_opened), 6);
@@ -647,4 +659,156 @@ fn a49_a_device_that_registers_and_deregisters_all_the_time_is_slowed_down_too()
     }
     assert_eq!(world.count(is_opened), 6);
     assert_eq!(world.count(is_closed), 6);
+}
+
+#[test]
+fn a47_a_register_by_a_peer_that_proved_to_be_another_gets_4_03() {
+    let psk = |identity: &str| Peer {
+        identity: PeerIdentity::PreSharedKey(identity.to_owned()),
+        ..as_peer(peer(6000))
+    };
+    let mut world = World::new(PROFILE, 50);
+    let mut known = admission("dev1", PROFILE);
+    known.client = ClientCredentials::Psk {
+        endpoint: "dev1".to_owned(),
+        identity: "dev1-key".to_owned(),
+        key: "00".to_owned(),
+    };
+    world.platform.admission = Ok(Arc::new(known));
+    for (number, identity, expected) in [
+        (1, psk("dev2-key"), Code::FORBIDDEN),
+        (2, as_peer(peer(6000)), Code::FORBIDDEN),
+        (3, psk("dev1-key"), Code::CREATED),
+    ] {
+        let before = world.sent_by_server.len();
+        let register = register(9000 + number, 1);
+        world
+            .endpoint
+            .handle_datagram(world.now, &identity, register);
+        world.run(seconds(1));
+        let answer = Message::parse(world.sent_by_server[before].1.clone()).unwrap();
+        assert_eq!(answer.code(), expected);
+    }
+    assert_eq!(world.endpoint.stats().refused, 2);
+    assert_eq!(world.count(is_opened), 1);
+}
+
+#[test]
+fn a50_a_device_that_reboots_while_it_is_observed_is_observed_once_for_each_path() {
+    let mut world = while_the_first_observe_is_under_way(51, true);
+    for again in 1..=3 {
+        let before = requests(&world).len();
+        world.inject(peer(5683), register(9000 + again, 1));
+        world.run(seconds(5));
+        let observes: Vec<_> = requests(&world)
+            .split_off(before)
+            .into_iter()
+            .filter(|request| request.ends_with("observe=0"))
+            .collect();
+        assert_eq!(observes, ["GET /3/0/9 observe=0"], "of what was announced");
+        assert_eq!(world.endpoint.summary().unwrap().observed, ["/3/0/9"]);
+    }
+}
+
+#[test]
+fn a50_a_reset_of_the_acknowledgement_of_a_notification_changes_nothing() {
+    let mut world = World::registered(PROFILE, 52);
+    let before = requests(&world).len();
+    for value in 80..90 {
+        world.set("/3/0/9", Value::Integer(value));
+        world.run(seconds(1));
+        let notification = Message::parse(world.sent_by_device.last().unwrap().1.clone()).unwrap();
+        assert_eq!(notification.message_type(), MessageType::Confirmable);
+        let reset = encode::empty(MessageType::Reset, notification.message_id());
+        world.inject(peer(5683), reset);
+        world.run(seconds(1));
+    }
+    assert_eq!(requests(&world).len(), before);
+    let last = world.posted("batteryLevel").pop();
+    assert_eq!(last, Some(KeyValue::Long(89)));
+    assert_eq!(world.endpoint.summary().unwrap().observed.len(), 2);
+}
+
+#[test]
+fn a50_what_a_device_forgot_without_a_word_is_observed_again_when_it_registers() {
+    let mut world = World::registered(PROFILE, 53);
+    // Its tokens are gone: what it answers to the next request is all the server learns.
+    let mut other = World::new(PROFILE, 54);
+    std::mem::swap(&mut world.device, &mut other.device);
+    world.set("/3/0/9", Value::Integer(50));
+    world.run(seconds(10));
+    assert_eq!(world.posted("batteryLevel"), [KeyValue::Long(95)]);
+    let before = requests(&world).len();
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
+    let asked = requests(&world).split_off(before);
+    let observes = asked.iter().filter(|own| own.ends_with("observe=0"));
+    assert_eq!(observes.count(), 2, "{asked:?}");
+    assert_eq!(
+        world.posted("batteryLevel").last(),
+        Some(&KeyValue::Long(50))
+    );
+}
+
+#[test]
+fn a57_a_clock_that_is_set_moves_no_timer() {
+    const HOUR_MS: i64 = 3_600_000;
+    for jump in [HOUR_MS, -HOUR_MS] {
+        let mut world = World::registered(PROFILE, 55);
+        world.run(seconds(100));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        world.network.cut = true;
+        world.run(seconds(194));
+        assert_eq!(world.closed, None, "{jump}: the lifetime is not over");
+        world.run(seconds(2));
+        assert_eq!(world.closed, Some(CloseReason::Expired), "{jump}");
+
+        let mut world = World::in_queue_mode(PROFILE, 56);
+        world.device.register(world.now.mono);
+        world.run(seconds(80));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        world.run(seconds(12));
+        let asleep = |world: &World| {
+            let line = KeyValue::String("Info : Client is sleeping!".to_owned());
+            world.posted("transportLog").contains(&line)
+        };
+        assert!(!asleep(&world), "{jump}");
+        world.run(seconds(3));
+        assert!(asleep(&world), "{jump}");
+
+        let mut world = World::registered(PROFILE, 57);
+        world.network.cut = true;
+        world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+        world.run(seconds(30));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        // The retransmissions end after 62 to 93 s (RFC 7252 section 4.8.2).
+        world.run(seconds(31));
+        assert_eq!(world.rpc_history(1), ["SENT"], "{jump}");
+        world.run(seconds(33));
+        assert_eq!(world.rpc_history(1), ["SENT", "TIMEOUT"], "{jump}");
+    }
+}
+
+#[test]
+fn a57_log_lines_keep_their_order_when_the_clock_is_set_back() {
+    let mut world = World::registered(PROFILE, 58);
+    for _ in 0..3 {
+        world.now.wall = UnixMillis(world.now.wall.0 - 3_600_000);
+        world.device.update(world.now.mono);
+        world.run(seconds(1));
+    }
+    let lines = world
+        .platform
+        .uplinks
+        .iter()
+        .filter_map(|uplink| match uplink {
+            Uplink::Telemetry { readings, .. } => readings
+                .iter()
+                .find(|own| own.values.iter().any(|(key, _)| key == "transportLog"))
+                .map(|own| own.ts),
+            _ => None,
+        });
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.len() > 8);
+    assert!(lines.is_sorted_by(|earlier, later| earlier < later));
 }

@@ -113,7 +113,11 @@ impl Endpoint {
             return;
         };
         let admission = match answer {
-            Ok(admission) if admits(&admission.client, &candidate) => admission,
+            Ok(admission)
+                if (admission.client).admit(&candidate.data.endpoint, &candidate.peer.identity) =>
+            {
+                admission
+            }
             Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
                 return self.refuse(now, candidate, &Response::new(Code::FORBIDDEN));
             }
@@ -218,17 +222,6 @@ pub(in crate::endpoint) fn versions(data: &RegistrationData) -> Vec<(ObjectId, O
 
 /// Objects of one device whose models are asked for: each may cost the core a question.
 const MAX_OBJECTS: usize = 256;
-
-/// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
-/// document decides how the device must authenticate, never the id by which it was found.
-fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
-    match (credentials, &candidate.peer.identity) {
-        (ClientCredentials::NoSec { endpoint }, PeerIdentity::Unsecured) => {
-            *endpoint == candidate.data.endpoint
-        }
-        _ => false,
-    }
-}
 
 /// When a device may try again after 4.29, seconds.
 const FLAPPING_PAUSE_S: u32 = 30;
