@@ -789,6 +789,34 @@ fn a57_a_clock_that_is_set_moves_no_timer() {
     }
 }
 
+/// When the lines of `transportLog` are said to be, in the order in which they were written.
+fn log_times(world: &World) -> Vec<UnixMillis> {
+    let uplinks = world.platform.uplinks.iter();
+    let readings = uplinks.flat_map(|uplink| match uplink {
+        Uplink::Telemetry { readings, .. } => readings.as_slice(),
+        _ => &[],
+    });
+    let is_line = |key: &str| key == "transportLog";
+    readings
+        .filter(|own| own.values.iter().any(|(key, _)| is_line(key)))
+        .map(|own| own.ts)
+        .collect()
+}
+
+#[test]
+fn l16_log_lines_of_one_millisecond_are_a_millisecond_apart() {
+    let mut world = World::registered(PROFILE, 59);
+    let before = log_times(&world).len();
+    let now = world.now.wall;
+    for number in 1..=4 {
+        world.rpc(number, "Execute", r#"{"id":"/3_1.2/0/9"}"#);
+    }
+    world.run(Duration::ZERO);
+    let lines = log_times(&world).split_off(before);
+    let expected: Vec<_> = (0..4).map(|later| UnixMillis(now.0 + later)).collect();
+    assert_eq!(lines, expected);
+}
+
 #[test]
 fn a57_log_lines_keep_their_order_when_the_clock_is_set_back() {
     let mut world = World::registered(PROFILE, 58);
@@ -797,18 +825,7 @@ fn a57_log_lines_keep_their_order_when_the_clock_is_set_back() {
         world.device.update(world.now.mono);
         world.run(seconds(1));
     }
-    let lines = world
-        .platform
-        .uplinks
-        .iter()
-        .filter_map(|uplink| match uplink {
-            Uplink::Telemetry { readings, .. } => readings
-                .iter()
-                .find(|own| own.values.iter().any(|(key, _)| key == "transportLog"))
-                .map(|own| own.ts),
-            _ => None,
-        });
-    let lines: Vec<_> = lines.collect();
+    let lines = log_times(&world);
     assert!(lines.len() > 8);
     assert!(lines.is_sorted_by(|earlier, later| earlier < later));
 }
