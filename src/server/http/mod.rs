@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn the_api_lists_endpoints() {
         let (server, _) = start(&loopback(), true);
-        let one = r#"{"endpoint":"urn:dev/1","device":"","registration":"aaBBBBBBBB","address":"192.0.2.7:5683","version":"1.1","binding":"U","lifetime_s":300,"last_update":1700000000000,"objects":["/3/0"],"observed":[],"values":[]}"#;
+        let one = r#"{"endpoint":"urn:dev/1","device":"","registration":"aaBBBBBBBB","address":"192.0.2.7:5683","version":"1.1","binding":"U","lifetime_s":300,"last_update":1700000000000,"last_heard":0,"asleep":false,"objects":["/3/0"],"versions":{},"observed":[],"values":[]}"#;
         assert_eq!(get(&server, "/api/endpoints"), (200, format!("[{one}]")));
         assert_eq!(
             get(&server, "/api/endpoints/urn:dev%2F1"),
