@@ -117,6 +117,10 @@ fn a_command_that_fails_prints_the_reply_and_exits_with_1() {
     let unknown = server.rpc(&home, &[EP, "Reboot", "/3/0/4"]);
     assert_eq!(unknown.status, Some(1), "{unknown:?}");
     assert!(unknown.stdout.contains("Reboot"), "{unknown:?}");
+    assert!(
+        unknown.stderr.starts_with("hint: commands are Read, "),
+        "{unknown:?}"
+    );
 
     let syntax = server.rpc(&home, &[EP, "Read", "{3/0/9"]);
     assert_eq!(syntax.status, Some(1), "{syntax:?}");
@@ -135,7 +139,10 @@ fn a_command_to_an_endpoint_that_is_not_registered_says_so() {
     let ended = server.rpc(&home, &["somebody", "Read", "/3/0/9"]);
     assert_eq!(ended.status, Some(1));
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "no such endpoint is registered\n");
+    assert_eq!(
+        ended.stderr,
+        "no such endpoint is registered\nhint: none is; the server's log says who was refused, and why\n"
+    );
 }
 
 #[test]
@@ -147,7 +154,13 @@ fn a_command_to_a_device_that_is_gone_times_out() {
     let ended = server.rpc(&home, &[EP, "Read", "/3/0/9", "--timeout", "1"]);
     assert_eq!(ended.status, Some(1));
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "TIMEOUT\n");
+    let said = ended
+        .stderr
+        .strip_prefix("TIMEOUT\nhint: the device was heard last ");
+    assert!(
+        said.is_some_and(|said| said.contains(" within 1 s;")),
+        "{ended:?}"
+    );
 }
 
 #[test]
