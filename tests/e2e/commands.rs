@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{Ended, Home, PATIENCE, Server, run};
+use crate::server::{Ended, Home, PATIENCE, PROFILE, Server, device, get, post, run};
 
 const EP: &str = "urn:dev:thermometer";
 
@@ -161,6 +161,37 @@ fn a_command_to_a_device_that_is_gone_times_out() {
         said.is_some_and(|said| said.contains(" within 1 s;")),
         "{ended:?}"
     );
+}
+
+#[test]
+fn shared_attributes_reach_a_device_that_registers_later() {
+    let home = Home::with_device(EP);
+    let manufacturer = r#""/3_1.2/0/0": "manufacturer","#;
+    let profile = PROFILE.replace(
+        manufacturer,
+        &format!(r#"{manufacturer} "/3_1.2/0/15": "timezone","#),
+    );
+    home.write("registry/profiles/default.json", &profile);
+    let file = device(EP);
+    let (file, _) = file.rsplit_once('}').expect("it is an object");
+    let shared = format!(r#"{file},"shared":{{"timezone":"Europe/Kyiv"}}}}"#);
+    home.write(&format!("registry/devices/{EP}.json"), &shared);
+    let server = Server::start(&home);
+    let url = format!("{}/api/endpoints/{EP}/attributes", server.http);
+    for (attributes, written) in [("{}", "Europe/Kyiv"), (r#"{"timezone":"UTC"}"#, "UTC")] {
+        let (status, all) = post(&url, attributes);
+        assert_eq!(
+            (status, all),
+            (200, format!(r#"{{"timezone":"{written}"}}"#))
+        );
+        let mut device = server.registered_device(&home, EP);
+        let line = format!("the server writes /3/0/15 = {written}");
+        device.expect(PATIENCE, |own| own == line);
+        device.send_line("quit");
+        device.expect(PATIENCE, |line| line == "de-registered");
+    }
+    let strange = format!("{}/api/endpoints/stranger/attributes", server.http);
+    assert_eq!(get(&strange, None).0, 404);
 }
 
 #[test]

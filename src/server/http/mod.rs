@@ -20,7 +20,7 @@ use axum::{
     extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -189,17 +189,27 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
 }
 
 fn router(settings: &HttpSettings, services: Services) -> Router {
-    let mut router = Router::new()
-        .route("/livez", get(|s, q| probe(Probe::Live, s, q)))
-        .route("/startupz", get(|s, q| probe(Probe::Started, s, q)))
-        .route("/readyz", get(|s, q| probe(Probe::Ready, s, q)))
-        .route("/metrics", get(metrics))
-        .route("/version", get(version))
-        .nest("/api", api::router(Access::new(settings)));
-    if settings.metrics {
-        router = router.route("/actuator/prometheus", get(metrics));
-    }
-    router.with_state(Arc::new(services))
+    let router = routes()
+        .into_iter()
+        .filter(|(path, _)| settings.metrics || *path != PROMETHEUS)
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    router
+        .nest("/api", api::router(Access::new(settings)))
+        .with_state(Arc::new(services))
+}
+
+/// What is served beside the API.
+fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
+    [
+        ("/livez", get(|s, q| probe(Probe::Live, s, q))),
+        ("/startupz", get(|s, q| probe(Probe::Started, s, q))),
+        ("/readyz", get(|s, q| probe(Probe::Ready, s, q))),
+        ("/metrics", get(metrics)),
+        (PROMETHEUS, get(metrics)),
+        ("/version", get(version)),
+    ]
 }
 
 #[derive(Debug, Deserialize)]
@@ -249,6 +259,8 @@ async fn version() -> Json<Value> {
 
 /// Time for the events that a stop itself causes.
 const LAST_EVENTS: std::time::Duration = std::time::Duration::from_millis(50);
+/// Where the Java transport shows its metrics.
+const PROMETHEUS: &str = "/actuator/prometheus";
 /// Content type of the OpenMetrics text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -266,6 +278,8 @@ mod tests {
         future::BoxFuture,
         stream::{self, BoxStream},
     };
+
+    use serde_json::Map;
 
     use crate::{
         endpoint::EndpointSummary,
@@ -322,6 +336,20 @@ mod tests {
                 _ => Err(CommandError::UnknownEndpoint),
             };
             async move { result }.boxed()
+        }
+
+        fn attributes(
+            &self,
+            endpoint: &str,
+            changes: Map<String, Value>,
+        ) -> BoxFuture<'static, Result<Map<String, Value>, CommandError>> {
+            let known = endpoint == "urn:dev/1";
+            async move {
+                known
+                    .then_some(changes)
+                    .ok_or(CommandError::UnknownEndpoint)
+            }
+            .boxed()
         }
 
         fn events(&self) -> BoxStream<'static, ServerEvent> {
@@ -463,6 +491,22 @@ mod tests {
             post(&server, path, &format!("\"{}\"", "x".repeat(100_000))).0,
             413
         );
+    }
+
+    #[test]
+    fn the_api_takes_attributes() {
+        let (server, _) = start(&loopback(), true);
+        let path = "/api/endpoints/urn:dev%2F1/attributes";
+        let body = r#"{"timezone":"Europe/Kyiv","old":null}"#;
+        assert_eq!(post(&server, path, body), (200, body.to_owned()));
+        assert_eq!(get(&server, path), (200, "{}".to_owned()));
+        assert_eq!(get(&server, "/api/endpoints/x/attributes").0, 404);
+        for (body, status) in [("[]", 422), ("{", 400)] {
+            let (said, problem) = post(&server, path, body);
+            assert_eq!(said, status);
+            let problem: Value = serde_json::from_str(&problem).unwrap();
+            assert!(problem["error"].is_string(), "{problem}");
+        }
     }
 
     #[test]
