@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{endpoint::EndpointSummary, platform::uplink::RpcBody};
 
-use super::{Services, access::Access};
+use super::{Services, access::Access, openapi};
 
 /// The registered endpoints.
 pub trait Endpoints: Send + Sync {
@@ -79,8 +79,8 @@ pub struct ServerEvent {
     pub data: String,
 }
 
-/// What is served below `/api`.
-pub(super) fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 5] {
+/// What is served below `/api`; [`openapi`] describes it.
+pub(super) fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
     [
         ("/endpoints", get(list)),
         ("/endpoints/{endpoint}", get(one)),
@@ -90,6 +90,7 @@ pub(super) fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 5] {
         ),
         ("/endpoints/{endpoint}/rpc", post(rpc)),
         ("/events", get(events)),
+        ("/openapi.json", get(async || Json(openapi::document()))),
     ]
 }
 

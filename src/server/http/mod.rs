@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod connections;
 mod health;
+mod openapi;
 mod settings;
 
 use std::{
@@ -200,7 +201,7 @@ fn router(settings: &HttpSettings, services: Services) -> Router {
         .with_state(Arc::new(services))
 }
 
-/// What is served beside the API.
+/// What is served beside the API; [`openapi`] describes it.
 fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
     [
         ("/livez", get(|s, q| probe(Probe::Live, s, q))),
@@ -507,6 +508,40 @@ mod tests {
             let problem: Value = serde_json::from_str(&problem).unwrap();
             assert!(problem["error"].is_string(), "{problem}");
         }
+    }
+
+    /// What is described is served and the other way round: methods are those that a path answers an unknown one with.
+    #[test]
+    fn every_route_is_described_and_every_description_is_served() {
+        let (server, _) = start(&loopback(), true);
+        let document = openapi::document();
+        let described = document["paths"].as_object().unwrap();
+        let api = api::routes().map(|(path, _)| format!("/api{path}"));
+        let mut served = routes().map(|(path, _)| path.to_owned()).to_vec();
+        served.extend(api);
+        let mut paths: Vec<_> = described.keys().cloned().collect();
+        served.sort_unstable();
+        paths.sort_unstable();
+        assert_eq!(served, paths);
+        for (path, item) in described {
+            let methods = item.as_object().unwrap().keys();
+            let methods: Vec<_> = methods
+                .filter(|name| *name != "parameters")
+                .map(|name| name.to_uppercase())
+                .collect();
+            let url = format!("http://{}{path}", server.address());
+            let answer = agent().delete(url).call().unwrap();
+            assert_eq!(answer.status().as_u16(), 405, "{path}");
+            let allowed = answer.headers()["allow"].to_str().unwrap();
+            // Whoever answers GET answers HEAD.
+            let mut allowed: Vec<_> = allowed.split(',').filter(|name| *name != "HEAD").collect();
+            allowed.sort_unstable();
+            assert_eq!(methods, allowed, "{path}");
+        }
+        assert_eq!(
+            get(&server, "/api/openapi.json"),
+            (200, document.to_string())
+        );
     }
 
     #[test]
