@@ -383,6 +383,11 @@ fn number(kind: &str) -> Value {
 mod tests {
     use std::{env, fs};
 
+    use crate::{
+        endpoint::{EndpointSummary, stats::ValueSummary},
+        server::metrics::{Label, State},
+    };
+
     use super::*;
 
     #[test]
@@ -429,6 +434,28 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!((count, ids.len()), (13, 13));
+    }
+
+    #[test]
+    fn endpoints_and_states_are_described_as_they_are() {
+        let members =
+            |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+        let schemas = schemas();
+        let endpoint = EndpointSummary {
+            values: vec![ValueSummary::default()],
+            ..EndpointSummary::default()
+        };
+        let endpoint = serde_json::to_value(endpoint).unwrap();
+        let described = &schemas["Endpoint"]["properties"];
+        assert_eq!(members(described), members(&endpoint));
+        assert_eq!(
+            members(&described["values"]["items"]["properties"]),
+            members(&endpoint["values"][0])
+        );
+        assert_eq!(
+            schemas["Health"]["properties"]["state"]["enum"],
+            json!(State::VALUES)
+        );
     }
 
     #[test]
