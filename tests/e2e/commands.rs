@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{Ended, Home, PATIENCE, PROFILE, Server, device, get, post, run};
+use crate::server::{Ended, Home, PATIENCE, PROFILE, Server, device, get, poll, post, run};
 
 const EP: &str = "urn:dev:thermometer";
 
@@ -161,6 +161,23 @@ fn a_command_to_a_device_that_is_gone_times_out() {
         said.is_some_and(|said| said.contains(" within 1 s;")),
         "{ended:?}"
     );
+}
+
+#[test]
+fn a_command_to_a_device_that_sleeps_waits_and_says_so() {
+    let home = Home::with_device(EP);
+    let window = ["--set", "lwm2m.queue_mode_window_ms=500"];
+    let server = Server::start_with(&home, &window);
+    let mut device = server.device(&home, EP, &["--queue-mode"]);
+    device.expect(PATIENCE, |line| line.starts_with("registered;"));
+    poll("sleep", || {
+        let (_, summary) = server.get(&format!("/api/endpoints/{EP}"));
+        summary.contains(r#""asleep":true"#).then_some(())
+    });
+    let ended = server.rpc(&home, &[EP, "Read", "/3/0/9", "--timeout", "1"]);
+    assert_eq!(ended.status, Some(1));
+    let hint = "TIMEOUT\nhint: the device sleeps; it was heard last ";
+    assert!(ended.stderr.starts_with(hint), "{ended:?}");
 }
 
 #[test]
