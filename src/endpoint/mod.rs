@@ -17,6 +17,7 @@ mod delivery;
 mod downlink;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod history;
 mod observation;
 pub mod operation;
@@ -71,6 +72,8 @@ use resources::Resources;
 use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
+pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
+pub use held::HeldRpc;
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
 pub use stats::{EndpointStats, EndpointSummary};
@@ -90,6 +93,8 @@ pub struct Endpoint {
     /// A registration that has ended, while the message layer still answers repetitions of its messages.
     lingering: Option<Registration>,
     downlink: DownlinkQueue,
+    /// The places that its RPC take.
+    held_rpc: held::Share,
     observations: Observations,
     presence: Presence,
     resources: Resources,
@@ -187,6 +192,7 @@ impl Endpoint {
         Self {
             name,
             rate: settings.rate,
+            held_rpc: held::Share::of(settings.held_rpc.clone()),
             settings,
             random,
             exchanges,
@@ -403,11 +409,7 @@ impl Endpoint {
     pub fn stats(&self) -> EndpointStats {
         let mut coap = self.coap_before;
         coap += self.exchanges.stats();
-        EndpointStats {
-            coap,
-            expired_rpc: self.downlink.expired(),
-            ..self.stats
-        }
+        EndpointStats { coap, ..self.stats }
     }
 
     /// Requests to the device that are under way or wait, but for those that wait for it to wake up, and its messages

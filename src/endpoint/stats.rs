@@ -70,15 +70,21 @@ counters! {
     unavailable_sends,
     /// RPC received.
     rpc,
+    /// RPC answered.
+    answered_rpc,
+    /// RPC answered with an error, of the device or because they cannot be carried out.
+    failed_rpc,
+    /// RPC that ended with their registration, or that a move of the device cut off.
+    cancelled_rpc,
     /// RPC received twice.
     duplicate_rpc,
-    /// RPC refused because too many wait.
+    /// RPC refused because too many wait, for the device or in all.
     overflowed_rpc,
-    /// RPC dropped because their time had passed.
+    /// RPC dropped unsent because their time had passed.
     expired_rpc,
     /// RPC to which the device did not answer.
     timed_out_rpc,
-    /// Persistent RPC left to the core because the device was asleep.
+    /// Persistent RPC left to the core, unsent, because the device was asleep or its registration ended.
     postponed_rpc,
     /// How often the device fell asleep.
     asleep,

@@ -54,8 +54,13 @@ impl Metrics {
             notifications.of(NotificationResult::Unacknowledged),
             since.unacknowledged,
         );
+        add(&self.rpc_received, since.rpc);
+        add(self.rpc.of(RpcResult::Cancelled), since.cancelled_rpc);
         add(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
+        add(self.rpc.of(RpcResult::Error), since.failed_rpc);
         add(self.rpc.of(RpcResult::Expired), since.expired_rpc);
+        add(self.rpc.of(RpcResult::Ok), since.answered_rpc);
+        add(self.rpc.of(RpcResult::Overflow), since.overflowed_rpc);
         add(self.rpc.of(RpcResult::Postponed), since.postponed_rpc);
         add(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
         let sends = &self.sends;
