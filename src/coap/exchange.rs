@@ -310,6 +310,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .saturating_add(waiting.count())
     }
 
+    /// Requests without response, whether they occupy a slot or not.
+    pub fn unanswered_requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// How many observations there are.
     pub fn observations(&self) -> usize {
         let beginning = |token: Token| {

@@ -76,7 +76,7 @@ pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
 pub use held::HeldRpc;
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
-pub use stats::{EndpointStats, EndpointSummary};
+pub use stats::{EndpointStats, EndpointSummary, OpenWork};
 
 /// The registered endpoint. See the module's description.
 #[derive(Debug)]
@@ -421,6 +421,20 @@ impl Endpoint {
             self.downlink.under_way()
         };
         requests + self.deliveries.len()
+    }
+
+    /// What it has open.
+    pub fn open_work(&self) -> OpenWork {
+        OpenWork {
+            rpc: self.downlink.held_rpc(),
+            requests: self.downlink.len(),
+            exchanges: self.exchanges.unanswered_requests(),
+            observations: self.observations.iter().count(),
+            relations: self.exchanges.observations(),
+            messages: self.deliveries.len(),
+            remembered: self.exchanges.remembered_messages(),
+            values: self.resources.values().count(),
+        }
     }
 
     /// Its name.

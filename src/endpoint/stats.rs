@@ -90,6 +90,27 @@ counters! {
     asleep,
 }
 
+/// What an endpoint has open at one moment, message layer included. All of it is bounded, and ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenWork {
+    /// RPC that wait or are under way.
+    pub rpc: usize,
+    /// Requests to the device that wait or are under way, RPC included.
+    pub requests: usize,
+    /// Requests without response, as the message layer has them.
+    pub exchanges: usize,
+    /// Observations.
+    pub observations: usize,
+    /// Observations as the message layer has them: those that the device is still to be told of are in.
+    pub relations: usize,
+    /// Messages of the device that wait for the platform.
+    pub messages: usize,
+    /// Message ids of the device that are remembered.
+    pub remembered: usize,
+    /// Last known values.
+    pub values: usize,
+}
+
 /// An endpoint as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EndpointSummary {
