@@ -27,7 +27,9 @@ use lightship::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Not at all; its notifications are confirmable or not.
-    Drx { confirmable: bool },
+    Drx {
+        confirmable: bool,
+    },
     QueueMode,
     Psm,
     Edrx,

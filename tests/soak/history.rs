@@ -93,7 +93,10 @@ impl Readings {
     pub(crate) fn reported(&mut self, reading: u64) -> Checked {
         if reading < self.newest_reported {
             let newest = self.newest_reported;
-            return violation(None, format!("reading {reading} is published after {newest}"));
+            return violation(
+                None,
+                format!("reading {reading} is published after {newest}"),
+            );
         }
         self.newest_reported = reading;
         Ok(())
@@ -108,7 +111,10 @@ impl Readings {
         if self.stored.contains(&reading) || reading < self.newest_reported {
             return Ok(());
         }
-        violation(None, format!("reading {reading} is acknowledged and was never stored"))
+        violation(
+            None,
+            format!("reading {reading} is acknowledged and was never stored"),
+        )
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -236,7 +242,10 @@ impl History {
         let left = std::mem::take(&mut self.left);
         if left != counted.postponed_rpc {
             let counted = counted.postponed_rpc;
-            return violation(delivered, format!("{left} left with core, {counted} counted"));
+            return violation(
+                delivered,
+                format!("{left} left with core, {counted} counted"),
+            );
         }
         let mut expired = 0;
         for rpc in self.open.get(&endpoint).cloned().unwrap_or_default() {
@@ -256,18 +265,16 @@ impl History {
         Ok(())
     }
 
-    fn account_delivery(
-        &mut self,
-        endpoint: u64,
-        counted: &EndpointStats,
-        rpc: usize,
-    ) -> Checked {
+    fn account_delivery(&mut self, endpoint: u64, counted: &EndpointStats, rpc: usize) -> Checked {
         let own = &self.rpcs[rpc];
         let last = own.deliveries.len() - 1;
         if counted.duplicate_rpc == 1 {
             let mut before = own.deliveries[..last].iter();
             let is_known = before.any(|own| own.endpoint == endpoint && own.end.is_none())
-                || self.sent.get(&endpoint).is_some_and(|sent| sent.contains(&rpc));
+                || self
+                    .sent
+                    .get(&endpoint)
+                    .is_some_and(|sent| sent.contains(&rpc));
             if !is_known {
                 return violation(Some(rpc), "is no duplicate");
             }
@@ -304,7 +311,11 @@ impl History {
     /// An endpoint is gone.
     pub(crate) fn gone(&mut self, endpoint: u64) -> Checked {
         self.sent.remove(&endpoint);
-        match self.open.remove(&endpoint).and_then(|open| open.first().copied()) {
+        match self
+            .open
+            .remove(&endpoint)
+            .and_then(|open| open.first().copied())
+        {
             Some(rpc) => violation(Some(rpc), "has no end, and its endpoint is gone"),
             None => Ok(()),
         }
@@ -335,7 +346,9 @@ impl History {
             // A command that the broker delivers twice and that never reaches the device may be answered twice.
             let sent = own.deliveries.iter().filter(|own| own.is_sent);
             let ends = sent.filter_map(|own| own.end);
-            let last: Vec<_> = ends.filter(|end| end.is_final(own.request.persisted)).collect();
+            let last: Vec<_> = ends
+                .filter(|end| end.is_final(own.request.persisted))
+                .collect();
             if last.len() > 1 {
                 return violation(Some(rpc), format!("ends more than once: {last:?}"));
             }
@@ -439,7 +452,9 @@ impl fmt::Display for Ends {
             "duplicates",
         ];
         let counts = names.iter().zip(self.counts);
-        let all: Vec<_> = counts.map(|(name, count)| format!("{count} {name}")).collect();
+        let all: Vec<_> = counts
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
         f.write_str(&all.join(", "))
     }
 }

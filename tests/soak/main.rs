@@ -11,6 +11,7 @@
 
 mod commands;
 mod device;
+mod dice;
 mod history;
 mod platform;
 mod server;
@@ -68,7 +69,10 @@ fn every_command_of_thirty_days_ends_in_one_way_and_nothing_is_left() {
     assert_eq!(figures.seeds, seeds.len() as u64);
     // A run in which something never happens proves nothing of it.
     let Ends { counts, .. } = figures.ends;
-    assert!(seeds.len() < 20 || counts.iter().all(|count| *count > 0), "{figures}");
+    assert!(
+        seeds.len() < 20 || counts.iter().all(|count| *count > 0),
+        "{figures}"
+    );
 }
 
 #[test]
@@ -97,7 +101,10 @@ fn run(seed: u64) -> Option<Figures> {
 
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is a number")),
+    )
 }
 
 const DAYS: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -100,7 +100,8 @@ impl World {
                 session,
                 readings,
             } => {
-                let is_log = |own: &Readings| own.values.iter().all(|(key, _)| key == "transportLog");
+                let is_log =
+                    |own: &Readings| own.values.iter().all(|(key, _)| key == "transportLog");
                 if !readings.iter().all(is_log) {
                     self.is_open(device, session.id)?;
                 }
@@ -180,7 +181,10 @@ impl World {
         let delay = self.delay();
         let stored = outcome != Outcome::Unavailable;
         let stored = stored.then_some((device, notified, sent));
-        self.after(delay, Event::Stored(endpoint, Reply::Done { id, outcome }, stored));
+        self.after(
+            delay,
+            Event::Stored(endpoint, Reply::Done { id, outcome }, stored),
+        );
         Ok(())
     }
 
@@ -193,9 +197,7 @@ impl World {
             Question::Credentials { .. } if record.missing_until.is_some() => {
                 Err(QuestionError::NotFound)
             }
-            Question::Credentials { .. } => {
-                Ok(Answer::Credentials(Arc::clone(&record.admission)))
-            }
+            Question::Credentials { .. } => Ok(Answer::Credentials(Arc::clone(&record.admission))),
             Question::Models { keys, .. } => {
                 let models = self.core.models.iter();
                 let known = models.filter(|model| keys.contains(&(model.id, model.version)));
@@ -211,9 +213,12 @@ impl World {
         let pending = &mut self.core.records[device].pending;
         pending.retain(|rpc| {
             let own = &rpcs[*rpc];
-            own.state != CoreState::Final && (own.request.expires.0 == 0 || own.request.expires > wall)
+            own.state != CoreState::Final
+                && (own.request.expires.0 == 0 || own.request.expires > wall)
         });
-        let queued = pending.iter().filter(|rpc| rpcs[**rpc].state == CoreState::Queued);
+        let queued = pending
+            .iter()
+            .filter(|rpc| rpcs[**rpc].state == CoreState::Queued);
         for rpc in queued.copied().collect::<Vec<_>>() {
             self.give(rpc);
         }

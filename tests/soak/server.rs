@@ -160,9 +160,13 @@ impl World {
             self.server.received += 1;
             self.history.delivered(rpc, serial, session);
             let device = self.history.rpcs[rpc].device;
-            self.trace(device, || format!("command {rpc} comes to endpoint {serial}"));
+            self.trace(device, || {
+                format!("command {rpc} comes to endpoint {serial}")
+            });
         }
-        self.feed(serial, rpc, |endpoint, now| endpoint.handle_downlink(now, downlink));
+        self.feed(serial, rpc, |endpoint, now| {
+            endpoint.handle_downlink(now, downlink)
+        });
     }
 
     pub(crate) fn endpoint_timeout(&mut self, serial: u64, at: Instant) {
@@ -244,13 +248,18 @@ impl World {
         let Some(slot) = server.endpoints.remove(&serial) else {
             return Ok(());
         };
-        self.trace(slot.device, || format!("endpoint {serial} ends: {reason:?}"));
+        self.trace(slot.device, || {
+            format!("endpoint {serial} ends: {reason:?}")
+        });
         let server = &mut self.server;
         if server.names.get(slot.endpoint.name()) == Some(&serial) {
             server.names.remove(slot.endpoint.name());
         }
         let leading = server.peers.values().chain(server.registrations.values());
-        if leading.chain(server.sessions.values()).any(|own| *own == serial) {
+        if leading
+            .chain(server.sessions.values())
+            .any(|own| *own == serial)
+        {
             return violation(None, "something leads to an endpoint that has ended");
         }
         let open = slot.endpoint.open_work();
@@ -271,7 +280,9 @@ impl World {
         let checked = if first & 0x30 == 0x20 && code == 0 {
             let id = MessageId(u16::from_be_bytes([high, low]));
             match self.awaited.remove(&(device, Awaited::Notification(id))) {
-                Some(reading) if !record.is_unwatched => self.notified[device].acknowledged(reading),
+                Some(reading) if !record.is_unwatched => {
+                    self.notified[device].acknowledged(reading)
+                }
                 _ => Ok(()),
             }
         } else if code == Code::CHANGED.0 {
@@ -328,8 +339,10 @@ impl World {
     pub(crate) fn check_gone(&mut self) {
         let left = self.server.endpoints.values().next().map(|slot| {
             let wait = slot.endpoint.poll_timeout().map(|at| at - self.now.mono);
-            let (open, is_registered) = (slot.endpoint.open_work(), slot.endpoint.summary().is_some());
-            let what = format!("an endpoint is left: registered {is_registered}, {open:?}, {wait:?}");
+            let (open, is_registered) =
+                (slot.endpoint.open_work(), slot.endpoint.summary().is_some());
+            let what =
+                format!("an endpoint is left: registered {is_registered}, {open:?}, {wait:?}");
             (slot.device, what)
         });
         if let Some((device, what)) = left {
@@ -343,7 +356,10 @@ impl World {
         let patience = Duration::from_secs(300);
         for slot in self.server.endpoints.values() {
             let Some(summary) = slot.endpoint.summary() else {
-                found.push((slot.device, violation(None, "an endpoint without registration")));
+                found.push((
+                    slot.device,
+                    violation(None, "an endpoint without registration"),
+                ));
                 continue;
             };
             let since = self.now.wall.0 - summary.last_update;
@@ -363,7 +379,10 @@ impl World {
             // Half a millisecond is lost between the clocks.
             if next.is_none_or(|next| next + Duration::from_millis(2) < ends) {
                 let wait = next.map(|next| next - self.now.mono);
-                found.push((slot.device, violation(None, format!("in calm a timer: {wait:?}"))));
+                found.push((
+                    slot.device,
+                    violation(None, format!("in calm a timer: {wait:?}")),
+                ));
             }
         }
         for (device, calm) in found {

@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
-    coap::Random,
     lwm2m::value::Value,
     platform::{
         Downlink, Reply, RpcRequest, SessionId,
@@ -21,8 +20,9 @@ use lightship::{
 };
 
 use crate::{
-    commands::{execute_argument, pick},
+    commands::{Sample, execute_argument, pick, reading},
     device::{Device, NOTIFIED, SENT},
+    dice::Dice,
     history::{Checked, Ends, History, Readings, violation},
     platform::{Core, SHARED_KEY, address},
     server::{Awaited, Server, shown},
@@ -34,7 +34,7 @@ pub(crate) struct World {
     start: Now,
     /// When nothing is begun any more.
     end: Instant,
-    pub(crate) random: Random,
+    pub(crate) random: Dice,
     agenda: BTreeMap<(Instant, u64), Event>,
     next_event: u64,
     pub(crate) devices: Vec<Device>,
@@ -115,7 +115,7 @@ impl World {
             now: start,
             start,
             end: mono + length,
-            random: Random::from_seed(bytes),
+            random: Dice::new(seed),
             agenda: BTreeMap::new(),
             next_event: 0,
             server: Server::new(bytes, mono),
@@ -158,7 +158,8 @@ impl World {
         self.run_until(self.end);
         self.is_lossy = false;
         self.core.is_away = false;
-        self.agenda.retain(|_, event| !matches!(event, Event::Return(..)));
+        self.agenda
+            .retain(|_, event| !matches!(event, Event::Return(..)));
         for index in 0..DEVICES {
             self.core.records[index].missing_until = None;
             let device = &self.devices[index];
@@ -255,7 +256,9 @@ impl World {
             }
             Event::EndpointTimeout(serial) => self.endpoint_timeout(serial, self.now.mono),
             Event::Reply(serial, reply) => {
-                self.feed(serial, None, |endpoint, now| endpoint.handle_reply(now, reply));
+                self.feed(serial, None, |endpoint, now| {
+                    endpoint.handle_reply(now, reply)
+                });
             }
             Event::Stored(serial, reply, stored) => {
                 if let Some((device, notified, sent)) = stored {
@@ -266,7 +269,9 @@ impl World {
                         self.sent[device].stored(reading);
                     }
                 }
-                self.feed(serial, None, |endpoint, now| endpoint.handle_reply(now, reply));
+                self.feed(serial, None, |endpoint, now| {
+                    endpoint.handle_reply(now, reply)
+                });
             }
             Event::Downlink(session, downlink, rpc) => self.deliver(session, downlink, rpc),
             Event::Act(index) => {
@@ -397,7 +402,7 @@ impl World {
             // More than a device may have open.
             145 => {
                 for _ in 0..140 {
-                    self.command(index, Some(false));
+                    self.command(index, Some(reading()));
                 }
             }
             146..=169 => {
@@ -435,15 +440,20 @@ impl World {
         }
     }
 
-    /// A command that the device may carry out, or not; kept by the core or not.
-    fn command(&mut self, index: usize, persisted: Option<bool>) {
-        let sample = pick(&mut self.random, self.history.rpcs.len());
-        let persisted = persisted.unwrap_or(self.random.uniform(0..=1) == 0);
+    /// A command; without one, any, that the device may carry out or not, and that the core keeps or not.
+    fn command(&mut self, index: usize, sample: Option<Sample>) {
+        let is_any = sample.is_none();
+        let number = self.history.rpcs.len();
+        let sample = sample.unwrap_or_else(|| pick(&mut self.random, number));
+        let persisted = is_any && self.random.uniform(0..=1) == 0;
         let longest = if persisted { LONGEST } else { LONGEST / 6 };
         let shortest = Duration::from_secs(10);
         let expires = match self.random.uniform(0..=49) {
             0 => UnixMillis(0),
-            1..=12 => self.now.wall.plus(shortest + self.up_to(Duration::from_secs(120))),
+            1..=12 => self
+                .now
+                .wall
+                .plus(shortest + self.up_to(Duration::from_secs(120))),
             _ => self.now.wall.plus(shortest + self.up_to(longest)),
         };
         self.core.records[index].is_unwatched |= sample.ends_observations;
@@ -459,7 +469,9 @@ impl World {
         if persisted {
             self.core.records[index].pending.push(rpc);
         }
-        self.trace(index, || format!("command {rpc}: {}, {persisted}, {expires}", sample.method));
+        self.trace(index, || {
+            format!("command {rpc}: {}, {persisted}, {expires}", sample.method)
+        });
         self.give(rpc);
     }
 
@@ -533,7 +545,9 @@ impl World {
                 self.devices[index].used_radio(now);
                 self.devices[index].hears(&datagram);
                 self.trace(index, || format!("device receives {}", shown(&datagram)));
-                self.drive(index, |device, now| device.handle_datagram(now, (), datagram));
+                self.drive(index, |device, now| {
+                    device.handle_datagram(now, (), datagram)
+                });
             }
             Some(at) => self.at(at, Event::ToDevice(peer, datagram)),
             None => {}
@@ -575,7 +589,9 @@ impl World {
     /// Ends the run when something has happened that must not.
     pub(crate) fn check(&mut self, device: usize, checked: Checked) {
         if let Err(violation) = checked {
-            let device = violation.rpc.map_or(device, |rpc| self.history.rpcs[rpc].device);
+            let device = violation
+                .rpc
+                .map_or(device, |rpc| self.history.rpcs[rpc].device);
             self.at_fault = Some((device, violation.rpc));
             self.trace(device, || "--- this must not be".to_owned());
             let rpc = violation.rpc.map(|rpc| format!(", command {rpc}"));
@@ -606,7 +622,11 @@ impl World {
         lines.extend(trace.map(|(at, line)| {
             let since = (*at - self.start.mono).as_millis();
             let (seconds, millis) = (since / 1000, since % 1000);
-            format!("day {} {:>5}.{millis:03} {line}", seconds / 86_400, seconds % 86_400)
+            format!(
+                "day {} {:>5}.{millis:03} {line}",
+                seconds / 86_400,
+                seconds % 86_400
+            )
         }));
         lines.join("\n")
     }
@@ -615,7 +635,10 @@ impl World {
 impl Event {
     /// Whether it is of no concern to the server.
     const fn is_the_devices(&self) -> bool {
-        matches!(self, Self::DeviceTimeout(_) | Self::ToDevice(..) | Self::Create(_) | Self::Return(..))
+        matches!(
+            self,
+            Self::DeviceTimeout(_) | Self::ToDevice(..) | Self::Create(_) | Self::Return(..)
+        )
     }
 }
 
