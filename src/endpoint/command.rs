@@ -1,7 +1,8 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
 use super::{
-    downlink::is_over, observation::Observed, operation::Failed, presence::PowerSaving, *,
+    delivery::Deferred, downlink::is_over, observation::Observed, operation::Failed,
+    presence::PowerSaving, *,
 };
 
 impl Endpoint {
@@ -241,11 +242,13 @@ impl Endpoint {
         token: Token,
         message: &Message,
         observing: bool,
+        deferred: Option<IncomingId>,
     ) {
-        let Some(command) = self.downlink.finished(token) else {
-            return;
-        };
-        let Some(registration) = &self.registration else {
+        let command = self.downlink.finished(token);
+        let (Some(command), Some(registration)) = (command, &self.registration) else {
+            if let Some(id) = deferred {
+                self.exchanges.acknowledge(now.mono, id);
+            }
             return;
         };
         let session = Arc::clone(&registration.session);
@@ -255,7 +258,8 @@ impl Endpoint {
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
         if let (true, Some(format)) = (observing, operation.observes()) {
-            let observed = Observed::new(operation.paths().clone(), format);
+            let mut observed = Observed::new(operation.paths().clone(), format);
+            observed.reported(message.observe());
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(now.mono, older);
             }
@@ -276,7 +280,12 @@ impl Endpoint {
         if let (Origin::Attribute { path, ts }, Code::CHANGED) = (&command.origin, message.code()) {
             self.attributes.taken(*path, *ts);
         }
-        self.report(now, outcome.nodes);
+        let deferred = deferred.map(|id| Deferred::Notification {
+            message: id,
+            token,
+            observe: message.observe(),
+        });
+        self.report(now, outcome.nodes, deferred);
     }
 
     pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {

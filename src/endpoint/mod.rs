@@ -534,7 +534,8 @@ impl Endpoint {
                     token,
                     message,
                     observing,
-                } => self.handle_response(now, token, &message, observing),
+                    deferred,
+                } => self.handle_response(now, token, &message, observing, deferred),
                 Event::Notification {
                     token,
                     message,
