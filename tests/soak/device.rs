@@ -256,5 +256,7 @@ pub(crate) fn objects() -> SimObjects {
 pub(crate) const NOTIFIED: Path = Path::resource(3303, 0, 5700);
 /// Where it measures what it sends by itself.
 pub(crate) const SENT: Path = Path::resource(3303, 0, 5601);
+/// Where the shared attribute is written that the platform sets.
+pub(crate) const SHARED: Path = Path::resource(3, 0, 14);
 pub(crate) const EDRX_CYCLE: Duration = Duration::from_millis(81_920);
 pub(crate) const LIFETIME: Duration = Duration::from_secs(24 * 3600);

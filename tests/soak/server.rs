@@ -14,10 +14,12 @@ use lightship::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, HeldRpc, Key, Output,
         RegistrationId,
     },
+    lwm2m::value::Value,
     platform::{
         Downlink, SessionId,
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         time::Now,
+        uplink::KeyValue,
     },
     server::{
         ingress::{Decision, Ingress},
@@ -26,7 +28,7 @@ use lightship::{
 };
 
 use crate::{
-    device::{LIFETIME, Waiting},
+    device::{Kind, LIFETIME, SHARED, Waiting},
     history::{Checked, Ends, violation},
     world::{Event, World},
 };
@@ -113,7 +115,7 @@ impl World {
     fn admit(&mut self, peer: PeerId, payload: Bytes) {
         let decision = self.server.ingress.decide(self.now.mono, peer, payload);
         let (serial, message) = match decision {
-            Decision::Answer(answer) => return self.to_device(peer, answer),
+            Decision::Answer(answer) => return self.send_down(peer, answer),
             Decision::Drop(_) | Decision::Limited => return,
             Decision::Registered(id, message) => match self.server.registrations.get(&id) {
                 Some(serial) => (*serial, message),
@@ -121,7 +123,7 @@ impl World {
                     let response = Response::new(Code::NOT_FOUND);
                     let ingress = &mut self.server.ingress;
                     let answer = ingress.answer(self.now.mono, peer, &message, &response);
-                    return self.to_device(peer, answer);
+                    return self.send_down(peer, answer);
                 }
             },
             Decision::Register(name, message) => (self.find_or_spawn(&name), message),
@@ -191,6 +193,7 @@ impl World {
             return;
         };
         let device = slot.device;
+        self.concerned = (device, rpc);
         input(&mut slot.endpoint, self.now);
         let outputs: Vec<_> = iter::from_fn(|| slot.endpoint.poll_output()).collect();
         let stats = slot.endpoint.stats();
@@ -201,7 +204,7 @@ impl World {
                 Output::Transmit { peer, payload } => {
                     self.watch_acknowledgement(device, &payload);
                     self.trace(device, || format!("server sends {}", shown(&payload)));
-                    self.to_device(peer, payload);
+                    self.send_down(peer, payload);
                 }
                 Output::Uplink(uplink) => {
                     let taken = self.take(serial, device, uplink);
@@ -350,43 +353,47 @@ impl World {
         }
     }
 
-    /// Long after the last thing that happened, registrations are all there is.
+    /// Long after the last thing that happened, registrations and observations are all there is.
     pub(crate) fn check_calm(&mut self) {
-        let mut found = Vec::new();
-        let patience = Duration::from_secs(300);
-        for slot in self.server.endpoints.values() {
-            let Some(summary) = slot.endpoint.summary() else {
-                found.push((
-                    slot.device,
-                    violation(None, "an endpoint without registration"),
-                ));
-                continue;
-            };
-            let since = self.now.wall.0 - summary.last_update;
-            if since < patience.as_millis() as i64 {
-                continue;
-            }
-            let open = slot.endpoint.open_work();
-            let calm = open.exchanges == 0
-                && open.messages == 0
-                && open.observations == open.relations
-                && open.requests == open.rpc;
-            if !calm {
-                found.push((slot.device, violation(None, format!("in calm: {open:?}"))));
-            }
-            let ends = self.now.mono + LIFETIME - Duration::from_millis(since as u64);
-            let next = slot.endpoint.poll_timeout();
-            // Half a millisecond is lost between the clocks.
-            if next.is_none_or(|next| next + Duration::from_millis(2) < ends) {
-                let wait = next.map(|next| next - self.now.mono);
-                found.push((
-                    slot.device,
-                    violation(None, format!("in calm a timer: {wait:?}")),
-                ));
-            }
-        }
-        for (device, calm) in found {
+        let slots = self.server.endpoints.values();
+        let checked: Vec<_> = slots
+            .map(|slot| (slot.device, self.is_calm(slot)))
+            .collect();
+        for (device, calm) in checked {
             self.check(device, calm);
+        }
+    }
+
+    fn is_calm(&self, slot: &Slot) -> Checked {
+        let Some(summary) = slot.endpoint.summary() else {
+            return violation(None, "an endpoint without registration");
+        };
+        let since = Duration::from_millis((self.now.wall.0 - summary.last_update) as u64);
+        if since < STILL_AWAKE {
+            return Ok(());
+        }
+        let open = slot.endpoint.open_work();
+        if open.requests + open.exchanges + open.messages > 0 || open.observations != open.relations
+        {
+            return violation(None, format!("in calm: {open:?}"));
+        }
+        // Half a millisecond is lost between the clocks.
+        let ends = self.now.mono + LIFETIME - since - Duration::from_millis(2);
+        let next = slot.endpoint.poll_timeout();
+        if next.is_none_or(|next| next < ends) {
+            let wait = next.map(|next| next - self.now.mono);
+            return violation(None, format!("in calm a timer: {wait:?}"));
+        }
+        // One that does not sleep may have missed the newest value.
+        let device = &self.devices[slot.device];
+        let shared = self.core.records[slot.device].shared.as_ref();
+        match (shared, device.sim.objects().value(&SHARED)) {
+            (Some((KeyValue::String(own), _)), Some(Value::String(other)))
+                if own != other && !matches!(device.kind, Kind::Drx { .. }) =>
+            {
+                violation(None, format!("{other} is written, and should be {own}"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -453,5 +460,7 @@ pub(crate) fn shown(datagram: &Bytes) -> String {
     }
 }
 
+/// How long after its last Update an endpoint may have something open.
+const STILL_AWAKE: Duration = Duration::from_secs(300);
 /// Commands held in all: few, so that the limit is met.
 const HELD: usize = 300;

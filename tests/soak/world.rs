@@ -53,8 +53,8 @@ pub(crate) struct World {
     lost: u64,
     registrations: u64,
     executions: u64,
-    /// The device at fault and its history, once there is one.
-    at_fault: Option<(usize, Option<usize>)>,
+    /// The device that is concerned, or at fault, and the command.
+    pub(crate) concerned: (usize, Option<usize>),
     trace: Option<Vec<VecDeque<(Instant, String)>>>,
 }
 
@@ -131,7 +131,7 @@ impl World {
             lost: 0,
             registrations: 0,
             executions: 0,
-            at_fault: None,
+            concerned: (0, None),
             trace: is_traced.then(|| devices.iter().map(|_| VecDeque::new()).collect()),
             devices,
         };
@@ -217,7 +217,7 @@ impl World {
             seeds: 1,
             ends: self.history.ends.clone(),
             commands: self.history.rpcs.len() as u64,
-            deliveries: deliveries,
+            deliveries,
             readings: readings.map(Readings::count).sum(),
             sessions: self.core.closed,
             datagrams: self.datagrams,
@@ -478,6 +478,7 @@ impl World {
     /// Lets a device do something, and does what comes of it.
     fn drive(&mut self, index: usize, what: impl FnOnce(&mut SimDevice<()>, Instant)) {
         let now = self.now.mono;
+        self.concerned = (index, None);
         what(&mut self.devices[index].sim, now);
         while let Some(((), datagram)) = self.devices[index].sim.poll_transmit() {
             let device = &mut self.devices[index];
@@ -529,7 +530,7 @@ impl World {
     }
 
     /// A datagram of the server is on its way.
-    pub(crate) fn to_device(&mut self, peer: PeerId, datagram: Bytes) {
+    pub(crate) fn send_down(&mut self, peer: PeerId, datagram: Bytes) {
         self.carry(|| Event::ToDevice(peer, datagram.clone()));
     }
 
@@ -592,7 +593,7 @@ impl World {
             let device = violation
                 .rpc
                 .map_or(device, |rpc| self.history.rpcs[rpc].device);
-            self.at_fault = Some((device, violation.rpc));
+            self.concerned = (device, violation.rpc);
             self.trace(device, || "--- this must not be".to_owned());
             let rpc = violation.rpc.map(|rpc| format!(", command {rpc}"));
             let rpc = rpc.unwrap_or_default();
@@ -612,7 +613,7 @@ impl World {
 
     /// What happened to the device at fault.
     pub(crate) fn report(&self) -> String {
-        let (device, rpc) = self.at_fault.unwrap_or_default();
+        let (device, rpc) = self.concerned;
         let kind = self.devices[device].kind;
         let mut lines = vec![format!("device {device} ({kind:?}), command {rpc:?}")];
         if let Some(rpc) = rpc {
