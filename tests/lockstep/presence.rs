@@ -589,3 +589,34 @@ fn every_command_is_counted_by_its_one_end() {
     assert_eq!(ends, [1, 1, 2, 1, 0, 1, 0, 2]);
     assert_eq!(stats.rpc, 8);
 }
+
+#[test]
+fn nothing_is_sent_to_an_address_that_another_endpoint_has() {
+    let mut world = World::registered(PROFILE, 88);
+    world.network.cut = true;
+    world.rpc(1, "Read", READ);
+    world.run(seconds(1));
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.rpc(2, "Read", READ);
+    world.rpc_with(persistent(3));
+    let before = world.sent_by_server.len();
+    world.run(seconds(100));
+    assert_eq!(world.sent_by_server.len(), before);
+    assert_eq!(
+        world.rpc_history(1)[1..],
+        [
+            r#"{"result":"INTERNAL_SERVER_ERROR","error":"Request coap://192.0.2.1:5683/3/0/9 cancelled"}"#
+        ]
+    );
+    assert_eq!(world.endpoint.stats().postponed_rpc, 1);
+    world.peer = peer(6000);
+    world.network.cut = false;
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.rpc_history(2).len(), 3);
+    assert_eq!(pending_wanted(&world), 1);
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.rpc(4, "Read", READ);
+    world.run(seconds(2));
+    assert_eq!(world.rpc_history(4).len(), 3, "it is elsewhere");
+}
