@@ -308,6 +308,22 @@ impl History {
         Ok(())
     }
 
+    /// The command that an endpoint holds unsent and whose time passes first.
+    pub(crate) fn next_expiration(&self, endpoint: u64) -> Option<(usize, UnixMillis)> {
+        let open = self
+            .open
+            .get(&endpoint)?
+            .iter()
+            .map(|rpc| (*rpc, &self.rpcs[*rpc]));
+        let unsent = open.filter(|(_, own)| {
+            let mut open = own.deliveries.iter().filter(|own| own.end.is_none());
+            own.request.expires != UnixMillis(0) && open.any(|own| !own.is_sent)
+        });
+        unsent
+            .map(|(rpc, own)| (rpc, own.request.expires))
+            .min_by_key(|(_, expires)| *expires)
+    }
+
     /// An endpoint is gone.
     pub(crate) fn gone(&mut self, endpoint: u64) -> Checked {
         self.sent.remove(&endpoint);
@@ -321,11 +337,11 @@ impl History {
         }
     }
 
-    /// A device carries an Execute out.
-    pub(crate) fn executed(&mut self, rpc: usize) -> Checked {
+    /// A device carries an Execute out, the one that is meant or another.
+    pub(crate) fn executed(&mut self, rpc: usize, is_meant: bool) -> Checked {
         let own = &mut self.rpcs[rpc];
         own.executed += 1;
-        if own.executed > own.sent {
+        if is_meant && own.executed > own.sent {
             return violation(Some(rpc), "executed more often than sent");
         }
         Ok(())

@@ -40,7 +40,8 @@ pub(crate) struct Server {
     pub(crate) endpoints: BTreeMap<u64, Slot>,
     next: u64,
     names: BTreeMap<EndpointName, u64>,
-    peers: BTreeMap<PeerId, u64>,
+    /// To which endpoint a peer leads, and since when.
+    peers: BTreeMap<PeerId, (u64, Instant)>,
     registrations: BTreeMap<RegistrationId, u64>,
     pub(crate) sessions: BTreeMap<SessionId, u64>,
     /// What endpoints that are gone have counted.
@@ -79,6 +80,13 @@ impl Server {
         }
     }
 
+    /// Since when the server knows a device to be at `peer`.
+    pub(crate) fn knows_since(&self, peer: PeerId, device: usize) -> Option<Instant> {
+        let (serial, since) = self.peers.get(&peer)?;
+        let slot = self.endpoints.get(serial)?;
+        (slot.device == device).then_some(*since)
+    }
+
     /// Nothing may be left.
     pub(crate) fn finish(&mut self, now: Instant) -> Checked {
         let left = [
@@ -105,7 +113,7 @@ impl World {
     /// A datagram arrives at the server.
     pub(crate) fn receive(&mut self, peer: PeerId, payload: Bytes) {
         match self.server.peers.get(&peer) {
-            Some(&serial) => self.feed(serial, None, |endpoint, now| {
+            Some(&(serial, _)) => self.feed(serial, None, |endpoint, now| {
                 endpoint.handle_datagram(now, &unsecured(peer), payload);
             }),
             None => self.admit(peer, payload),
@@ -198,7 +206,7 @@ impl World {
         let outputs: Vec<_> = iter::from_fn(|| slot.endpoint.poll_output()).collect();
         let stats = slot.endpoint.stats();
         let counted = stats.since(&std::mem::replace(&mut slot.stats, stats));
-        let (mut misrouted, mut closed) = (Vec::new(), None);
+        let (mut misrouted, mut taken, mut closed) = (Vec::new(), Vec::new(), None);
         for output in outputs {
             match output {
                 Output::Transmit { peer, payload } => {
@@ -210,7 +218,9 @@ impl World {
                     let taken = self.take(serial, device, uplink);
                     self.check(device, taken);
                 }
-                Output::Bind(key) => self.server.bind(&key, serial),
+                Output::Bind(key) => {
+                    taken.extend(self.server.bind(&key, serial, self.now.mono));
+                }
                 Output::Unbind(key) => self.server.unbind(&key, serial),
                 Output::Delivered { .. } => {}
                 Output::Misrouted { peer, payload } => misrouted.push((peer, payload)),
@@ -219,6 +229,8 @@ impl World {
         }
         let accounted = self.history.account(self.now.wall, serial, &counted, rpc);
         self.check(device, accounted);
+        let watched = self.watches_expiration(serial);
+        self.check(device, watched);
         match closed {
             Some(reason) => {
                 let ended = self.close(serial, reason);
@@ -226,8 +238,35 @@ impl World {
             }
             None => self.arm(serial),
         }
+        for (other, peer) in taken {
+            self.lose_peer(other, peer);
+        }
         for (peer, payload) in misrouted {
             self.admit(peer, payload);
+        }
+    }
+
+    /// Another endpoint has the peer that led to this one.
+    fn lose_peer(&mut self, serial: u64, peer: PeerId) {
+        self.feed(serial, None, |endpoint, now| {
+            endpoint.handle_peer_taken(now, peer)
+        });
+    }
+
+    /// The next thing that an endpoint wakes up for is not after the time of a command that it holds.
+    fn watches_expiration(&self, serial: u64) -> Checked {
+        let endpoint = self
+            .server
+            .endpoints
+            .get(&serial)
+            .map(|slot| &slot.endpoint);
+        let Some((rpc, expires)) = self.history.next_expiration(serial) else {
+            return Ok(());
+        };
+        let pause = Duration::from_millis((expires.0 - self.now.wall.0) as u64);
+        match endpoint.and_then(Endpoint::poll_timeout) {
+            Some(next) if next <= self.now.mono + pause => Ok(()),
+            next => violation(Some(rpc), format!("not watched: {pause:?}, {next:?}")),
         }
     }
 
@@ -258,7 +297,8 @@ impl World {
         if server.names.get(slot.endpoint.name()) == Some(&serial) {
             server.names.remove(slot.endpoint.name());
         }
-        let leading = server.peers.values().chain(server.registrations.values());
+        let peers = server.peers.values().map(|(own, _)| own);
+        let leading = peers.chain(server.registrations.values());
         if leading
             .chain(server.sessions.values())
             .any(|own| *own == serial)
@@ -399,25 +439,31 @@ impl World {
 }
 
 impl Server {
-    fn bind(&mut self, key: &Key, serial: u64) {
+    /// The endpoint to which a peer led until now.
+    fn bind(&mut self, key: &Key, serial: u64, now: Instant) -> Option<(u64, PeerId)> {
         match key {
-            Key::Peer(peer) => self.peers.insert(*peer, serial),
+            Key::Peer(peer) => {
+                let before = self.peers.insert(*peer, (serial, now));
+                let other = before.filter(|(own, _)| *own != serial);
+                return other.map(|(own, _)| (own, *peer));
+            }
             Key::Registration(id) => self.registrations.insert(*id, serial),
             Key::Session(session) => self.sessions.insert(session.id, serial),
         };
+        None
     }
 
     fn unbind(&mut self, key: &Key, serial: u64) {
         let is_own = |own: &mut u64| *own == serial;
         match key {
-            Key::Peer(peer) => remove_if(&mut self.peers, peer, is_own),
+            Key::Peer(peer) => remove_if(&mut self.peers, peer, |(own, _)| *own == serial),
             Key::Registration(id) => remove_if(&mut self.registrations, id, is_own),
             Key::Session(session) => remove_if(&mut self.sessions, &session.id, is_own),
         }
     }
 }
 
-fn remove_if<K: Ord>(map: &mut BTreeMap<K, u64>, key: &K, is_it: impl Fn(&mut u64) -> bool) {
+fn remove_if<K: Ord, V>(map: &mut BTreeMap<K, V>, key: &K, is_it: impl Fn(&mut V) -> bool) {
     if map.get_mut(key).is_some_and(is_it) {
         map.remove(key);
     }

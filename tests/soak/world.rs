@@ -517,16 +517,26 @@ impl World {
         }
     }
 
+    /// A device carries an Execute out. It may be meant for the one whose address it has got, until the server knows that.
     fn executed(&mut self, index: usize, arguments: &str) -> Checked {
         let rpcs = &self.history.rpcs;
         let number = arguments.trim_start_matches("0='").trim_end_matches('\'');
         let number = number.parse().unwrap_or(usize::MAX);
-        match rpcs.get(number) {
-            Some(own) if own.device == index && arguments == execute_argument(number) => {
-                self.history.executed(number)
-            }
-            _ => violation(None, format!("executed with {arguments}")),
+        let Some(own) = rpcs
+            .get(number)
+            .filter(|_| arguments == execute_argument(number))
+        else {
+            return violation(None, format!("executed with {arguments}"));
+        };
+        let (is_meant, meant) = (own.device == index, own.device);
+        let known = self.server.knows_since(self.devices[index].peer, index);
+        if !is_meant && known.is_some_and(|since| since + ON_THE_WAY < self.now.mono) {
+            return violation(
+                Some(number),
+                format!("device {index} executes it, not {meant}"),
+            );
         }
+        self.history.executed(number, is_meant)
     }
 
     /// A datagram of the server is on its way.
@@ -680,6 +690,8 @@ const DEVICES: usize = 100;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ACTS_PER_DAY: u32 = 2;
 const ASKS_PER_DAY: u32 = 2;
+/// Longer than a datagram is on its way, or waits for the next paging.
+const ON_THE_WAY: Duration = Duration::from_secs(100);
 /// The longest time that a command has.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// How long nothing is begun before the end.
