@@ -34,6 +34,11 @@ impl Presence {
         self.paged |= self.asleep;
     }
 
+    /// Whether another endpoint is where the device was.
+    pub(super) const fn is_displaced(&self) -> bool {
+        self.displaced
+    }
+
     /// Whether a request may leave.
     pub(super) fn admits(&self, saving: PowerSaving) -> bool {
         if self.displaced {

@@ -9,7 +9,7 @@ use lightship::{
         Code, ContentFormat, Message, MessageId, MessageType, Request, Response, Token,
         TransmissionParameters, encode,
     },
-    endpoint::HeldRpc,
+    endpoint::{HeldRpc, Key},
     lwm2m::value::Value,
     platform::{Downlink, RpcRequest, Uplink, credentials::Admission, uplink::KeyValue},
     sim::SimEvent,
@@ -619,4 +619,23 @@ fn nothing_is_sent_to_an_address_that_another_endpoint_has() {
     world.rpc(4, "Read", READ);
     world.run(seconds(2));
     assert_eq!(world.rpc_history(4).len(), 3, "it is elsewhere");
+}
+
+#[test]
+fn a_device_that_comes_back_to_an_address_that_another_had_is_found_there() {
+    let mut world = World::registered(PROFILE, 89);
+    let bound = |world: &World| {
+        let own = Key::Peer(peer(5683));
+        world.bound.iter().filter(|key| **key == own).count()
+    };
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    assert_eq!(bound(&world), 1);
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    assert_eq!(bound(&world), 2);
+    world.rpc(1, "Read", READ);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(1).len(), 3);
 }

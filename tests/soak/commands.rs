@@ -44,7 +44,7 @@ pub(crate) fn execute_argument(number: usize) -> String {
     format!("0='{number}'")
 }
 
-/// Method and parameters; the second half are mistakes.
+/// Method and parameters; mistakes come last.
 const COMMANDS: [(&str, &str); 44] = [
     ("Read", r#"{"id":"/3_1.2/0/9"}"#),
     ("Read", r#"{"key":"batteryLevel"}"#),

@@ -89,3 +89,40 @@ impl From<UplinkKind> for Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::time::UnixMillis;
+
+    #[test]
+    fn a_command_is_shown_by_its_one_end() {
+        let metrics = Metrics::new(UnixMillis(0));
+        let after = EndpointStats {
+            rpc: 36,
+            answered_rpc: 1,
+            failed_rpc: 2,
+            cancelled_rpc: 3,
+            duplicate_rpc: 4,
+            overflowed_rpc: 5,
+            expired_rpc: 6,
+            timed_out_rpc: 7,
+            postponed_rpc: 8,
+            ..EndpointStats::default()
+        };
+        metrics.add_endpoint(&EndpointStats::default(), &after);
+        let shown = [
+            RpcResult::Ok,
+            RpcResult::Error,
+            RpcResult::Cancelled,
+            RpcResult::Duplicate,
+            RpcResult::Overflow,
+            RpcResult::Expired,
+            RpcResult::Timeout,
+            RpcResult::Postponed,
+        ]
+        .map(|result| metrics.rpc.of(result).get());
+        assert_eq!(shown, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(metrics.rpc_received.get(), 36);
+    }
+}
