@@ -1,6 +1,6 @@
 # Every action of a developer. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-platform check lint bench demo docs ci
+.PHONY: help build test test-platform soak check lint bench demo docs ci
 
 # Extra arguments for every cargo command, such as --locked.
 CARGOFLAGS ?=
@@ -16,6 +16,10 @@ test: ## run all tests; says which real peers (Kafka and LwM2M clients) it does 
 
 test-platform: ## run the tests with real peers, fetching those that can be had here
 	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop --test kafka
+
+soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIGHTSHIP_SOAK_SEEDS=n for n times
+	LIGHTSHIP_SOAK_SEEDS=$${LIGHTSHIP_SOAK_SEEDS:-1000} \
+	cargo test --release --no-default-features $(CARGOFLAGS) --test soak every_command -- --nocapture
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check

@@ -14,7 +14,7 @@ use tokio::{sync::broadcast, task::spawn_blocking};
 
 use crate::{
     config::{Mode, Settings},
-    endpoint::{EndpointSettings, settings::AwakeWindows, telemetry::TimeForm},
+    endpoint::{EndpointSettings, HeldRpc, settings::AwakeWindows, telemetry::TimeForm},
     lwm2m::model::core,
     platform::{
         DownlinkSink, Platform,
@@ -68,11 +68,13 @@ impl Service {
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
+        let endpoint_settings = endpoint_settings(&settings);
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             refresh: refresh(
                 Arc::clone(&directory),
+                endpoint_settings.held_rpc.clone(),
                 Arc::clone(&late),
                 Arc::clone(&health),
             ),
@@ -92,7 +94,7 @@ impl Service {
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
-            endpoint: endpoint_settings(&settings),
+            endpoint: endpoint_settings,
         };
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
@@ -227,15 +229,22 @@ fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
 /// The platform side, once it has started.
 type Late = Arc<OnceLock<PlatformSide>>;
 
-/// What is found out when somebody asks: how many endpoints there are, and how the Kafka side does.
+/// What is found out when somebody asks: how many endpoints and commands there are, and how the Kafka side does.
 #[cfg_attr(
     not(feature = "kafka"),
     expect(unused_variables, reason = "only a broker is outside this process")
 )]
-fn refresh(directory: Arc<Directory>, platform: Late, health: Arc<Health>) -> Refresh {
+fn refresh(
+    directory: Arc<Directory>,
+    held_rpc: HeldRpc,
+    platform: Late,
+    health: Arc<Health>,
+) -> Refresh {
     Arc::new(move |metrics| {
         let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
         metrics.registrations.of(Security::NoSec).set(registered);
+        let held = i64::try_from(held_rpc.count()).unwrap_or(i64::MAX);
+        metrics.rpc_held.set(held);
         match platform.get() {
             Some(PlatformSide::Embedded(_)) | None => {}
             #[cfg(feature = "kafka")]
@@ -259,6 +268,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,
+        held_rpc: HeldRpc::new(settings.limits.held_rpc),
         rpc: settings.rpc,
         time_form: time_form(settings),
         awake_windows: AwakeWindows {

@@ -88,7 +88,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 Purpose::Response => {}
             },
             Some(Received::Reset(purpose)) => self.give_up(purpose, Failure::Reset),
-            Some(Received::Piggybacked(message)) => self.complete(now, peer, message),
+            Some(Received::Piggybacked(message)) => self.complete(now, peer, message, None),
             Some(Received::Request(message)) => self.handle_request(now, peer, message),
             Some(Received::Response(message)) => self.handle_response(now, peer, message),
         }
@@ -316,6 +316,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         observations.any(|observation| observation.token == token)
     }
 
+    /// Requests without response, whether they occupy a slot or not.
+    pub fn unanswered_requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// How many observations there are.
     pub fn observations(&self) -> usize {
         let beginning = |token: Token| {
@@ -377,13 +382,18 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .observations
             .iter()
             .any(|observation| observation.token == token && observation.peer == peer);
-        if request.is_some_and(|request| request.is_answered_by(&message)) {
-            if self
+        if let Some(request) = request.filter(|request| request.is_answered_by(&message)) {
+            let is_reading = request.is_observed_by(&message);
+            let acknowledge = if is_reading {
+                Acknowledge::Later
+            } else {
+                Acknowledge::Now
+            };
+            if let Some(id) = self
                 .messages
-                .accept_response(now, peer, &message, Acknowledge::Now)
-                .is_some()
+                .accept_response(now, peer, &message, acknowledge)
             {
-                self.complete(now, peer, message);
+                self.complete(now, peer, message, is_reading.then_some(id));
             }
         } else if observed {
             self.handle_notification(now, peer, message);
@@ -508,11 +518,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             waits: false,
             transfer: Box::new(transfer),
         });
-        self.advance(now, peer, token, message);
+        self.advance(now, peer, token, message, None);
     }
 
-    /// Takes the response to an open request.
-    fn complete(&mut self, now: Instant, peer: P, message: Message) {
+    /// Takes the response to an open request. `deferred`: its acknowledgement is put off.
+    fn complete(&mut self, now: Instant, peer: P, message: Message, deferred: Option<IncomingId>) {
         let token = message.token();
         self.messages.stop_request(token);
         let Some(request) = self.requests.iter().find(|own| own.token == token) else {
@@ -532,11 +542,18 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 }),
             });
         }
-        self.advance(now, peer, token, message);
+        self.advance(now, peer, token, message, deferred);
     }
 
     /// Gives a response to the transfer that waits for it.
-    fn advance(&mut self, now: Instant, peer: P, token: Token, message: Message) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        message: Message,
+        deferred: Option<IncomingId>,
+    ) {
         let limit = self.messages.parameters().max_response_body_bytes;
         let Some(request) = self.requests.iter_mut().find(|own| own.token == token) else {
             return;
@@ -560,12 +577,15 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 request.deadline = later(now, request.timeout);
             }
             Step::Failed => self.fail(token, Failure::Blockwise),
-            Step::Done(message) => self.finish(token, message),
+            Step::Done(message) => return self.finish(token, message, deferred),
+        }
+        if let Some(id) = deferred {
+            self.messages.acknowledge(now, id);
         }
     }
 
     /// Hands over a response that is whole.
-    fn finish(&mut self, token: Token, message: Message) {
+    fn finish(&mut self, token: Token, message: Message, deferred: Option<IncomingId>) {
         let Some(index) = self.requests.iter().position(|own| own.token == token) else {
             return;
         };
@@ -602,6 +622,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             token: handle,
             message,
             observing,
+            deferred,
         });
     }
 
@@ -750,6 +771,15 @@ impl<P> OpenRequest<P> {
     /// may still arrive on the token of an observation that is being cancelled; its answer is what carries no Observe.
     fn is_answered_by(&self, message: &Message) -> bool {
         !self.waits && (self.kind != Kind::CancelObservation || message.observe().is_none())
+    }
+
+    /// Whether a message that answers it is as good as a notification: it makes the observation, and is whole.
+    fn is_observed_by(&self, message: &Message) -> bool {
+        self.kind == Kind::Observe
+            && message.message_type() == MessageType::Confirmable
+            && message.observe().is_some()
+            && matches!(message.code(), Code::CONTENT | Code::CHANGED)
+            && !message.block2().is_some_and(|block| block.more)
     }
 
     /// Whether the owner asked for it.

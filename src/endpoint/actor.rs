@@ -318,11 +318,12 @@ impl Handler<PlatformReply> for EndpointActor {
 impl Handler<PeerTaken> for EndpointActor {
     type Result = ();
 
-    /// The machine need not know: what it still sends there is answered, if at all, with tokens that lead nowhere.
     fn handle(&mut self, PeerTaken(peer): PeerTaken, ctx: &mut Context<Self>) {
         let key = Key::Peer(peer);
         self.shell.unbind(&key, &ctx.address());
         self.bound.retain(|own| *own != key);
+        self.machine.handle_peer_taken((self.clock)(), peer);
+        self.drain(ctx);
     }
 }
 

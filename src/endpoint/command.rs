@@ -1,6 +1,8 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
 use super::{
+    delivery::Deferred,
+    downlink::is_over,
     observation::{Ended, Observed},
     operation::{Failed, Paths},
     presence::PowerSaving,
@@ -21,7 +23,9 @@ impl Endpoint {
                 let session = Arc::clone(&ended.session);
                 let empty =
                     rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::REGISTRATION_EMPTY);
-                self.reply(&session, request.id, empty.body());
+                self.answer(&session, request.id, empty.body());
+            } else {
+                self.stats.cancelled_rpc += 1;
             }
             return;
         };
@@ -31,7 +35,12 @@ impl Endpoint {
             return;
         }
         let session = Arc::clone(&registration.session);
-        if !self.downlink.has_room(now.wall) {
+        self.drop_expired_rpc(now);
+        if is_over(request.expires, now.wall) {
+            self.stats.expired_rpc += 1;
+            return;
+        }
+        if !self.downlink.has_room() || !self.held_rpc.take() {
             self.stats.overflowed_rpc += 1;
             let full = rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::QUEUE_FULL);
             return self.reply(&session, request.id, full.body());
@@ -48,9 +57,6 @@ impl Endpoint {
             return;
         };
         let session = Arc::clone(&registration.session);
-        if request.expires != UnixMillis(0) && request.expires <= now.wall {
-            return self.downlink.count_expired();
-        }
         let parsed = rpc::parse(request, &self.context(registration), &self.observations);
         match parsed {
             Ok(rpc::Task::Operation(operation)) => self.downlink.push(Command {
@@ -66,13 +72,13 @@ impl Endpoint {
                     self.end_observation(now, token);
                 }
                 self.status(&session, request.id, RpcStatus::Delivered);
-                self.reply(&session, request.id, answer.reply.body());
+                self.answer(&session, request.id, answer.reply.body());
                 if let Some(line) = answer.log {
                     self.log(now, &session, &line);
                 }
             }
             Err(rejection) => {
-                self.reply(&session, request.id, rejection.reply.body());
+                self.answer(&session, request.id, rejection.reply.body());
                 if let Some(line) = rejection.log {
                     self.log(now, &session, &line);
                 }
@@ -224,8 +230,31 @@ impl Endpoint {
         }
     }
 
-    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
+    /// Ends every input: sends what may be sent, and keeps account of the RPC that wait.
     pub(super) fn pump(&mut self, now: Now) {
+        self.drop_expired_rpc(now);
+        self.send_waiting(now);
+        self.held_rpc.keep(self.downlink.held_rpc());
+        match self.downlink.next_expiration() {
+            Some(expires) => {
+                let millis = expires.0.saturating_sub(now.wall.0).max(0).unsigned_abs();
+                // A time without end is never due.
+                match now.mono.checked_add(Duration::from_millis(millis)) {
+                    Some(deadline) => self.timers.set(Timer::Expiration, deadline),
+                    None => self.timers.stop(Timer::Expiration),
+                }
+            }
+            None => self.timers.stop(Timer::Expiration),
+        }
+    }
+
+    /// Drops the RPC whose time has passed while they waited: the core has given up on them, and expects nothing.
+    fn drop_expired_rpc(&mut self, now: Now) {
+        self.stats.expired_rpc += self.downlink.drop_expired(now.wall) as u64;
+    }
+
+    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
+    fn send_waiting(&mut self, now: Now) {
         self.ask_attributes();
         let saving = self.power_saving();
         while self.presence.admits(saving)
@@ -234,7 +263,7 @@ impl Endpoint {
             let Some(registration) = &self.registration else {
                 return;
             };
-            let Some(command) = self.downlink.next(now.wall) else {
+            let Some(command) = self.downlink.next() else {
                 return;
             };
             let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
@@ -271,11 +300,13 @@ impl Endpoint {
         token: Token,
         message: &Message,
         observing: bool,
+        deferred: Option<IncomingId>,
     ) {
-        let Some(command) = self.downlink.finished(token) else {
-            return;
-        };
-        let Some(registration) = &self.registration else {
+        let command = self.downlink.finished(token);
+        let (Some(command), Some(registration)) = (command, &self.registration) else {
+            if let Some(id) = deferred {
+                self.exchanges.acknowledge(now.mono, id);
+            }
             return;
         };
         let session = Arc::clone(&registration.session);
@@ -285,7 +316,8 @@ impl Endpoint {
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
         if let (true, Some(format)) = (observing, operation.observes()) {
-            let observed = Observed::new(operation.paths().clone(), format);
+            let mut observed = Observed::new(operation.paths().clone(), format);
+            observed.reported(message.observe());
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(now.mono, older);
             }
@@ -294,7 +326,7 @@ impl Endpoint {
             if outcome.delivered {
                 self.status(&session, id, RpcStatus::Delivered);
             }
-            self.reply(&session, id, outcome.reply.body());
+            self.answer(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
         for line in &outcome.log {
@@ -306,7 +338,12 @@ impl Endpoint {
         if let (Origin::Attribute { path, ts }, Code::CHANGED) = (&command.origin, message.code()) {
             self.attributes.taken(*path, *ts);
         }
-        self.report(now, outcome.nodes);
+        let deferred = deferred.map(|id| Deferred::Notification {
+            message: id,
+            token,
+            observe: message.observe(),
+        });
+        self.report(now, outcome.nodes, deferred);
     }
 
     pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {
@@ -324,7 +361,7 @@ impl Endpoint {
         let failed = command
             .operation
             .failed(failure, &self.context(registration));
-        self.fail(now, &session, &command.origin, failed);
+        self.fail(now, &session, &command.origin, failure, failed);
         let is_wanted_as_before =
             matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
         match failure {
@@ -341,13 +378,25 @@ impl Endpoint {
         }
     }
 
-    fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {
+    fn fail(
+        &mut self,
+        now: Now,
+        session: &Arc<SessionInfo>,
+        origin: &Origin,
+        failure: Failure,
+        failed: Failed,
+    ) {
         if matches!(origin, Origin::Cancel(_)) {
             return;
         }
         if let Origin::Rpc { id, persisted, .. } = origin {
             if let Some(reply) = failed.reply {
-                self.reply(session, *id, reply.body());
+                if failure == Failure::Cancelled {
+                    self.stats.cancelled_rpc += 1;
+                    self.reply(session, *id, reply.body());
+                } else {
+                    self.answer(session, *id, reply.body());
+                }
             } else {
                 self.stats.timed_out_rpc += 1;
                 self.downlink.forget(&id.uuid);
@@ -372,21 +421,19 @@ impl Endpoint {
             }
         }
         for command in self.downlink.drain() {
-            if matches!(
-                command.origin,
+            match command.origin {
                 Origin::Rpc {
-                    persisted: false,
-                    ..
-                }
-            ) {
-                ended.push((command, Failure::Cancelled));
+                    persisted: true, ..
+                } => self.stats.postponed_rpc += 1,
+                Origin::Rpc { .. } => ended.push((command, Failure::Cancelled)),
+                Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) => {}
             }
         }
         for (command, failure) in ended {
             let failed = command
                 .operation
                 .failed(failure, &self.context(registration));
-            self.fail(now, &registration.session, &command.origin, failed);
+            self.fail(now, &registration.session, &command.origin, failure, failed);
         }
     }
 
@@ -410,6 +457,15 @@ impl Endpoint {
             rpc,
             status,
         }));
+    }
+
+    /// Ends an RPC with what became of it.
+    fn answer(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {
+        match body {
+            RpcBody::Payload(_) => self.stats.answered_rpc += 1,
+            RpcBody::Error(_) => self.stats.failed_rpc += 1,
+        }
+        self.reply(session, rpc, body);
     }
 
     fn reply(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {

@@ -59,7 +59,7 @@ impl Origin {
     fn is_over(&self, now: UnixMillis) -> bool {
         match self {
             Self::Profile | Self::Attribute { .. } | Self::Cancel(_) => false,
-            Self::Rpc { expires, .. } => *expires != UnixMillis(0) && *expires <= now,
+            Self::Rpc { expires, .. } => is_over(*expires, now),
         }
     }
 
@@ -70,6 +70,11 @@ impl Origin {
             Self::Profile | Self::Cancel(_) | Self::Rpc { .. } => None,
         }
     }
+}
+
+/// Whether a time has passed at which the core gives up; 0: it never does.
+pub(super) fn is_over(expires: UnixMillis, now: UnixMillis) -> bool {
+    expires != UnixMillis(0) && expires <= now
 }
 
 /// Requests that wait, and those under way.
@@ -85,7 +90,6 @@ pub(super) struct DownlinkQueue {
     unread: VecDeque<RpcRequest>,
     /// Ids of RPC that were sent, newest last.
     sent: VecDeque<Uuid>,
-    expired: u64,
 }
 
 impl DownlinkQueue {
@@ -97,22 +101,39 @@ impl DownlinkQueue {
             || self.unread.iter().any(|request| request.id.uuid == *id)
     }
 
-    /// Whether there is room for another RPC, once those are gone whose time has passed. Those under way count: a device
-    /// that acknowledges requests and never answers them takes no NSTART slot.
-    pub(super) fn has_room(&mut self, now: UnixMillis) -> bool {
-        if !self.is_below_limit() {
-            let before = self.rpc.len();
-            self.rpc.retain(|command| !command.origin.is_over(now));
-            self.expired += (before - self.rpc.len()) as u64;
-        }
-        self.is_below_limit()
+    /// Whether there is room for another RPC.
+    pub(super) fn has_room(&self) -> bool {
+        self.held_rpc() < MAX_RPC
     }
 
-    fn is_below_limit(&self) -> bool {
+    /// RPC that wait or are under way. Those under way count: a device that acknowledges requests and never answers them
+    /// takes no NSTART slot.
+    pub(super) fn held_rpc(&self) -> usize {
         let is_rpc =
             |(_, command): &&(Token, Command)| matches!(command.origin, Origin::Rpc { .. });
         let under_way = self.under_way.iter().filter(is_rpc).count();
-        self.rpc.len() + self.unread.len() + under_way < MAX_RPC
+        self.rpc.len() + self.unread.len() + under_way
+    }
+
+    /// Drops the RPC that wait and whose time has passed: the core has given up on them. How many they were.
+    pub(super) fn drop_expired(&mut self, now: UnixMillis) -> usize {
+        let before = self.rpc.len() + self.unread.len();
+        if before > 0 {
+            self.rpc.retain(|command| !command.origin.is_over(now));
+            self.unread.retain(|request| !is_over(request.expires, now));
+        }
+        before - self.rpc.len() - self.unread.len()
+    }
+
+    /// When the time of the next RPC passes that waits.
+    pub(super) fn next_expiration(&self) -> Option<UnixMillis> {
+        let read = self.rpc.iter().filter_map(|command| match command.origin {
+            Origin::Rpc { expires, .. } => Some(expires),
+            Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) => None,
+        });
+        let unread = self.unread.iter().map(|request| request.expires);
+        let all = read.chain(unread);
+        all.filter(|expires| *expires != UnixMillis(0)).min()
     }
 
     /// Keeps an RPC until the object models are known.
@@ -161,16 +182,12 @@ impl DownlinkQueue {
         }
     }
 
-    /// The next command to send. RPC past their expiration are dropped: the core has given up on them.
-    pub(super) fn next(&mut self, now: UnixMillis) -> Option<Command> {
+    /// The next command to send.
+    pub(super) fn next(&mut self) -> Option<Command> {
         if let Some(cancel) = self.cancel_before_observe() {
             return Some(cancel);
         }
-        while let Some(command) = self.rpc.pop_front() {
-            if command.origin.is_over(now) {
-                self.expired += 1;
-                continue;
-            }
+        if let Some(command) = self.rpc.pop_front() {
             if let Origin::Rpc { id, .. } = &command.origin {
                 if self.sent.len() == MAX_REMEMBERED_RPC {
                     self.sent.pop_front();
@@ -295,16 +312,10 @@ impl DownlinkQueue {
         }
     }
 
-    /// Counts an RPC whose time had passed before it could be read.
-    pub(super) fn count_expired(&mut self) {
-        self.expired += 1;
-    }
-
     /// The queue of the next registration: what was sent stays known, what waited is gone.
     pub(super) fn successor(&mut self) -> Self {
         Self {
             sent: std::mem::take(&mut self.sent),
-            expired: self.expired,
             ..Self::default()
         }
     }
@@ -319,11 +330,6 @@ impl DownlinkQueue {
     /// Requests that are under way.
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
-    }
-
-    /// RPC dropped because their time had passed.
-    pub(super) fn expired(&self) -> u64 {
-        self.expired
     }
 }
 
@@ -353,7 +359,7 @@ mod tests {
             queue.sent(token(number), read(Origin::Profile));
         }
         for number in 0..MAX_RPC as u64 {
-            assert!(queue.has_room(UnixMillis(1)));
+            assert!(queue.has_room());
             let origin = Origin::Rpc {
                 id: RpcId {
                     request: 1,
@@ -364,8 +370,8 @@ mod tests {
             };
             queue.sent(token(1000 + number), read(origin));
         }
-        assert!(!queue.has_room(UnixMillis(1)));
+        assert!(!queue.has_room());
         queue.finished(token(1000));
-        assert!(queue.has_room(UnixMillis(1)));
+        assert!(queue.has_room());
     }
 }

@@ -17,6 +17,7 @@ mod delivery;
 mod downlink;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod history;
 mod observation;
 pub mod operation;
@@ -71,9 +72,11 @@ use resources::Resources;
 use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
+pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
+pub use held::HeldRpc;
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
-pub use stats::{EndpointStats, EndpointSummary};
+pub use stats::{EndpointStats, EndpointSummary, OpenWork};
 
 /// The registered endpoint. See the module's description.
 #[derive(Debug)]
@@ -92,6 +95,8 @@ pub struct Endpoint {
     /// A registration that has ended, while the message layer still answers repetitions of its messages.
     lingering: Option<Registration>,
     downlink: DownlinkQueue,
+    /// The places that its RPC take.
+    held_rpc: held::Share,
     observations: Observations,
     presence: Presence,
     resources: Resources,
@@ -190,6 +195,7 @@ impl Endpoint {
             name,
             rate: settings.rate,
             registers: LastMinute::default(),
+            held_rpc: held::Share::of(settings.held_rpc.clone()),
             settings,
             random,
             exchanges,
@@ -406,11 +412,7 @@ impl Endpoint {
     pub fn stats(&self) -> EndpointStats {
         let mut coap = self.coap_before;
         coap += self.exchanges.stats();
-        EndpointStats {
-            coap,
-            expired_rpc: self.downlink.expired(),
-            ..self.stats
-        }
+        EndpointStats { coap, ..self.stats }
     }
 
     /// Requests to the device that are under way or wait, but for those that wait for it to wake up, and its messages
@@ -422,6 +424,20 @@ impl Endpoint {
             self.downlink.under_way()
         };
         requests + self.deliveries.len()
+    }
+
+    /// What it has open.
+    pub fn open_work(&self) -> OpenWork {
+        OpenWork {
+            rpc: self.downlink.held_rpc(),
+            requests: self.downlink.len(),
+            exchanges: self.exchanges.unanswered_requests(),
+            observations: self.observations.iter().count(),
+            relations: self.exchanges.observations(),
+            messages: self.deliveries.len(),
+            remembered: self.exchanges.remembered_messages(),
+            values: self.resources.values().count(),
+        }
     }
 
     /// Its name.
@@ -522,7 +538,8 @@ impl Endpoint {
                     token,
                     message,
                     observing,
-                } => self.handle_response(now, token, &message, observing),
+                    deferred,
+                } => self.handle_response(now, token, &message, observing, deferred),
                 Event::Notification {
                     token,
                     message,

@@ -14,13 +14,15 @@ pub(super) struct Presence {
     /// The device was paged since its last message.
     paged: bool,
     last_heard: UnixMillis,
+    /// Another endpoint is where the device was, and it has not said yet where it is.
+    displaced: bool,
 }
 
 impl Presence {
     /// Notes a message of the device; whether that woke it up.
     fn heard(&mut self, at: UnixMillis) -> bool {
         self.last_heard = at;
-        self.paged = false;
+        (self.paged, self.displaced) = (false, false);
         std::mem::take(&mut self.asleep)
     }
 
@@ -44,8 +46,16 @@ impl Presence {
         self.asleep
     }
 
+    /// Whether another endpoint is where the device was.
+    pub(super) const fn is_displaced(&self) -> bool {
+        self.displaced
+    }
+
     /// Whether a request may leave.
     pub(super) fn admits(&self, saving: PowerSaving) -> bool {
+        if self.displaced {
+            return false;
+        }
         match saving {
             PowerSaving::Never => true,
             PowerSaving::QueueMode(_) | PowerSaving::Psm(_) => !self.asleep,
@@ -155,6 +165,19 @@ impl Endpoint {
             self.outputs
                 .push_back(Output::Uplink(Uplink::PendingRpcWanted { session }));
         }
+    }
+
+    /// Another endpoint registered from `peer` or moved there. What is sent there from now on would be carried out by
+    /// the wrong device, so that requests wait until this one says where it is.
+    pub fn handle_peer_taken(&mut self, now: Now, peer: PeerId) {
+        let registered = self.registration.as_ref().map(|own| own.peer.clone());
+        if let Some(own) = registered.filter(|own| own.id == peer) {
+            self.presence.displaced = true;
+            self.wants_pending_rpc = true;
+            self.exchanges.cancel_requests();
+            self.handle_events(now, &own);
+        }
+        self.pump(now);
     }
 
     /// The device is out of reach, if it is one that sleeps.

@@ -99,15 +99,22 @@ impl Endpoint {
         }
     }
 
-    /// Remembers values that are the case and hands those to the platform that the profile maps.
-    pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
+    /// Remembers values that are the case and hands those to the platform that the profile maps. `deferred` names the
+    /// message that waits for them.
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        nodes: Vec<(Path, Node)>,
+        deferred: Option<Deferred>,
+    ) {
         let sample = Sample { time: None, nodes };
         let history = History::new(vec![sample], now.wall);
-        if self
-            .report_history(now, history, Standing::Newest, None)
-            .is_err()
+        let reported = self.report_history(now, history, Standing::Newest, deferred);
+        self.stats.undecodable += u64::from(reported.is_err());
+        if let (Ok(0) | Err(TooLarge), Some(Deferred::Notification { message, .. })) =
+            (reported, deferred)
         {
-            self.stats.undecodable += 1;
+            self.exchanges.acknowledge(now.mono, message);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     platform::peer::PeerId,
 };
 
-use super::{rpc::RpcSettings, telemetry::TimeForm};
+use super::{held::HeldRpc, rpc::RpcSettings, telemetry::TimeForm};
 
 /// What the endpoints of one shard share.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct EndpointSettings {
     pub log_enabled: bool,
     /// Longest `transportLog` line, characters (`transport.log_max_length`).
     pub log_max_length: usize,
+    /// RPC that wait or are under way, of all endpoints of the process (`limits.held_rpc`).
+    pub held_rpc: HeldRpc,
     /// How commands are read.
     pub rpc: RpcSettings,
     /// How points in time are published.
@@ -82,6 +84,7 @@ impl Default for EndpointSettings {
             awake_windows: AwakeWindows::default(),
             log_enabled: transport.log_enabled,
             log_max_length: transport.log_max_length,
+            held_rpc: HeldRpc::default(),
             rpc: RpcSettings::default(),
             time_form: TimeForm::default(),
             core_models: Arc::default(),

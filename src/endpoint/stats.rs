@@ -77,18 +77,45 @@ counters! {
     unavailable_sends,
     /// RPC received.
     rpc,
+    /// RPC answered.
+    answered_rpc,
+    /// RPC answered with an error, of the device or because they cannot be carried out.
+    failed_rpc,
+    /// RPC that ended with their registration, or that a move of the device cut off.
+    cancelled_rpc,
     /// RPC received twice.
     duplicate_rpc,
-    /// RPC refused because too many wait.
+    /// RPC refused because too many wait, for the device or in all.
     overflowed_rpc,
-    /// RPC dropped because their time had passed.
+    /// RPC dropped unsent because their time had passed.
     expired_rpc,
     /// RPC to which the device did not answer.
     timed_out_rpc,
-    /// Persistent RPC left to the core because the device was asleep.
+    /// Persistent RPC left to the core, unsent, because the device was asleep or its registration ended.
     postponed_rpc,
     /// How often the device fell asleep.
     asleep,
+}
+
+/// What an endpoint has open at one moment, message layer included. All of it is bounded, and ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenWork {
+    /// RPC that wait or are under way.
+    pub rpc: usize,
+    /// Requests to the device that wait or are under way, RPC included.
+    pub requests: usize,
+    /// Requests without response, as the message layer has them.
+    pub exchanges: usize,
+    /// Observations.
+    pub observations: usize,
+    /// Observations as the message layer has them: those that the device is still to be told of are in.
+    pub relations: usize,
+    /// Messages of the device that wait for the platform.
+    pub messages: usize,
+    /// Message ids of the device that are remembered.
+    pub remembered: usize,
+    /// Last known values.
+    pub values: usize,
 }
 
 /// An endpoint as a person sees it.

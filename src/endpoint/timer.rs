@@ -5,6 +5,8 @@ use std::time::Instant;
 /// What an endpoint waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
+    /// The time of an RPC passes that waits.
+    Expiration,
     /// The registration's lifetime ends (OMA LwM2M Core, "Register").
     Lifetime,
     /// A registration has ended, but its last answer may be asked for again (RFC 7252 section 4.5).
@@ -19,7 +21,7 @@ pub(super) enum Timer {
 
 /// One deadline per [`Timer`]; the message layer keeps its own.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; 5]);
+pub(super) struct Timers([Option<Instant>; 6]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {

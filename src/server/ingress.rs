@@ -28,7 +28,7 @@ use super::settings::{LimitSettings, NoSecSettings};
 
 /// Message layer of the peers that no endpoint owns; one per shard.
 #[derive(Debug)]
-pub(super) struct Ingress {
+pub struct Ingress {
     parameters: Arc<TransmissionParameters>,
     answers: AnswerCache<PeerId>,
     registers: Reassembly<PeerId>,
@@ -41,7 +41,7 @@ pub(super) struct Ingress {
 
 /// What to do with a stranger's datagram.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub enum Decision {
     /// Send this answer.
     Answer(Bytes),
     /// Hand it to the endpoint that gave out this registration id, or refuse it.
@@ -55,7 +55,8 @@ pub(super) enum Decision {
 }
 
 impl Ingress {
-    pub(super) fn new(
+    /// Knows nobody yet. `random` seeds what only this server can make.
+    pub fn new(
         endpoint: &EndpointSettings,
         limits: &LimitSettings,
         nosec: &NoSecSettings,
@@ -76,7 +77,8 @@ impl Ingress {
         }
     }
 
-    pub(super) fn decide(&mut self, now: Instant, peer: PeerId, payload: Bytes) -> Decision {
+    /// Decides on a datagram of `peer`.
+    pub fn decide(&mut self, now: Instant, peer: PeerId, payload: Bytes) -> Decision {
         if let Some(sources) = &mut self.sources
             && !sources.admit(now, network(peer.remote().ip()))
         {
@@ -146,7 +148,7 @@ impl Ingress {
     }
 
     /// Encodes an answer and remembers it for repetitions.
-    pub(super) fn answer(
+    pub fn answer(
         &mut self,
         now: Instant,
         peer: PeerId,

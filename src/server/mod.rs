@@ -8,7 +8,7 @@ pub mod clock;
 mod deliver;
 pub mod directory;
 pub mod http;
-mod ingress;
+pub mod ingress;
 mod metered;
 pub mod metrics;
 mod outbox;

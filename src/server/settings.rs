@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::coap::RateLimit;
+use crate::{coap::RateLimit, endpoint::HELD_RPC_LIMIT};
 
 /// `runtime`: threads and socket buffers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,9 @@ impl Default for BootstrapSettings {
 pub struct LimitSettings {
     /// Registered endpoints; 0 = no limit. Default 0.
     pub max_endpoints: usize,
+    /// Commands that wait for devices or are under way to them, in all; what exceeds it is answered with an error. Default
+    /// 1000000.
+    pub held_rpc: usize,
     /// Registers a second; what exceeds it is answered 5.03 with Max-Age. Default 2000.
     pub registrations_per_s: u32,
     /// Messages a second that one device may send, twice as many at once; what exceeds it is dropped, and a confirmable
@@ -194,6 +197,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             max_endpoints: 0,
+            held_rpc: HELD_RPC_LIMIT,
             registrations_per_s: 2000,
             endpoint_messages_per_s: 100,
             endpoint_registers_per_min: 6,

@@ -278,3 +278,31 @@ fn a51_a_storm_of_notifications_is_cut_to_the_rate_of_one_device_and_no_value_is
         Some(&KeyValue::Double(41.5))
     );
 }
+
+#[test]
+fn a_notification_that_overtakes_the_answer_to_observe_waits_for_the_platform() {
+    let mut world = World::registered(PROFILE, 72);
+    world.network.cut = true;
+    world.rpc(1, "Observe", r#"{"id":"/3303_1.1/0/5700"}"#);
+    world.run(seconds(1));
+    let (_, observe) = world.sent_by_server.last().unwrap();
+    let observe = Message::parse(observe.clone()).unwrap();
+    assert_eq!((observe.code(), observe.observe()), (Code::GET, Some(0)));
+    let first = Response {
+        observe: Some(1),
+        ..temperature("23.5")
+    };
+    world.network.cut = false;
+    world.platform.outcome = Outcome::Unavailable;
+    let sent = notify(&mut world, 40_000, observe.token(), &first);
+    assert_eq!(types(&sent), []);
+    assert_eq!(world.rpc_history(1).len(), 3, "it answers all the same");
+    world.platform.outcome = Outcome::Durable;
+    let before = world.posted("temperature").len();
+    let sent = notify(&mut world, 40_000, observe.token(), &first);
+    assert_eq!(types(&sent), [MessageType::Acknowledgement]);
+    assert_eq!(
+        world.posted("temperature")[before..],
+        [KeyValue::Double(23.5)]
+    );
+}

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use lightship::{
     coap::{Random, TransmissionParameters},
-    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output},
+    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, HeldRpc, Key, Output},
     lwm2m::{
         model::{ObjectModel, core},
         path::{ObjectVersion, Path},
@@ -129,6 +129,17 @@ impl World {
             TransmissionParameters::default(),
             true,
             |settings| settings.log_enabled = false,
+        )
+    }
+
+    /// A world whose device registers in Queue Mode and shares the places of its commands with others.
+    pub(crate) fn in_queue_mode_holding(profile: &str, seed: u8, held: HeldRpc) -> Self {
+        Self::build(
+            profile,
+            seed,
+            TransmissionParameters::default(),
+            true,
+            |settings| settings.held_rpc = held,
         )
     }
 

@@ -64,6 +64,9 @@ impl Endpoint {
             self.exchanges.rebind(peer.id);
             self.bindings.push_back(Output::Unbind(Key::Peer(old.id)));
             self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
+        } else if self.presence.is_displaced() {
+            // It is back at an address that another endpoint has had since.
+            self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
         }
         self.log(now, &session, line);
         if !added.is_empty() {

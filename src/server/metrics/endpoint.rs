@@ -58,8 +58,13 @@ impl Metrics {
             notifications.of(NotificationResult::Unacknowledged),
             since.unacknowledged,
         );
+        add(&self.rpc_received, since.rpc);
+        add(self.rpc.of(RpcResult::Cancelled), since.cancelled_rpc);
         add(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
+        add(self.rpc.of(RpcResult::Error), since.failed_rpc);
         add(self.rpc.of(RpcResult::Expired), since.expired_rpc);
+        add(self.rpc.of(RpcResult::Ok), since.answered_rpc);
+        add(self.rpc.of(RpcResult::Overflow), since.overflowed_rpc);
         add(self.rpc.of(RpcResult::Postponed), since.postponed_rpc);
         add(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
         let sends = &self.sends;
@@ -86,5 +91,42 @@ impl From<UplinkKind> for Message {
             UplinkKind::PendingRpcWanted => Self::PendingRpcWanted,
             UplinkKind::Question => Self::Question,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::time::UnixMillis;
+
+    #[test]
+    fn a_command_is_shown_by_its_one_end() {
+        let metrics = Metrics::new(UnixMillis(0));
+        let after = EndpointStats {
+            rpc: 36,
+            answered_rpc: 1,
+            failed_rpc: 2,
+            cancelled_rpc: 3,
+            duplicate_rpc: 4,
+            overflowed_rpc: 5,
+            expired_rpc: 6,
+            timed_out_rpc: 7,
+            postponed_rpc: 8,
+            ..EndpointStats::default()
+        };
+        metrics.add_endpoint(&EndpointStats::default(), &after);
+        let shown = [
+            RpcResult::Ok,
+            RpcResult::Error,
+            RpcResult::Cancelled,
+            RpcResult::Duplicate,
+            RpcResult::Overflow,
+            RpcResult::Expired,
+            RpcResult::Timeout,
+            RpcResult::Postponed,
+        ]
+        .map(|result| metrics.rpc.of(result).get());
+        assert_eq!(shown, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(metrics.rpc_received.get(), 36);
     }
 }

@@ -80,10 +80,12 @@ label! {
     }
 }
 label! {
-    /// How an RPC ended. `ok` and `error` are answers; a `duplicate`, one that `expired` unsent and one `postponed` until
-    /// the device wakes up get none.
+    /// How an RPC ended, each in one way: `ok` and `error` are answers; `overflow` was refused for want of room;
+    /// `cancelled` ended with the registration; a `duplicate`, one that `expired` unsent and one `postponed`, which the core
+    /// keeps, get no answer.
     pub enum RpcResult "result" {
-        Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Postponed "postponed", Timeout "timeout",
+        Cancelled "cancelled", Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Overflow "overflow",
+        Postponed "postponed", Timeout "timeout",
     }
 }
 label! {

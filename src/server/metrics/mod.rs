@@ -54,6 +54,10 @@ pub struct Metrics {
     pub sleeps: Counter,
     /// `lightship_durable_duration_seconds`
     pub durable_duration: Histogram,
+    /// `lightship_rpc_received_total`
+    pub rpc_received: Counter,
+    /// `lightship_rpc_held`
+    pub rpc_held: Gauge,
     /// `lightship_rpc_total`
     pub rpc: Counters<RpcResult>,
     /// `lightship_commands_total`
@@ -159,10 +163,16 @@ impl Metrics {
                 "durable_duration_seconds",
                 "From the arrival of a reading that a device waits for to its being durable",
             ),
+            rpc_received: add(r, "rpc_received", "Commands that reached an endpoint"),
+            rpc_held: add(
+                r,
+                "rpc_held",
+                "Commands that wait for a device or are under way to one",
+            ),
             rpc: add(
                 r,
                 "rpc",
-                "Commands by how they ended: answered (ok, error), without answer (timeout), not sent (expired, duplicate, postponed)",
+                "Commands by how they ended: answered (ok, error), without answer (timeout), ended with the registration (cancelled), not sent (overflow, expired, duplicate, postponed)",
             ),
             commands: add(
                 r,
