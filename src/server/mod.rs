@@ -9,6 +9,7 @@ mod deliver;
 pub mod directory;
 pub mod http;
 mod ingress;
+pub mod keys;
 mod metered;
 pub mod metrics;
 mod outbox;
