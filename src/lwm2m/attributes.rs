@@ -166,16 +166,16 @@ impl NotificationAttributes {
     #[must_use]
     pub fn replacing(&self, before: &Self) -> Self {
         Self {
-            pmin: self.pmin.or(before.pmin.map(|_| Attribute::Unset)),
-            pmax: self.pmax.or(before.pmax.map(|_| Attribute::Unset)),
-            gt: self.gt.or(before.gt.map(|_| Attribute::Unset)),
-            lt: self.lt.or(before.lt.map(|_| Attribute::Unset)),
-            st: self.st.or(before.st.map(|_| Attribute::Unset)),
-            epmin: self.epmin.or(before.epmin.map(|_| Attribute::Unset)),
-            epmax: self.epmax.or(before.epmax.map(|_| Attribute::Unset)),
-            edge: self.edge.or(before.edge.map(|_| Attribute::Unset)),
-            con: self.con.or(before.con.map(|_| Attribute::Unset)),
-            hqmax: self.hqmax.or(before.hqmax.map(|_| Attribute::Unset)),
+            pmin: replacing(self.pmin, before.pmin),
+            pmax: replacing(self.pmax, before.pmax),
+            gt: replacing(self.gt, before.gt),
+            lt: replacing(self.lt, before.lt),
+            st: replacing(self.st, before.st),
+            epmin: replacing(self.epmin, before.epmin),
+            epmax: replacing(self.epmax, before.epmax),
+            edge: replacing(self.edge, before.edge),
+            con: replacing(self.con, before.con),
+            hqmax: replacing(self.hqmax, before.hqmax),
         }
     }
 
@@ -298,6 +298,16 @@ fn value<T>(attribute: Option<Attribute<T>>) -> Option<T> {
     match attribute? {
         Attribute::Set(value) => Some(value),
         Attribute::Unset => None,
+    }
+}
+
+fn replacing<T>(
+    wanted: Option<Attribute<T>>,
+    before: Option<Attribute<T>>,
+) -> Option<Attribute<T>> {
+    match wanted {
+        None => before.map(|_| Attribute::Unset),
+        set => set,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A profile that changes while the device is registered: the difference is carried out (`device-lifecycle.md` 9.1 and
 //! 9.4).
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::sync::Arc;
 

@@ -604,9 +604,8 @@ fn registered_in_turn(
     pause: Duration,
 ) -> Vec<(Code, Option<u32>)> {
     let before = world.sent_by_server.len();
-    for (number, port) in peers.iter().enumerate() {
-        let number = u16::try_from(number).unwrap();
-        world.inject(peer(*port), register(1_000 + number, 1));
+    for (number, port) in (1_000..).zip(peers) {
+        world.inject(peer(*port), register(number, 1));
         world.run(pause);
     }
     let sent = world.sent_by_server[before..].iter();
@@ -792,9 +791,11 @@ fn a57_a_clock_that_is_set_moves_no_timer() {
 /// When the lines of `transportLog` are said to be, in the order in which they were written.
 fn log_times(world: &World) -> Vec<UnixMillis> {
     let uplinks = world.platform.uplinks.iter();
-    let readings = uplinks.flat_map(|uplink| match uplink {
-        Uplink::Telemetry { readings, .. } => readings.as_slice(),
-        _ => &[],
+    let readings = uplinks.flat_map(|uplink| {
+        let Uplink::Telemetry { readings, .. } = uplink else {
+            return [].as_slice();
+        };
+        readings.as_slice()
     });
     let is_line = |key: &str| key == "transportLog";
     readings
