@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use serde_json::{Map, Value};
 use tokio::{sync::broadcast, task::spawn_blocking};
 
 use crate::{
@@ -348,13 +349,19 @@ impl Commands for EmbeddedCommands {
             return Box::pin(async { Err(CommandError::Busy) });
         };
         let answer = embedded.rpc(endpoint, method, params, timeout);
-        Box::pin(async move {
-            answer.await.map_err(|error| match error {
-                RpcError::Timeout => CommandError::Timeout,
-                RpcError::UnknownEndpoint => CommandError::UnknownEndpoint,
-                RpcError::Busy | RpcError::Stopped => CommandError::Busy,
-            })
-        })
+        Box::pin(async move { answer.await.map_err(command_error) })
+    }
+
+    fn attributes(
+        &self,
+        endpoint: &str,
+        changes: Map<String, Value>,
+    ) -> BoxFuture<'static, Result<Map<String, Value>, CommandError>> {
+        let Some(embedded) = self.embedded() else {
+            return Box::pin(async { Err(CommandError::Busy) });
+        };
+        let answer = embedded.attributes(endpoint, changes);
+        Box::pin(async move { answer.await.map_err(command_error) })
     }
 
     fn events(&self) -> BoxStream<'static, ServerEvent> {
@@ -377,6 +384,15 @@ impl Commands for EmbeddedCommands {
             }
         });
         events.boxed()
+    }
+}
+
+const fn command_error(error: RpcError) -> CommandError {
+    match error {
+        RpcError::Timeout => CommandError::Timeout,
+        RpcError::TooManyAttributes => CommandError::TooManyAttributes,
+        RpcError::UnknownEndpoint => CommandError::UnknownEndpoint,
+        RpcError::Busy | RpcError::Stopped => CommandError::Busy,
     }
 }
 

@@ -435,6 +435,7 @@ impl Endpoint {
         Some(EndpointSummary::of(
             &self.name,
             registration,
+            &self.presence,
             &self.observations,
             &self.resources,
         ))

@@ -13,11 +13,13 @@ pub(super) struct Presence {
     asleep: bool,
     /// The device was paged since its last message.
     paged: bool,
+    last_heard: UnixMillis,
 }
 
 impl Presence {
     /// Notes a message of the device; whether that woke it up.
-    fn heard(&mut self) -> bool {
+    fn heard(&mut self, at: UnixMillis) -> bool {
+        self.last_heard = at;
         self.paged = false;
         std::mem::take(&mut self.asleep)
     }
@@ -30,6 +32,16 @@ impl Presence {
     /// Notes that a request leaves.
     pub(super) fn requested(&mut self) {
         self.paged |= self.asleep;
+    }
+
+    /// When the device last said something; 1970 when it has not since it registered.
+    pub(super) const fn last_heard(&self) -> UnixMillis {
+        self.last_heard
+    }
+
+    /// Whether the device sleeps.
+    pub(super) const fn is_asleep(&self) -> bool {
+        self.asleep
     }
 
     /// Whether a request may leave.
@@ -134,7 +146,7 @@ impl Endpoint {
             Some(deadline) => self.timers.set(Timer::Sleep, deadline),
             None => self.timers.stop(Timer::Sleep),
         }
-        let woke = self.presence.heard();
+        let woke = self.presence.heard(now.wall);
         if woke {
             self.log(now, &session, text::AWAKE);
             self.want_attributes_again();
@@ -245,8 +257,8 @@ mod tests {
         presence.requested();
         assert!(!presence.admits(edrx));
         assert!(presence.admits(PowerSaving::Never));
-        assert!(presence.heard());
-        assert!(!presence.heard(), "it is awake already");
+        assert!(presence.heard(UnixMillis(1)));
+        assert!(!presence.heard(UnixMillis(1)), "it is awake already");
         presence.sleep();
         assert!(presence.admits(edrx));
     }

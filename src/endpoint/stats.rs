@@ -1,15 +1,20 @@
 //! Counters of an endpoint, and its description for people.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{
     coap::CoapStats,
-    lwm2m::{node::ResourceContent, path::Path},
+    lwm2m::{
+        node::ResourceContent,
+        path::{ObjectId, Path},
+    },
 };
 
 use super::{
-    EndpointName, observation::Observations, registration::Registration, resources::Resources,
-    rpc::render,
+    EndpointName, observation::Observations, presence::Presence, registration::Registration,
+    resources::Resources, rpc::render,
 };
 
 macro_rules! counters {
@@ -105,8 +110,14 @@ pub struct EndpointSummary {
     pub lifetime_s: Option<u64>,
     /// Last Register or Update, ms since 1970.
     pub last_update: i64,
+    /// Last message of any kind, ms since 1970.
+    pub last_heard: i64,
+    /// Whether it sleeps: requests wait until it says something.
+    pub asleep: bool,
     /// Object links, as registered.
     pub objects: Vec<String>,
+    /// The version in which it has each object.
+    pub versions: BTreeMap<ObjectId, String>,
     /// Paths observed.
     pub observed: Vec<String>,
     /// Last values, by path.
@@ -128,6 +139,7 @@ impl EndpointSummary {
     pub(super) fn of(
         name: &EndpointName,
         registration: &Registration,
+        presence: &Presence,
         observations: &Observations,
         resources: &Resources,
     ) -> Self {
@@ -141,11 +153,19 @@ impl EndpointSummary {
             binding: data.binding.to_string(),
             lifetime_s: data.lifetime.duration().map(|lifetime| lifetime.as_secs()),
             last_update: registration.last_update.0,
+            last_heard: presence.last_heard().max(registration.last_update).0,
+            asleep: presence.is_asleep(),
             objects: data
                 .objects
                 .links()
                 .iter()
                 .map(|link| link.uri.clone())
+                .collect(),
+            versions: data
+                .objects
+                .objects()
+                .iter()
+                .map(|(id, object)| (*id, object.version.to_string()))
                 .collect(),
             observed: observations
                 .iter()

@@ -169,7 +169,11 @@ impl Pair {
         let mut rpc = lightship(&self.folder);
         rpc.args(["rpc", ENDPOINT, method, params, "--url", &self.http]);
         let output = rpc.output().expect("the binary starts");
-        let printed = [output.stdout, output.stderr].concat();
+        // Without a reply, why there is none.
+        let printed = match output.stdout.is_empty() {
+            true => output.stderr,
+            false => output.stdout,
+        };
         String::from_utf8_lossy(&printed).trim_end().to_owned()
     }
 }

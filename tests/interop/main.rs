@@ -28,6 +28,7 @@ mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod libcoap;
+mod openapi;
 #[cfg(feature = "kafka")]
 mod platform;
 mod wakaama;

@@ -216,6 +216,20 @@ pub(crate) fn get(url: &str, token: Option<&str>) -> (u16, String) {
     (response.status().as_u16(), body)
 }
 
+/// Status and body of the answer to JSON.
+#[allow(dead_code, reason = "shared with other test programs")]
+pub(crate) fn post(url: &str, body: &str) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let request = agent.post(url).content_type("application/json");
+    let mut response = request.send(body).expect("the HTTP side answers");
+    let body = response.body_mut().read_to_string().expect("it is text");
+    (response.status().as_u16(), body)
+}
+
 /// Looks again and again until there is something.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 use sha3::{Digest, Sha3_256};
 use uuid::Uuid;
 
@@ -25,6 +26,9 @@ pub(super) struct DeviceEntry {
     /// Power settings of the device as the platform stores them.
     #[serde(default)]
     pub transport_configuration: PowerSettings,
+    /// Shared attributes that the device has from the start.
+    #[serde(default)]
+    pub shared: Map<String, Json>,
 }
 
 /// The credentials document; its `bootstrap` part and unknown members are ignored.

@@ -148,7 +148,8 @@ impl Event {
     }
 }
 
-fn json_value(value: &KeyValue) -> Value {
+/// A value as JSON.
+pub(super) fn json_value(value: &KeyValue) -> Value {
     match value {
         KeyValue::Boolean(value) => (*value).into(),
         KeyValue::Long(value) => (*value).into(),

@@ -466,7 +466,7 @@ mod tests {
         for expected in [
             "devices/a.json:2:17: invalid type: integer, expected a string",
             "devices/b.json:2:3: key must be a string",
-            "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`",
+            "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`, `shared`",
             "models/m.xml:2:3: ",
             "profiles/p.json:",
         ] {

@@ -2,7 +2,7 @@
 //!
 //! | in the folder | what |
 //! |---|---|
-//! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId` and `transportConfiguration` (power settings) |
+//! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId`, `transportConfiguration` (power settings) and `shared` (attributes) |
 //! | `profiles/<name>.json` | a device profile as the platform exports it, or its bare `transportConfiguration` |
 //! | `models/*.xml` | object models (DDF); they take precedence over the built-in ones |
 //!
@@ -18,6 +18,7 @@ mod queue;
 mod registry;
 mod sessions;
 mod settings;
+mod shared;
 mod strangers;
 #[cfg(test)]
 mod test_support;
@@ -32,13 +33,14 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, oneshot};
 
 use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Clock, uplink::RpcBody};
 
 use output::Output;
 use queue::MessageSender;
-use worker::{Message, RpcCall, Worker};
+use worker::{AttributesCall, Message, RpcCall, Worker};
 
 pub use event::{Event, EventKind};
 pub use folder::Problem;
@@ -110,16 +112,34 @@ impl Embedded {
             done,
         }));
         async move {
-            match accepted {
-                Ok(()) => {}
-                Err(SubmitError::Busy) => return Err(RpcError::Busy),
-                Err(SubmitError::Stopped) => return Err(RpcError::Stopped),
-            }
+            accepted?;
             match tokio::time::timeout(timeout, ended).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(RpcError::Stopped),
                 Err(_) => Err(RpcError::Timeout),
             }
+        }
+    }
+
+    /// Sets shared attributes of an endpoint that is registered or in a file, takes those away that are `null`, and returns
+    /// all that are set then.
+    ///
+    /// # Errors
+    /// [`RpcError`]
+    pub fn attributes(
+        &self,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> impl Future<Output = Result<Map<String, Json>, RpcError>> + Send + use<> {
+        let (done, ended) = oneshot::channel();
+        let accepted = self.messages.send(Message::Attributes(AttributesCall {
+            endpoint: endpoint.to_owned(),
+            changes,
+            done,
+        }));
+        async move {
+            accepted?;
+            ended.await.unwrap_or(Err(RpcError::Stopped))
         }
     }
 
@@ -168,10 +188,9 @@ impl Platform for Embedded {
 const fn is_for_listeners(uplink: &Uplink) -> bool {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
-        Uplink::Activity { .. }
-        | Uplink::AttributesWanted { .. }
-        | Uplink::PendingRpcWanted { .. } => true,
-        Uplink::SessionOpened { .. }
+        Uplink::Activity { .. } | Uplink::PendingRpcWanted { .. } => true,
+        Uplink::AttributesWanted { .. }
+        | Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
@@ -212,7 +231,7 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Why a command has no answer.
+/// Why a command or a question for attributes has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RpcError {
@@ -225,9 +244,21 @@ pub enum RpcError {
     /// The device did not answer in time.
     #[error("the device did not answer in time")]
     Timeout,
+    /// The endpoint would have too many attributes.
+    #[error("the endpoint would have too many attributes")]
+    TooManyAttributes,
     /// No such endpoint is registered.
     #[error("no such endpoint is registered")]
     UnknownEndpoint,
+}
+
+impl From<SubmitError> for RpcError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy => Self::Busy,
+            SubmitError::Stopped => Self::Stopped,
+        }
+    }
 }
 
 #[cfg(test)]

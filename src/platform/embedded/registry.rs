@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -30,6 +31,8 @@ pub(super) struct Registry {
     by_credentials: BTreeMap<String, Arc<Admission>>,
     by_device: HashMap<PlatformId, Arc<Admission>>,
     profiles: BTreeMap<String, Arc<DeviceProfile>>,
+    /// Shared attributes by endpoint client name, of all devices in files.
+    shared: BTreeMap<String, Map<String, Json>>,
     /// The built-in models, overridden by those of files.
     models: ModelCatalog,
     /// Profile of unknown endpoints, if these are admitted.
@@ -90,6 +93,32 @@ impl Registry {
         self.by_device
             .get(&device.device)
             .map_or(&device.name, |admission| admission.client.endpoint())
+    }
+
+    /// The endpoint client names of all devices in files.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.shared.keys().map(String::as_str)
+    }
+
+    /// Whether a file names this endpoint.
+    pub(super) fn has_endpoint(&self, endpoint: &str) -> bool {
+        self.shared.contains_key(endpoint)
+    }
+
+    /// How shared attributes differ in files from `old`, by endpoint; what is there no more is null.
+    pub(super) fn shared_since(&self, old: &Self) -> Vec<(String, Map<String, Json>)> {
+        let none = Map::new();
+        let changes = self.shared.iter().map(|(endpoint, new)| {
+            let old = old.shared.get(endpoint).unwrap_or(&none);
+            let gone = old.keys().filter(|key| !new.contains_key(*key));
+            let gone = gone.map(|key| (key.clone(), Json::Null));
+            let set = new
+                .iter()
+                .filter(|(key, value)| old.get(*key) != Some(value));
+            let set = set.map(|(key, value)| (key.clone(), value.clone()));
+            (endpoint.clone(), gone.chain(set).collect::<Map<_, _>>())
+        });
+        changes.filter(|(_, changes)| !changes.is_empty()).collect()
     }
 
     /// The object models.
@@ -206,7 +235,11 @@ impl Registry {
         let mut endpoints = HashMap::new();
         let mut ids = HashMap::new();
         for (file, pointer, entry) in folder.devices() {
-            let mut wrong = entry.problems();
+            let mut wrong: Vec<_> = entry
+                .problems()
+                .into_iter()
+                .map(|(member, message)| (member.to_owned(), message))
+                .collect();
             let place = format!("{} {pointer}", file.display());
             let place = format!("device `{}` ({})", entry.device_name, place.trim_end());
             let (name, endpoint, id) = (
@@ -215,12 +248,15 @@ impl Registry {
                 entry.credentials_id(),
             );
             if let Some(first) = names.insert(name, place.clone()) {
-                wrong.push(("/deviceName", format!("the name is taken by {first}")));
+                wrong.push((
+                    "/deviceName".to_owned(),
+                    format!("the name is taken by {first}"),
+                ));
             }
             // The server knows a device by its endpoint name alone, so that has to be unique as well.
-            if let Some(first) = endpoints.insert(endpoint, place.clone()) {
+            if let Some(first) = endpoints.insert(endpoint.clone(), place.clone()) {
                 wrong.push((
-                    "/credentials/client/endpoint",
+                    "/credentials/client/endpoint".to_owned(),
                     format!(
                         "the endpoint of `{}` is taken by {first}",
                         entry.device_name
@@ -228,7 +264,7 @@ impl Registry {
                 ));
             } else if let Some(first) = ids.insert(id.clone(), place) {
                 wrong.push((
-                    "/credentials/client",
+                    "/credentials/client".to_owned(),
                     format!(
                         "the credentials id `{id}` of `{}` is taken by {first}",
                         entry.device_name
@@ -237,6 +273,7 @@ impl Registry {
             }
             match self.profiles.get(&entry.profile) {
                 Some(profile) => {
+                    wrong.extend(shared_problems(&entry.shared, profile));
                     let admission = Arc::new(Admission {
                         device: Arc::new(device_info(&entry.device_name, entry.tenant(), profile)),
                         client: entry.client().clone(),
@@ -247,8 +284,9 @@ impl Registry {
                         .insert(admission.device.device, admission.clone());
                     self.by_credentials.insert(id, admission);
                 }
-                None => wrong.push(("/profile", self.unknown_profile(&entry.profile))),
+                None => wrong.push(("/profile".to_owned(), self.unknown_profile(&entry.profile))),
             }
+            self.shared.insert(endpoint, entry.shared.clone());
             problems.extend(wrong.into_iter().map(|(member, message)| {
                 Problem::at_pointer(file, format!("{pointer}{member}"), message)
             }));
@@ -266,6 +304,28 @@ impl Registry {
             false => format!("there is no profile `{name}`, but {}", known.join(", ")),
         }
     }
+}
+
+/// What is wrong with shared attributes of a file: JSON pointer below the entry, and text. One that the profile does not
+/// know would never reach the device; those of updates need no key there.
+fn shared_problems(
+    shared: &Map<String, Json>,
+    profile: &DeviceProfile,
+) -> impl Iterator<Item = (String, String)> {
+    let names = &profile.transport.observe_attr.key_name;
+    shared.iter().filter_map(move |(key, value)| {
+        let is_update = key.starts_with("fw_") || key.starts_with("sw_");
+        let message = if value.is_null() {
+            "null is no value".to_owned()
+        } else if is_update || names.iter().any(|(_, name)| name == key) {
+            return None;
+        } else {
+            format!("profile `{}` has no key name `{key}`", profile.name)
+        };
+        // RFC 6901 section 3.
+        let escaped = key.replace('~', "~0").replace('/', "~1");
+        Some((format!("/shared/{escaped}"), message))
+    })
 }
 
 fn device_info(name: &str, tenant: PlatformId, profile: &DeviceProfile) -> DeviceInfo {
@@ -358,6 +418,38 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn shared_attributes_of_a_file_need_a_value_and_a_key_of_the_profile() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        let with = |shared: &str| {
+            let device = device("A", "p", "ep-1");
+            let (device, _) = device.rsplit_once('}').unwrap();
+            format!(r#"[{device},"shared":{shared}}}]"#)
+        };
+        folder.write(
+            "devices/a.json",
+            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x"}"#),
+        );
+        let root = folder.path().display();
+        assert_eq!(
+            build(&folder, &EmbeddedSettings::default()).unwrap_err(),
+            [
+                format!("{root}/devices/a.json: /0/shared/batteryLevel: null is no value"),
+                format!(
+                    "{root}/devices/a.json: /0/shared/a~1b~0: profile `p` has no key name `a/b~`"
+                ),
+            ]
+        );
+        folder.write("devices/a.json", &with(r#"{"batteryLevel":7,"fw_tag":1}"#));
+        let old = sound(&folder);
+        assert!(old.has_endpoint("ep-1") && !old.has_endpoint("ep-2"));
+        folder.write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
+        let changes = sound(&folder).shared_since(&old);
+        let expected = serde_json::json!([["ep-1", {"fw_tag": null, "batteryLevel": 8}]]);
+        assert_eq!(serde_json::to_value(changes).unwrap(), expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
@@ -26,18 +27,30 @@ use super::{
     registry::Registry,
     sessions::Sessions,
     settings::EmbeddedSettings,
+    shared::{MAX_ATTRIBUTES, SharedAttributes, TooMany},
     strangers::Strangers,
 };
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// Attributes from outside.
+    Attributes(AttributesCall),
     /// A command from outside.
     Rpc(RpcCall),
     /// To end, once what was accepted before is done.
     Stop,
     /// An accepted uplink.
     Uplink(Uplink, ReplyTo),
+}
+
+/// Shared attributes that are set from outside.
+#[derive(Debug)]
+pub(super) struct AttributesCall {
+    pub endpoint: String,
+    pub changes: Map<String, Json>,
+    /// Where all attributes are awaited.
+    pub done: oneshot::Sender<Result<Map<String, Json>, RpcError>>,
 }
 
 /// A command from outside.
@@ -63,6 +76,7 @@ pub(super) struct Worker {
     output: Output,
     events: broadcast::Sender<Arc<Event>>,
     sessions: Sessions,
+    shared: SharedAttributes,
     rpcs: HashMap<Uuid, RpcDone>,
     last_request: i32,
     strangers: Strangers,
@@ -92,7 +106,7 @@ impl Worker {
             "registry read from {}",
             settings.registry_dir.display()
         );
-        Ok(Self {
+        let mut worker = Self {
             clock,
             sink,
             settings,
@@ -101,12 +115,15 @@ impl Worker {
             output,
             events: broadcast::Sender::new(EVENTS),
             sessions: Sessions::default(),
+            shared: SharedAttributes::default(),
             rpcs: HashMap::new(),
             last_request: 0,
             strangers: Strangers::default(),
             unflushed: Vec::new(),
             output_fails: false,
-        })
+        };
+        worker.share_files(&Registry::default());
+        Ok(worker)
     }
 
     /// Where events are published.
@@ -150,6 +167,11 @@ impl Worker {
     /// Returns whether to stop.
     fn handle(&mut self, now: Now, message: Message) -> bool {
         match message {
+            Message::Attributes(call) => {
+                let result = self.share_call(now, &call.endpoint, call.changes);
+                // A caller that has gone needs no answer.
+                call.done.send(result).ok();
+            }
             Message::Rpc(call) => self.call(now, call),
             Message::Stop => return true,
             Message::Uplink(uplink, reply_to) => self.uplink(now, uplink, &reply_to),
@@ -170,6 +192,11 @@ impl Worker {
             }
             Uplink::SessionClosed { session } => {
                 self.sessions.close(session);
+                // A stranger that was let in is forgotten with its session.
+                let endpoint = self.registry.endpoint(&session.device);
+                if !self.is_known(endpoint) {
+                    self.shared.forget(endpoint);
+                }
                 (session, None)
             }
             Uplink::Telemetry { id, session, .. } | Uplink::Attributes { id, session, .. } => {
@@ -189,13 +216,14 @@ impl Worker {
                 }
                 (session, None)
             }
-            Uplink::AttributesWanted { session, .. } => {
-                // There are no shared attributes here; the asker learns that there is nothing to wait for.
-                let none = Downlink::Attributes {
-                    updated: Vec::new(),
+            Uplink::AttributesWanted { session, keys } => {
+                let endpoint = self.registry.endpoint(&session.device);
+                // Where there are none, the asker learns that there is nothing to wait for.
+                let found = Downlink::Attributes {
+                    updated: self.shared.some(endpoint, keys),
                     requested: true,
                 };
-                self.sink.deliver(session.id, none).ok();
+                self.sink.deliver(session.id, found).ok();
                 (session, None)
             }
             Uplink::Activity { session, .. } | Uplink::PendingRpcWanted { session } => {
@@ -271,6 +299,66 @@ impl Worker {
         }
     }
 
+    /// What comes of attributes from outside.
+    fn share_call(
+        &mut self,
+        now: Now,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> Result<Map<String, Json>, RpcError> {
+        if !self.is_known(endpoint) {
+            return Err(RpcError::UnknownEndpoint);
+        }
+        self.share(now, endpoint, changes)
+            .map_err(|TooMany| RpcError::TooManyAttributes)?;
+        Ok(self.shared.all(endpoint))
+    }
+
+    /// Changes shared attributes, and tells the device if it is registered.
+    fn share(
+        &mut self,
+        now: Now,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> Result<(), TooMany> {
+        let updated = self.shared.change(endpoint, changes, now.wall)?;
+        if let Some(session) = self.sessions.of_endpoint(endpoint)
+            && !updated.is_empty()
+        {
+            let told = Downlink::Attributes {
+                updated,
+                requested: false,
+            };
+            // A device that has gone meanwhile asks when it comes again.
+            self.sink.deliver(session, told).ok();
+        }
+        Ok(())
+    }
+
+    /// Takes over the shared attributes in which the files differ from `old`.
+    fn share_files(&mut self, old: &Registry) {
+        for endpoint in old.endpoints() {
+            if !self.registry.has_endpoint(endpoint) {
+                self.shared.forget(endpoint);
+            }
+        }
+        let now = (self.clock)();
+        for (endpoint, changes) in self.registry.shared_since(old) {
+            if self.share(now, &endpoint, changes).is_err() {
+                tracing::error!(
+                    event = "shared_attributes_refused",
+                    endpoint,
+                    "an endpoint has at most {MAX_ATTRIBUTES} shared attributes; those of its file are left out"
+                );
+            }
+        }
+    }
+
+    /// Whether an endpoint is registered or in a file.
+    fn is_known(&self, endpoint: &str) -> bool {
+        self.registry.has_endpoint(endpoint) || self.sessions.of_endpoint(endpoint).is_some()
+    }
+
     fn finish(&mut self, rpc: Uuid, result: Result<RpcBody, RpcError>) {
         if let Some(done) = self.rpcs.remove(&rpc) {
             end(done, result);
@@ -322,7 +410,7 @@ impl Worker {
         match Registry::build(&self.folder, &self.settings) {
             Ok(registry) => {
                 let changes = registry.changes_since(&self.registry);
-                self.registry = registry;
+                let old = std::mem::replace(&mut self.registry, registry);
                 tracing::info!(
                     event = "registry_reloaded",
                     changes = changes.len(),
@@ -331,6 +419,7 @@ impl Worker {
                 for (scope, change) in changes {
                     self.sink.broadcast(scope, &change);
                 }
+                self.share_files(&old);
             }
             Err(problems) => log_problems(&problems),
         }
@@ -659,19 +748,106 @@ mod tests {
         assert!(fixture.ask(Question::Credentials { id }).is_ok());
     }
 
+    /// What came of attributes that somebody set: all of them as JSON text, or why not.
+    fn set(fixture: &mut Fixture, endpoint: &str, changes: &str) -> String {
+        let (done, mut ended) = oneshot::channel();
+        let call = AttributesCall {
+            endpoint: endpoint.to_owned(),
+            changes: serde_json::from_str(changes).unwrap(),
+            done,
+        };
+        fixture.worker.handle(clock(), Message::Attributes(call));
+        match ended.try_recv().unwrap() {
+            Ok(all) => Json::from(all).to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Key, number, milliseconds after the fixture's time, of what the device was told; and whether it had asked.
+    type Told = (Vec<(String, KeyValue, i64)>, bool);
+
+    fn told(fixture: &Fixture) -> Vec<Told> {
+        let delivered = std::mem::take(&mut *fixture.endpoints.delivered.lock().unwrap());
+        let told = delivered.into_iter().map(|downlink| {
+            let Downlink::Attributes { updated, requested } = downlink else {
+                panic!("no attributes: {downlink:?}");
+            };
+            let updated = updated.into_iter();
+            let updated = updated.map(|(key, value, ts)| (key, value, ts.0 - clock().wall.0));
+            (updated.collect(), requested)
+        });
+        told.collect()
+    }
+
     #[test]
-    fn wanted_attributes_are_none() {
+    fn attributes_wait_for_the_device_and_reach_it_while_it_is_registered() {
         let mut fixture = fixture();
+        let level = |value, ts| ("batteryLevel".to_owned(), KeyValue::Long(value), ts);
+        assert_eq!(
+            set(&mut fixture, "stranger", "{}"),
+            "no such endpoint is registered"
+        );
+        assert_eq!(
+            set(&mut fixture, "ep-1", r#"{"batteryLevel":7,"other":"x"}"#),
+            r#"{"batteryLevel":7,"other":"x"}"#
+        );
+        assert_eq!(told(&fixture), []);
         let session = fixture.register();
         fixture.submit(Uplink::AttributesWanted {
-            session,
-            keys: Vec::new(),
+            session: session.clone(),
+            keys: vec!["batteryLevel".to_owned(), "unset".to_owned()],
         });
-        let none = Downlink::Attributes {
-            updated: Vec::new(),
-            requested: true,
+        assert_eq!(told(&fixture), [(vec![level(7, 0)], true)]);
+        assert_eq!(
+            set(&mut fixture, "ep-1", r#"{"batteryLevel":8,"other":null}"#),
+            r#"{"batteryLevel":8}"#
+        );
+        assert_eq!(told(&fixture), [(vec![level(8, 1)], false)]);
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
+        assert_eq!(told(&fixture), []);
+        fixture.submit(Uplink::SessionClosed { session });
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
+    }
+
+    #[test]
+    fn attributes_of_files_are_there_from_the_start_and_change_with_the_file() {
+        let mut fixture = fixture();
+        let with = |shared: &str| {
+            let device = device("Meter", "p", "ep-1");
+            let (device, _) = device.rsplit_once('}').unwrap();
+            format!(r#"{device},"shared":{shared}}}"#)
         };
-        assert_eq!(*fixture.endpoints.delivered.lock().unwrap(), [none]);
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{"batteryLevel":7}"#));
+        fixture.worker.poll();
+        let all = set(&mut fixture, "ep-1", r#"{"batteryLevel":9}"#);
+        assert_eq!(all, r#"{"batteryLevel":9}"#);
+        fixture.register();
+        // What the file says has not changed: what was set since stands.
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{ "batteryLevel":7}"#));
+        fixture.worker.poll();
+        assert_eq!(told(&fixture), []);
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
+        fixture.worker.poll();
+        let level = ("batteryLevel".to_owned(), KeyValue::Long(8), 2);
+        assert_eq!(told(&fixture), [(vec![level], false)]);
+        fixture.folder.write("devices/a.json", &with("{}"));
+        fixture.worker.poll();
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), "{}");
+    }
+
+    #[test]
+    fn wanted_attributes_may_be_none() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        let keys = vec!["batteryLevel".to_owned()];
+        fixture.submit(Uplink::AttributesWanted { session, keys });
+        assert_eq!(told(&fixture), [(Vec::new(), true)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
+//! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
@@ -32,6 +33,7 @@ pub(crate) mod cache;
 pub(crate) mod kafka;
 pub(crate) mod leshan;
 pub(crate) mod libcoap;
+pub(crate) mod openapi;
 pub(crate) mod process;
 pub(crate) mod wakaama;
 
