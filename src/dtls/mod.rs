@@ -1,0 +1,37 @@
+//! DTLS 1.2 (RFC 6347), free of I/O and clocks.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+mod alert;
+mod cbc_mac;
+mod certificate;
+mod channel;
+mod cid;
+mod codec;
+mod config;
+mod credentials;
+mod event;
+mod extension;
+mod flight;
+mod keys;
+mod message;
+mod protection;
+mod random;
+mod reassembly;
+mod record;
+mod replay;
+mod stats;
+mod suite;
+#[cfg(test)]
+mod test_support;
+pub use alert::Alert;
+pub use config::{Config, CookieSecret, ExtendedMasterSecret};
+pub use credentials::{Credentials, CredentialsError, TrustStore};
+pub use event::*;
+pub use keys::PreSharedKey;
+pub use random::Random;
+pub use stats::Stats;
+pub use suite::CipherSuite;
