@@ -72,7 +72,10 @@ mod tests {
     fn alerts_are_told_apart() {
         assert_eq!(read(&CLOSE_NOTIFY), Ok(Received::CloseNotify));
         assert_eq!(read(&NO_RENEGOTIATION), Ok(Received::Warning));
-        assert_eq!(read(&Alert::UnknownPskIdentity.fatal()), Ok(Received::Fatal(115)));
+        assert_eq!(
+            read(&Alert::UnknownPskIdentity.fatal()),
+            Ok(Received::Fatal(115))
+        );
         assert_eq!(read(&[2]), Err(Malformed));
         assert_eq!(read(&[2, 0, 0]), Err(Malformed));
     }

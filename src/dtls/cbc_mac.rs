@@ -6,13 +6,20 @@
 //! the right one is picked under a mask; the MAC is brought to its place by five masked rotations.
 
 use sha2::block_api::compress256;
-use subtle::{ConditionallySelectable as _, ConstantTimeEq as _, ConstantTimeGreater as _, ConstantTimeLess as _};
+use subtle::{
+    ConditionallySelectable as _, ConstantTimeEq as _, ConstantTimeGreater as _,
+    ConstantTimeLess as _,
+};
 use zeroize::Zeroizing;
 
 use super::record::Header;
 
 /// The length of the content in front of its MAC and padding. `plaintext` is whole blocks. `None`: padding or MAC is wrong.
-pub(super) fn content_length(mac_key: &[u8; 32], header: &Header<'_>, plaintext: &[u8]) -> Option<usize> {
+pub(super) fn content_length(
+    mac_key: &[u8; 32],
+    header: &Header<'_>,
+    plaintext: &[u8],
+) -> Option<usize> {
     let length = u32::try_from(plaintext.len()).ok()?;
     let longest = length.checked_sub(MAC + 1)?;
     let last = u32::from(*plaintext.last()?);
@@ -34,7 +41,13 @@ pub(super) fn content_length(mac_key: &[u8; 32], header: &Header<'_>, plaintext:
 }
 
 /// HMAC-SHA256 over the header and the first `content` bytes, computed over as many blocks as `longest` bytes take.
-fn mac(key: &[u8; 32], header: &Header<'_>, plaintext: &[u8], content: u32, longest: u32) -> [u8; 32] {
+fn mac(
+    key: &[u8; 32],
+    header: &Header<'_>,
+    plaintext: &[u8],
+    content: u32,
+    longest: u32,
+) -> [u8; 32] {
     let inner_key = Zeroizing::new(padded_key(key, 0x36));
     let mut state = H256;
     compress256(&mut state, &[*inner_key]);
@@ -72,7 +85,10 @@ fn mac(key: &[u8; 32], header: &Header<'_>, plaintext: &[u8], content: u32, long
     let mut state = H256;
     compress256(&mut state, &[*outer_key]);
     let mut block = [0; 64];
-    for (place, byte) in block.iter_mut().zip(bytes_of(inner).into_iter().chain([0x80])) {
+    for (place, byte) in block
+        .iter_mut()
+        .zip(bytes_of(inner).into_iter().chain([0x80]))
+    {
         *place = byte;
     }
     let bits = (64_u16 + 32) * 8;
@@ -88,7 +104,9 @@ fn find_mac(plaintext: &[u8], content: u32, longest: u32) -> [u8; 32] {
     let first = longest.saturating_sub(255);
     let end = content.wrapping_add(MAC);
     let mut rotated = [0_u8; 32];
-    let candidates = plaintext.iter().skip(usize::try_from(first).unwrap_or_default());
+    let candidates = plaintext
+        .iter()
+        .skip(usize::try_from(first).unwrap_or_default());
     for ((position, &byte), index) in (first..).zip(candidates).zip((0..32).cycle()) {
         let is_mac = !position.ct_lt(&content) & position.ct_lt(&end);
         if let Some(place) = rotated.get_mut(index) {
@@ -129,7 +147,14 @@ const MAC: u32 = 32;
 
 /// The initial state of SHA-256 (FIPS 180-4 section 5.3.3).
 const H256: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
 ];
 
 #[cfg(test)]
@@ -156,7 +181,14 @@ mod tests {
 
     fn headers() -> [Header<'static>; 2] {
         let plain = Header::new(APPLICATION_DATA, 1, 9);
-        [plain, Header { content_type: CID_RECORD, cid: b"longer than eight", ..plain }]
+        [
+            plain,
+            Header {
+                content_type: CID_RECORD,
+                cid: b"longer than eight",
+                ..plain
+            },
+        ]
     }
 
     #[test]
@@ -165,8 +197,14 @@ mod tests {
         for header in &headers() {
             for content in (0..340).chain([1200, 1201, 4000]) {
                 for padding in 0..256 {
-                    let Some(plaintext) = plaintext(header, content, padding) else { continue };
-                    assert_eq!(content_length(&KEY, header, &plaintext), Some(content), "{content} {padding}");
+                    let Some(plaintext) = plaintext(header, content, padding) else {
+                        continue;
+                    };
+                    assert_eq!(
+                        content_length(&KEY, header, &plaintext),
+                        Some(content),
+                        "{content} {padding}"
+                    );
                     tried += 1;
                 }
             }
@@ -183,7 +221,11 @@ mod tests {
                     for bit in [1, 0x10, 0x80] {
                         let mut bad = good.clone();
                         bad[index] ^= bit;
-                        assert_eq!(content_length(&KEY, header, &bad), None, "{content} {padding} {index}");
+                        assert_eq!(
+                            content_length(&KEY, header, &bad),
+                            None,
+                            "{content} {padding} {index}"
+                        );
                     }
                 }
             }
@@ -194,7 +236,10 @@ mod tests {
     fn a_padding_longer_than_the_record_is_found() {
         for length in [16, 32, 48, 64, 256] {
             for byte in 0..=255 {
-                assert_eq!(content_length(&KEY, &headers()[0], &vec![byte; length]), None);
+                assert_eq!(
+                    content_length(&KEY, &headers()[0], &vec![byte; length]),
+                    None
+                );
             }
         }
     }

@@ -61,7 +61,12 @@ impl<'a> Certificate<'a> {
                 }
             }
         }
-        Some(Self { spki, common_name, validity, is_for_clients })
+        Some(Self {
+            spki,
+            common_name,
+            validity,
+            is_for_clients,
+        })
     }
 }
 
@@ -72,7 +77,8 @@ pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
 
 /// The point (65 bytes, uncompressed) in a P-256 SubjectPublicKeyInfo of the one form that is taken.
 pub(super) fn p256_point(spki: &[u8]) -> Option<&[u8]> {
-    spki.strip_prefix(&P256_SPKI[..]).filter(|point| point.len() == 65 && point.first() == Some(&4))
+    spki.strip_prefix(&P256_SPKI[..])
+        .filter(|point| point.len() == 65 && point.first() == Some(&4))
 }
 
 /// The SubjectPublicKeyInfo of a P-256 point.
@@ -91,7 +97,10 @@ fn common_name(mut name: Der<'_>) -> Option<Option<&str>> {
             if attribute.expect(OBJECT_IDENTIFIER)? == COMMON_NAME {
                 let (tag, value) = attribute.next()?;
                 names = names.saturating_add(1);
-                if matches!(tag, UTF8_STRING | PRINTABLE_STRING | TELETEX_STRING | IA5_STRING) {
+                if matches!(
+                    tag,
+                    UTF8_STRING | PRINTABLE_STRING | TELETEX_STRING | IA5_STRING
+                ) {
                     found = std::str::from_utf8(value).ok();
                 }
             }
@@ -111,7 +120,9 @@ impl<'a> Der<'a> {
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match first {
             0..=0x7f => (usize::from(first), rest),
-            0x81 => rest.split_first().map(|(&length, rest)| (usize::from(length), rest))?,
+            0x81 => rest
+                .split_first()
+                .map(|(&length, rest)| (usize::from(length), rest))?,
             0x82 => {
                 let (length, rest) = rest.split_first_chunk()?;
                 (usize::from(u16::from_be_bytes(*length)), rest)
@@ -124,7 +135,9 @@ impl<'a> Der<'a> {
     }
 
     fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
+        self.next()
+            .filter(|(found, _)| *found == tag)
+            .map(|(_, content)| content)
     }
 
     fn sequence(&mut self) -> Option<Self> {
@@ -140,7 +153,11 @@ impl<'a> Der<'a> {
 
     /// The content of the next element, if it has this tag.
     fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
-        if self.0.first() == Some(&tag) { self.expect(tag).map(Some) } else { Some(None) }
+        if self.0.first() == Some(&tag) {
+            self.expect(tag).map(Some)
+        } else {
+            Some(None)
+        }
     }
 
     /// UTCTime or GeneralizedTime, in seconds since 1970.
@@ -150,21 +167,32 @@ impl<'a> Der<'a> {
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let (pairs, []) = digits.as_chunks::<2>() else { return None };
+        let (pairs, []) = digits.as_chunks::<2>() else {
+            return None;
+        };
         let mut numbers = pairs.iter().map(|[tens, ones]| {
-            i64::from(tens.wrapping_sub(b'0')).saturating_mul(10).saturating_add(ones.wrapping_sub(b'0').into())
+            i64::from(tens.wrapping_sub(b'0'))
+                .saturating_mul(10)
+                .saturating_add(ones.wrapping_sub(b'0').into())
         });
         let year = match (tag, digits.len()) {
             (UTC_TIME, 12) => {
                 let year = numbers.next()?;
                 year.saturating_add(if year < 50 { 2000 } else { 1900 })
             }
-            (GENERALIZED_TIME, 14) => numbers.next()?.saturating_mul(100).saturating_add(numbers.next()?),
+            (GENERALIZED_TIME, 14) => numbers
+                .next()?
+                .saturating_mul(100)
+                .saturating_add(numbers.next()?),
             _ => return None,
         };
         let (month, day) = (numbers.next()?, numbers.next()?);
-        let seconds = numbers.try_fold(0_i64, |sum, number| sum.checked_mul(60)?.checked_add(number))?;
-        days_since_1970(year, month, day)?.checked_mul(86_400)?.checked_add(seconds)
+        let seconds = numbers.try_fold(0_i64, |sum, number| {
+            sum.checked_mul(60)?.checked_add(number)
+        })?;
+        days_since_1970(year, month, day)?
+            .checked_mul(86_400)?
+            .checked_add(seconds)
     }
 }
 
@@ -173,11 +201,22 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let year = if month < 3 { year.checked_sub(1)? } else { year };
+    let year = if month < 3 {
+        year.checked_sub(1)?
+    } else {
+        year
+    };
     let month = month.checked_add(9)?.checked_rem(12)?;
-    let leap_days = year.div_euclid(4).checked_sub(year.div_euclid(100))?.checked_add(year.div_euclid(400))?;
+    let leap_days = year
+        .div_euclid(4)
+        .checked_sub(year.div_euclid(100))?
+        .checked_add(year.div_euclid(400))?;
     let before_month = month.checked_mul(153)?.checked_add(2)?.div_euclid(5);
-    year.checked_mul(365)?.checked_add(leap_days)?.checked_add(before_month)?.checked_add(day)?.checked_sub(719_469)
+    year.checked_mul(365)?
+        .checked_add(leap_days)?
+        .checked_add(before_month)?
+        .checked_add(day)?
+        .checked_sub(719_469)
 }
 
 const BOOLEAN: u8 = 0x01;
@@ -211,13 +250,16 @@ const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 
 /// What precedes the point: id-ecPublicKey, prime256v1, a bit string of 65 bytes.
 const P256_SPKI: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd};
+    use rcgen::{
+        CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+        date_time_ymd,
+    };
 
     use super::*;
 
@@ -228,14 +270,25 @@ mod tests {
         params.not_before = date_time_ymd(1999, 12, 31);
         params.not_after = date_time_ymd(2050, 3, 1);
         change(&mut params);
-        (params.self_signed(&key).expect("a certificate").der().to_vec(), key)
+        (
+            params
+                .self_signed(&key)
+                .expect("a certificate")
+                .der()
+                .to_vec(),
+            key,
+        )
     }
 
     #[test]
     fn the_fields_of_a_certificate_are_read() {
         let (der, key) = certificate(|params| {
-            params.distinguished_name.push(DnType::OrganizationName, "CN=not, this");
-            params.distinguished_name.push(DnType::CommonName, "LwX50900000000");
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, "CN=not, this");
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "LwX50900000000");
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         });
@@ -257,14 +310,22 @@ mod tests {
         // An rcgen name has each type once: the second is made of an organisation's.
         let (mut der, _) = certificate(|params| {
             params.distinguished_name.push(DnType::CommonName, "one");
-            params.distinguished_name.push(DnType::OrganizationName, DnValue::Utf8String("two".into()));
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, DnValue::Utf8String("two".into()));
         });
         while let Some(at) = der.windows(3).position(|oid| oid == [0x55, 0x04, 0x0a]) {
             der[at + 2] = 3;
         }
-        assert_eq!(Certificate::read(&der).map(|read| read.common_name), Some(None));
+        assert_eq!(
+            Certificate::read(&der).map(|read| read.common_name),
+            Some(None)
+        );
         let (der, _) = certificate(|_| {});
-        assert_eq!(Certificate::read(&der).map(|read| read.common_name), Some(None));
+        assert_eq!(
+            Certificate::read(&der).map(|read| read.common_name),
+            Some(None)
+        );
     }
 
     #[test]
@@ -274,9 +335,15 @@ mod tests {
             Certificate::read(&der).expect("well-formed").is_for_clients
         };
         assert!(usable(|_| {}));
-        assert!(usable(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]));
-        assert!(!usable(|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]));
-        assert!(!usable(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]));
+        assert!(usable(
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]
+        ));
+        assert!(!usable(
+            |params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]
+        ));
+        assert!(!usable(
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]
+        ));
     }
 
     #[test]
@@ -292,10 +359,19 @@ mod tests {
     #[test]
     fn the_fingerprint_is_sha3_256_over_base64() {
         let expected = "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532";
-        assert_eq!(Fingerprint(Sha3_256::digest("abc").into()).to_string(), expected);
+        assert_eq!(
+            Fingerprint(Sha3_256::digest("abc").into()).to_string(),
+            expected
+        );
         let expected = "281c7ba06d0ac2ff651fa968572f26a38c96225ea54644522837b54b9c6144f7";
-        assert_eq!(Fingerprint(Sha3_256::digest("ThingsBoard").into()).to_string(), expected);
+        assert_eq!(
+            Fingerprint(Sha3_256::digest("ThingsBoard").into()).to_string(),
+            expected
+        );
         let der = STANDARD.decode("ThingsBo").expect("base64");
-        assert_eq!(fingerprint(&der), Fingerprint(Sha3_256::digest("ThingsBo").into()));
+        assert_eq!(
+            fingerprint(&der),
+            Fingerprint(Sha3_256::digest("ThingsBo").into())
+        );
     }
 }

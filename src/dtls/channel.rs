@@ -5,7 +5,10 @@ use super::{
     codec::Malformed,
     protection::Protection,
     random::{self, Random},
-    record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Header, MAX_PLAINTEXT, PLAIN_HEADER, Record},
+    record::{
+        ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Header, MAX_PLAINTEXT,
+        PLAIN_HEADER, Record,
+    },
     replay::ReplayWindow,
 };
 
@@ -16,8 +19,9 @@ pub(super) struct Channel {
     pub(super) peer_cid: Cid,
     /// On records that the peer writes in epoch 1.
     pub(super) own_cid: Cid,
-    /// The longest plaintext of a record, in either direction, the inner type included.
+    /// The longest plaintext of a record that we write, the inner type included, and of one that we take.
     pub(super) limit: u16,
+    pub(super) receive_limit: u16,
     plain_sequence: u64,
     sequence: u64,
     write: Option<Protection>,
@@ -62,6 +66,7 @@ impl Channel {
             peer_cid: Cid::EMPTY,
             own_cid: Cid::EMPTY,
             limit: MAX_LIMIT,
+            receive_limit: MAX_LIMIT,
             plain_sequence,
             sequence: 0,
             write: None,
@@ -118,10 +123,19 @@ impl Channel {
         random: &mut dyn Random,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Some(write) = self.write.as_ref().filter(|_| self.sequence < LAST_SEQUENCE) else {
+        let Some(write) = self
+            .write
+            .as_ref()
+            .filter(|_| self.sequence < LAST_SEQUENCE)
+        else {
             return false;
         };
-        let header = Header { cid: self.peer_cid.as_bytes(), ..Header::new(content_type, 1, self.sequence) };
+        let header = Header {
+            cid: self.peer_cid.as_bytes(),
+            ..Header::new(content_type, 1, self.sequence)
+        };
+        #[cfg(test)]
+        nonces::note(write, self.sequence);
         write.seal(header, content, random::array(random), out);
         self.sequence = self.sequence.saturating_add(1);
         true
@@ -138,12 +152,20 @@ impl Channel {
             return Err(Dropped::Replayed);
         }
         let (content_type, content) = read.open(record).ok_or(Dropped::Forged)?;
-        if !matches!(content_type, CHANGE_CIPHER_SPEC | ALERT | HANDSHAKE | APPLICATION_DATA) {
+        let is_known = matches!(
+            content_type,
+            CHANGE_CIPHER_SPEC | ALERT | HANDSHAKE | APPLICATION_DATA
+        );
+        if !is_known || content.len() > usize::from(self.receive_limit) {
             return Err(Dropped::Malformed);
         }
         let is_newest = self.window.is_newest(sequence);
         self.window.insert(sequence);
-        Ok(Opened { content_type, content, is_newest })
+        Ok(Opened {
+            content_type,
+            content,
+            is_newest,
+        })
     }
 
     /// Pretends that so many records were written.
@@ -159,3 +181,27 @@ const _: () = assert!(MAX_LIMIT as usize == MAX_PLAINTEXT);
 
 /// No number from here on is used: the association is closed well before they are used up.
 pub(super) const LAST_SEQUENCE: u64 = (1 << 48) - (1 << 16);
+
+/// No key may be used twice with one record number.
+#[cfg(test)]
+pub(super) mod nonces {
+    use std::{cell::RefCell, collections::HashSet};
+
+    use super::Protection;
+
+    thread_local! {
+        static SEEN: RefCell<HashSet<([u8; 20], u64)>> = RefCell::default();
+    }
+
+    pub(super) fn note(protection: &Protection, sequence: u64) {
+        let (key, implicit, _) = protection.parts();
+        let key = [key, implicit].concat().try_into().expect("16 and 4 bytes");
+        let is_first = SEEN.with_borrow_mut(|seen| seen.insert((key, sequence)));
+        assert!(is_first, "number {sequence} is used twice with one key");
+    }
+
+    /// How many records were protected since the last call.
+    pub(in crate::dtls) fn take() -> usize {
+        SEEN.with_borrow_mut(std::mem::take).len()
+    }
+}

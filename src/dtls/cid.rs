@@ -13,7 +13,10 @@ pub(super) enum Cid {
 }
 
 impl Cid {
-    pub(super) const EMPTY: Self = Self::Short { length: 0, bytes: [0; 8] };
+    pub(super) const EMPTY: Self = Self::Short {
+        length: 0,
+        bytes: [0; 8],
+    };
 
     /// `None`: it is too long.
     pub(super) fn new(id: &[u8]) -> Option<Self> {
@@ -25,7 +28,10 @@ impl Cid {
             return Some(Self::Long(id.into()));
         };
         place.copy_from_slice(id);
-        Some(Self::Short { length: u8::try_from(id.len()).ok()?, bytes })
+        Some(Self::Short {
+            length: u8::try_from(id.len()).ok()?,
+            bytes,
+        })
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -56,7 +62,9 @@ impl Hash for Cid {
 
 impl fmt::Debug for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

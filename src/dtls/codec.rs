@@ -121,11 +121,23 @@ impl Put for Vec<u8> {
     }
 
     fn u24(&mut self, number: usize) {
-        self.extend(number.to_be_bytes().last_chunk::<3>().copied().unwrap_or_default());
+        self.extend(
+            number
+                .to_be_bytes()
+                .last_chunk::<3>()
+                .copied()
+                .unwrap_or_default(),
+        );
     }
 
     fn u48(&mut self, number: u64) {
-        self.extend(number.to_be_bytes().last_chunk::<6>().copied().unwrap_or_default());
+        self.extend(
+            number
+                .to_be_bytes()
+                .last_chunk::<6>()
+                .copied()
+                .unwrap_or_default(),
+        );
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -159,7 +171,8 @@ mod tests {
         out.vector8(b"ab");
         out.vector16(b"cde");
         out.vector(3, |out| out.vector8(b"f"));
-        let expected = b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x02ab\x00\x03cde\x00\x00\x02\x01f";
+        let expected =
+            b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x02ab\x00\x03cde\x00\x00\x02\x01f";
         assert_eq!(out, expected);
 
         let mut reader = Reader::new(&out);

@@ -7,7 +7,8 @@ use aws_lc_rs::{
     digest::Digest,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+        UnparsedPublicKey,
     },
 };
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -58,7 +59,11 @@ impl Credentials {
                 return Err(CredentialsError::Mismatch);
             }
         }
-        Ok(Self { key, spki, chain: chain.into_iter().map(Vec::into_boxed_slice).collect() })
+        Ok(Self {
+            key,
+            spki,
+            chain: chain.into_iter().map(Vec::into_boxed_slice).collect(),
+        })
     }
 
     /// The DER SubjectPublicKeyInfo of the key.
@@ -77,8 +82,12 @@ impl Credentials {
     /// The body of a Certificate message.
     pub(super) fn certificate(&self, kind: CertificateType) -> Vec<u8> {
         match kind {
-            CertificateType::X509 => super::message::certificate(kind, self.chain.iter().map(|der| &**der)),
-            CertificateType::RawPublicKey => super::message::certificate(kind, [&*self.spki].into_iter()),
+            CertificateType::X509 => {
+                super::message::certificate(kind, self.chain.iter().map(|der| &**der))
+            }
+            CertificateType::RawPublicKey => {
+                super::message::certificate(kind, [&*self.spki].into_iter())
+            }
         }
     }
 
@@ -96,21 +105,27 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("chain", &self.chain.len()).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("chain", &self.chain.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// Whether a message was signed by the holder of a key (DER SubjectPublicKeyInfo).
 pub(super) fn is_signed(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
     p256_point(spki).is_some_and(|point| {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
+            .verify(message, signature)
+            .is_ok()
     })
 }
 
 /// The same for a message whose SHA-256 digest this is.
 pub(super) fn is_digest_signed(spki: &[u8], digest: &Digest, signature: &[u8]) -> bool {
     p256_point(spki).is_some_and(|point| {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify_digest(digest, signature).is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
+            .verify_digest(digest, signature)
+            .is_ok()
     })
 }
 
@@ -125,11 +140,14 @@ impl TrustStore {
     ///
     /// # Errors
     /// One is not well-formed.
-    pub fn new<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CredentialsError> {
+    pub fn new<'a>(
+        certificates: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, CredentialsError> {
         let mut anchors = Vec::new();
         for (index, der) in certificates.into_iter().enumerate() {
             let der = CertificateDer::from(der);
-            let anchor = anchor_from_trusted_cert(&der).map_err(|_| CredentialsError::Certificate(index))?;
+            let anchor =
+                anchor_from_trusted_cert(&der).map_err(|_| CredentialsError::Certificate(index))?;
             anchors.push(anchor.to_owned());
         }
         Ok(Self { anchors })
@@ -149,7 +167,15 @@ impl TrustStore {
             return CertificatePath::Untrusted;
         };
         let usage = KeyUsage::client_auth();
-        match leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &self.anchors, &others, now, usage, None, None) {
+        match leaf.verify_for_usage(
+            ALL_VERIFICATION_ALGS,
+            &self.anchors,
+            &others,
+            now,
+            usage,
+            None,
+            None,
+        ) {
             Ok(_) => CertificatePath::Trusted,
             Err(_) => CertificatePath::Untrusted,
         }
@@ -174,7 +200,10 @@ impl Ephemeral {
     /// The shared secret. `None`: what the peer sent is no point of the curve.
     pub(super) fn agree(self, point: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let peer = PeerPoint::new(&ECDH_P256, point);
-        agree_ephemeral(self.key, peer, (), |secret| Ok(Zeroizing::new(secret.to_vec()))).ok()
+        agree_ephemeral(self.key, peer, (), |secret| {
+            Ok(Zeroizing::new(secret.to_vec()))
+        })
+        .ok()
     }
 }
 
@@ -192,7 +221,10 @@ mod tests {
 
     #[test]
     fn both_sides_agree_and_points_off_the_curve_are_refused() {
-        let (one, two) = (Ephemeral::generate().expect("a key"), Ephemeral::generate().expect("a key"));
+        let (one, two) = (
+            Ephemeral::generate().expect("a key"),
+            Ephemeral::generate().expect("a key"),
+        );
         let (point_one, point_two) = (one.point.clone(), two.point.clone());
         assert_eq!(one.agree(&point_two), two.agree(&point_one));
         let mut off = point_one;
@@ -205,8 +237,13 @@ mod tests {
     #[test]
     fn keys_are_taken_in_both_forms_and_must_fit_the_certificate() {
         let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::default().self_signed(&key).expect("a certificate").der().to_vec();
-        let credentials = Credentials::new(vec![certificate.clone()], key.serialized_der()).expect("they fit");
+        let certificate = CertificateParams::default()
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .to_vec();
+        let credentials =
+            Credentials::new(vec![certificate.clone()], key.serialized_der()).expect("they fit");
         assert!(credentials.has(CertificateType::X509));
         assert_eq!(p256_point(credentials.spki()), Some(key.public_key_raw()));
         let signature = credentials.sign(b"message").expect("signed");
@@ -216,9 +253,14 @@ mod tests {
         let other = KeyPair::generate().expect("a key");
         let mismatch = Credentials::new(vec![certificate], other.serialized_der());
         assert_eq!(mismatch.map(|_| ()), Err(CredentialsError::Mismatch));
-        assert_eq!(Credentials::new(vec![], b"no key").map(|_| ()), Err(CredentialsError::Key));
+        assert_eq!(
+            Credentials::new(vec![], b"no key").map(|_| ()),
+            Err(CredentialsError::Key)
+        );
         let only_key = Credentials::new(vec![], other.serialized_der()).expect("a key");
-        assert!(!only_key.has(CertificateType::X509) && only_key.has(CertificateType::RawPublicKey));
+        assert!(
+            !only_key.has(CertificateType::X509) && only_key.has(CertificateType::RawPublicKey)
+        );
         assert!(!format!("{only_key:?}").contains("key"));
     }
 
@@ -251,21 +293,47 @@ mod tests {
         let chain = |issuer_is: IsCa| {
             let issuer_key = KeyPair::generate().expect("a key");
             let mut params = authority(issuer_is);
-            params.distinguished_name.push(rcgen::DnType::CommonName, "intermediate");
-            let intermediate = params.clone().signed_by(&issuer_key, &root_issuer).expect("a certificate");
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, "intermediate");
+            let intermediate = params
+                .clone()
+                .signed_by(&issuer_key, &root_issuer)
+                .expect("a certificate");
             let issuer = Issuer::new(params, issuer_key);
             let leaf_key = KeyPair::generate().expect("a key");
-            let leaf = CertificateParams::default().signed_by(&leaf_key, &issuer).expect("a certificate");
+            let leaf = CertificateParams::default()
+                .signed_by(&leaf_key, &issuer)
+                .expect("a certificate");
             vec![leaf.der().to_vec(), intermediate.der().to_vec()]
         };
         let good = chain(IsCa::Ca(BasicConstraints::Unconstrained));
         assert_eq!(trust.validate(&good, now), CertificatePath::Trusted);
-        assert_eq!(TrustStore::default().validate(&good, now), CertificatePath::NoTrustStore);
-        assert_eq!(trust.validate(&good[..1], now), CertificatePath::Untrusted, "without the intermediate");
-        assert_eq!(trust.validate(&chain(IsCa::ExplicitNoCa), now), CertificatePath::Untrusted, "the issuer is none");
+        assert_eq!(
+            TrustStore::default().validate(&good, now),
+            CertificatePath::NoTrustStore
+        );
+        assert_eq!(
+            trust.validate(&good[..1], now),
+            CertificatePath::Untrusted,
+            "without the intermediate"
+        );
+        assert_eq!(
+            trust.validate(&chain(IsCa::ExplicitNoCa), now),
+            CertificatePath::Untrusted,
+            "the issuer is none"
+        );
         let stranger = TrustStore::new([&*good[0]]).expect("well-formed");
-        assert_eq!(stranger.validate(&good[1..], now), CertificatePath::Untrusted, "another issuer");
+        assert_eq!(
+            stranger.validate(&good[1..], now),
+            CertificatePath::Untrusted,
+            "another issuer"
+        );
         let past = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
-        assert_eq!(trust.validate(&good, past), CertificatePath::Untrusted, "not valid yet");
+        assert_eq!(
+            trust.validate(&good, past),
+            CertificatePath::Untrusted,
+            "not valid yet"
+        );
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{alert::Alert, keys::PreSharedKey, suite::CipherSuite};
 #[cfg(doc)]
 use super::{Config, Server};
+use super::{alert::Alert, keys::PreSharedKey, suite::CipherSuite};
 
 /// One end of the path to a peer, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

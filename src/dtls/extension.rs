@@ -59,7 +59,11 @@ impl<'a> Extensions<'a> {
             let list16 = |mut body: Reader<'a>| {
                 let list = body.vector16()?;
                 body.end()?;
-                if list.is_empty() || !list.len().is_multiple_of(2) { Err(Malformed) } else { Ok(Some(list)) }
+                if list.is_empty() || !list.len().is_multiple_of(2) {
+                    Err(Malformed)
+                } else {
+                    Ok(Some(list))
+                }
             };
             let types = |mut body: Reader<'a>| match hello {
                 Hello::Client => list8(body),
@@ -151,12 +155,14 @@ impl<'a> Extensions<'a> {
 
     /// Whether the group secp256r1 may be used: it is listed, or no group is.
     pub(super) fn allows_secp256r1(&self) -> bool {
-        self.groups.is_none_or(|groups| numbers(groups).any(|group| group == SECP256R1))
+        self.groups
+            .is_none_or(|groups| numbers(groups).any(|group| group == SECP256R1))
     }
 
     /// Whether uncompressed points may be used.
     pub(super) fn allows_uncompressed(&self) -> bool {
-        self.point_formats.is_none_or(|formats| formats.contains(&UNCOMPRESSED))
+        self.point_formats
+            .is_none_or(|formats| formats.contains(&UNCOMPRESSED))
     }
 
     /// Whether ecdsa_secp256r1_sha256 may be used. Small stacks that list nothing know SHA-256 and not the SHA-1 of
@@ -242,7 +248,11 @@ mod tests {
             assert_eq!(Extensions::read(Reader::new(&out), hello), Ok(all()));
             for length in 1..out.len() {
                 let cut = out.get(..length).expect("shorter");
-                assert_eq!(Extensions::read(Reader::new(cut), hello), Err(Malformed), "{length}");
+                assert_eq!(
+                    Extensions::read(Reader::new(cut), hello),
+                    Err(Malformed),
+                    "{length}"
+                );
             }
         }
     }
@@ -252,34 +262,54 @@ mod tests {
         let mut out = Vec::new();
         Extensions::default().write(&mut out, Hello::Server);
         assert!(out.is_empty());
-        assert_eq!(Extensions::read(Reader::new(&out), Hello::Client), Ok(Extensions::default()));
+        assert_eq!(
+            Extensions::read(Reader::new(&out), Hello::Client),
+            Ok(Extensions::default())
+        );
     }
 
     #[test]
     fn any_order_unknown_ones_and_grease_are_read() {
-        let block = b"\x00\x12\x0a\x0a\x00\x01\x07\x00\x17\x00\x00\x00\x35\x00\x01\x00\x00\x16\x00\x00";
+        let block =
+            b"\x00\x12\x0a\x0a\x00\x01\x07\x00\x17\x00\x00\x00\x35\x00\x01\x00\x00\x16\x00\x00";
         let extensions = Extensions::read(Reader::new(block), Hello::Client).expect("well-formed");
-        let expected = Extensions { encrypt_then_mac: true, extended_master_secret: true, ..Extensions::default() };
+        let expected = Extensions {
+            encrypt_then_mac: true,
+            extended_master_secret: true,
+            ..Extensions::default()
+        };
         assert_eq!(extensions, expected);
     }
 
     #[test]
     fn a_repeated_extension_is_malformed() {
-        for block in [&b"\x00\x08\x00\x17\x00\x00\x00\x17\x00\x00"[..], b"\x00\x08\x12\x34\x00\x00\x12\x34\x00\x00"] {
-            assert_eq!(Extensions::read(Reader::new(block), Hello::Client), Err(Malformed));
+        for block in [
+            &b"\x00\x08\x00\x17\x00\x00\x00\x17\x00\x00"[..],
+            b"\x00\x08\x12\x34\x00\x00\x12\x34\x00\x00",
+        ] {
+            assert_eq!(
+                Extensions::read(Reader::new(block), Hello::Client),
+                Err(Malformed)
+            );
         }
     }
 
     #[test]
     fn absent_lists_allow_what_small_stacks_know() {
         let none = Extensions::default();
-        assert!(none.allows_secp256r1() && none.allows_uncompressed() && none.allows_ecdsa_sha256());
+        assert!(
+            none.allows_secp256r1() && none.allows_uncompressed() && none.allows_ecdsa_sha256()
+        );
         let others = Extensions {
             groups: Some(&[0, 29]),
             point_formats: Some(&[1]),
             signature_algorithms: Some(&[8, 4]),
             ..none
         };
-        assert!(!others.allows_secp256r1() && !others.allows_uncompressed() && !others.allows_ecdsa_sha256());
+        assert!(
+            !others.allows_secp256r1()
+                && !others.allows_uncompressed()
+                && !others.allows_ecdsa_sha256()
+        );
     }
 }

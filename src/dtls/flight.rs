@@ -18,13 +18,21 @@ pub(super) struct Flight {
 #[derive(Debug)]
 enum Part {
     /// A whole message, header included.
-    Message { epoch: u16, message: Vec<u8> },
+    Message {
+        epoch: u16,
+        message: Vec<u8>,
+    },
     ChangeCipherSpec,
 }
 
 impl Flight {
     /// Adds a message of epoch 0; the bytes that belong into the transcript.
-    pub(super) fn add(&mut self, message_type: MessageType, message_seq: u16, body: &[u8]) -> &[u8] {
+    pub(super) fn add(
+        &mut self,
+        message_type: MessageType,
+        message_seq: u16,
+        body: &[u8],
+    ) -> &[u8] {
         self.add_in_epoch(0, message_type, message_seq, body)
     }
 
@@ -34,7 +42,13 @@ impl Flight {
         self.add_in_epoch(1, MessageType::Finished, message_seq, verify_data)
     }
 
-    fn add_in_epoch(&mut self, epoch: u16, message_type: MessageType, message_seq: u16, body: &[u8]) -> &[u8] {
+    fn add_in_epoch(
+        &mut self,
+        epoch: u16,
+        message_type: MessageType,
+        message_seq: u16,
+        body: &[u8],
+    ) -> &[u8] {
         let message = whole(message_type as u8, message_seq, body);
         self.parts.push(Part::Message { epoch, message });
         match self.parts.last() {
@@ -44,13 +58,23 @@ impl Flight {
     }
 
     /// Writes the flight as datagrams of at most `mtu` bytes, with fresh record numbers.
-    pub(super) fn datagrams(&self, channel: &mut Channel, mtu: usize, random: &mut dyn Random) -> Vec<Vec<u8>> {
+    pub(super) fn datagrams(
+        &self,
+        channel: &mut Channel,
+        mtu: usize,
+        random: &mut dyn Random,
+    ) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
         let mut datagram = Vec::new();
         for part in &self.parts {
             match part {
                 Part::ChangeCipherSpec => {
-                    if datagram.len().saturating_add(channel.overhead(0)).saturating_add(1) > mtu {
+                    if datagram
+                        .len()
+                        .saturating_add(channel.overhead(0))
+                        .saturating_add(1)
+                        > mtu
+                    {
                         datagrams.push(std::mem::take(&mut datagram));
                     }
                     channel.write_plain(CHANGE_CIPHER_SPEC, &[1], &mut datagram);
@@ -70,7 +94,9 @@ impl Flight {
                             continue;
                         }
                         // A fragment has one byte even where none would fit, so that this ends.
-                        let length = left.min(room.max(1)).min(channel.max_content().saturating_sub(HEADER));
+                        let length = left
+                            .min(room.max(1))
+                            .min(channel.max_content().saturating_sub(HEADER));
                         let end = offset.saturating_add(length);
                         let mut content = Vec::with_capacity(length.saturating_add(HEADER));
                         Fragment {
@@ -119,7 +145,12 @@ pub(super) enum Unanswered {
 impl Retransmission {
     /// A flight is sent for the first time.
     pub(super) fn start(now: Instant, timeout: Duration) -> Self {
-        Self { due: now.checked_add(timeout), timeout, sent: 1, last_sent: now }
+        Self {
+            due: now.checked_add(timeout),
+            timeout,
+            sent: 1,
+            last_sent: now,
+        }
     }
 
     /// The peer answers.
@@ -154,7 +185,11 @@ impl Retransmission {
 
     /// The size of datagrams: halved when the flight was sent in vain twice, as it may be too large for the path.
     pub(super) fn mtu(&self, mtu: usize) -> usize {
-        if self.sent > 2 { (mtu >> 1).max(MIN_MTU) } else { mtu }
+        if self.sent > 2 {
+            (mtu >> 1).max(MIN_MTU)
+        } else {
+            mtu
+        }
     }
 }
 
@@ -185,13 +220,20 @@ mod tests {
                 assert_eq!(record.header.sequence, 40 + records as u64);
                 records += 1;
                 if record.header.content_type == HANDSHAKE {
-                    let fragment = Fragment::read(&mut Reader::new(record.fragment)).expect("well-formed");
+                    let fragment =
+                        Fragment::read(&mut Reader::new(record.fragment)).expect("well-formed");
                     reassembly.insert(&fragment, 0, 8192).expect("in bounds");
                 }
                 rest = more;
             }
         }
-        (records, (0..).map_while(|seq| reassembly.take(seq)).map(|whole| whole.body).collect())
+        (
+            records,
+            (0..)
+                .map_while(|seq| reassembly.take(seq))
+                .map(|whole| whole.body)
+                .collect(),
+        )
     }
 
     #[test]
@@ -200,7 +242,9 @@ mod tests {
         flight.add(MessageType::ServerHello, 0, &[1; 80]);
         flight.add(MessageType::Certificate, 1, &[2; 1500]);
         flight.add(MessageType::ServerHelloDone, 2, &[]);
-        for (mtu, limit, datagrams, records) in [(1232, 16384, 2, 4), (300, 16384, 6, 8), (1232, 512, 2, 5)] {
+        for (mtu, limit, datagrams, records) in
+            [(1232, 16384, 2, 4), (300, 16384, 6, 8), (1232, 512, 2, 5)]
+        {
             let mut channel = Channel::new(40);
             channel.limit = limit;
             let mut written = flight.datagrams(&mut channel, mtu, &mut random(1));
@@ -218,9 +262,16 @@ mod tests {
         let mut retransmission = Retransmission::start(begin, Duration::from_secs(9));
         let mut sent = Vec::new();
         while let Some(due) = retransmission.due {
-            assert_eq!(retransmission.handle_timeout(due - Duration::from_millis(1), 3), Unanswered::Nothing);
+            assert_eq!(
+                retransmission.handle_timeout(due - Duration::from_millis(1), 3),
+                Unanswered::Nothing
+            );
             let seconds = (due - begin).as_secs();
-            sent.push((seconds, retransmission.handle_timeout(due, 3), retransmission.mtu(1232)));
+            sent.push((
+                seconds,
+                retransmission.handle_timeout(due, 3),
+                retransmission.mtu(1232),
+            ));
         }
         assert_eq!(
             sent,
@@ -237,7 +288,9 @@ mod tests {
     fn a_repeated_flight_is_answered_once_a_second() {
         let begin = start();
         let mut retransmission = Retransmission::start(begin, Duration::from_secs(9));
-        let mut admits = |milliseconds| retransmission.admits_repetition(begin + Duration::from_millis(milliseconds));
+        let mut admits = |milliseconds| {
+            retransmission.admits_repetition(begin + Duration::from_millis(milliseconds))
+        };
         assert!(!admits(999) && admits(1000) && !admits(1999) && admits(2000));
     }
 }

@@ -28,8 +28,11 @@ impl PreSharedKey {
     /// The premaster secret with a shared point, or with zeros in its place (RFC 5489 section 2, RFC 4279 section 2).
     pub(super) fn premaster(&self, shared_point: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
         let zeros = [0; 64];
-        let other = shared_point.or_else(|| zeros.get(..self.0.len())).unwrap_or_default();
-        let mut premaster = Vec::with_capacity(other.len().saturating_add(self.0.len()).saturating_add(4));
+        let other = shared_point
+            .or_else(|| zeros.get(..self.0.len()))
+            .unwrap_or_default();
+        let mut premaster =
+            Vec::with_capacity(other.len().saturating_add(self.0.len()).saturating_add(4));
         premaster.vector16(other);
         premaster.vector16(&self.0);
         Zeroizing::new(premaster)
@@ -81,12 +84,22 @@ pub(super) struct MasterSecret(Secret<48>);
 impl MasterSecret {
     /// RFC 5246 section 8.1
     pub(super) fn plain(premaster: &[u8], randoms: &Randoms) -> Self {
-        Self(Secret(prf(premaster, b"master secret", &randoms.client, &randoms.server)))
+        Self(Secret(prf(
+            premaster,
+            b"master secret",
+            &randoms.client,
+            &randoms.server,
+        )))
     }
 
     /// RFC 7627 section 4; `session_hash` covers all messages up to ClientKeyExchange.
     pub(super) fn extended(premaster: &[u8], session_hash: &[u8]) -> Self {
-        Self(Secret(prf(premaster, b"extended master secret", session_hash, &[])))
+        Self(Secret(prf(
+            premaster,
+            b"extended master secret",
+            session_hash,
+            &[],
+        )))
     }
 
     /// How the client and how the server protects what it writes.
@@ -97,7 +110,12 @@ impl MasterSecret {
         randoms: &Randoms,
     ) -> (Protection, Protection) {
         // The longest key block: two MAC keys of 32 bytes, two keys of 16.
-        let block: [u8; 96] = prf(&self.0.0, b"key expansion", &randoms.server, &randoms.client);
+        let block: [u8; 96] = prf(
+            &self.0.0,
+            b"key expansion",
+            &randoms.server,
+            &randoms.client,
+        );
         let block = Zeroizing::new(block);
         let part = |start: usize| move |block: &[u8]| part_of(block, start);
         let protection = |mac: usize, key: usize, iv: usize| {
@@ -111,7 +129,9 @@ impl MasterSecret {
         };
         match suite.cipher() {
             Cipher::Cbc => (protection(0, 64, 0), protection(32, 80, 0)),
-            Cipher::Ccm8 | Cipher::Ccm | Cipher::Gcm => (protection(0, 0, 32), protection(0, 16, 36)),
+            Cipher::Ccm8 | Cipher::Ccm | Cipher::Gcm => {
+                (protection(0, 0, 32), protection(0, 16, 36))
+            }
         }
     }
 
@@ -127,7 +147,11 @@ pub(super) const CLIENT_FINISHED: &[u8] = b"client finished";
 pub(super) const SERVER_FINISHED: &[u8] = b"server finished";
 
 fn part_of<const N: usize>(block: &[u8], start: usize) -> [u8; N] {
-    block.get(start..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+    block
+        .get(start..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .unwrap_or([0; N])
 }
 
 /// The pseudo-random function with SHA-256 (RFC 5246 section 5).
@@ -163,28 +187,45 @@ mod tests {
     #[test]
     fn the_premaster_secret_of_the_reference_key() {
         let key = PreSharedKey::new(&hex("73656372657450534b73656372657450")).expect("16 bytes");
-        let expected = hex("0010000000000000000000000000000000000010_73656372657450534b73656372657450");
+        let expected =
+            hex("0010000000000000000000000000000000000010_73656372657450534b73656372657450");
         assert_eq!(key.premaster(None)[..], expected);
-        assert_eq!(key.premaster(Some(&[1, 2]))[..], hex("00020102_0010_73656372657450534b73656372657450"));
+        assert_eq!(
+            key.premaster(Some(&[1, 2]))[..],
+            hex("00020102_0010_73656372657450534b73656372657450")
+        );
     }
 
     #[test]
     fn keys_are_1_to_64_bytes_and_not_shown() {
         assert!(PreSharedKey::new(&[]).is_none() && PreSharedKey::new(&[0; 65]).is_none());
         let key = PreSharedKey::new(&[0x41; 64]).expect("64 bytes");
-        assert_eq!(format!("{key:?} {:?}", Secret([0x41; 4])), "PreSharedKey(..) Secret(..)");
+        assert_eq!(
+            format!("{key:?} {:?}", Secret([0x41; 4])),
+            "PreSharedKey(..) Secret(..)"
+        );
     }
 
     #[test]
     fn the_key_block_is_dealt_out_in_the_order_of_the_standard() {
-        let randoms = Randoms { client: [1; 32], server: [2; 32] };
+        let randoms = Randoms {
+            client: [1; 32],
+            server: [2; 32],
+        };
         let master = MasterSecret::plain(&[3; 36], &randoms);
         let block: [u8; 96] = prf(&master.0.0, b"key expansion", &[2; 32], &[1; 32]);
         let (client, server) = master.protections(CipherSuite::PskWithAes128Ccm8, false, &randoms);
         assert_eq!(client.parts(), (&block[..16], &block[32..36], None));
         assert_eq!(server.parts(), (&block[16..32], &block[36..40], None));
-        let (client, server) = master.protections(CipherSuite::PskWithAes128CbcSha256, true, &randoms);
-        assert_eq!(client.parts(), (&block[64..80], &block[..4], Some(&block[..32])));
-        assert_eq!(server.parts(), (&block[80..], &block[..4], Some(&block[32..64])));
+        let (client, server) =
+            master.protections(CipherSuite::PskWithAes128CbcSha256, true, &randoms);
+        assert_eq!(
+            client.parts(),
+            (&block[64..80], &block[..4], Some(&block[..32]))
+        );
+        assert_eq!(
+            server.parts(),
+            (&block[80..], &block[..4], Some(&block[32..64]))
+        );
     }
 }

@@ -62,7 +62,13 @@ impl<'a> Fragment<'a> {
         let offset = record.u24()?;
         let body = record.vector24()?;
         match offset.checked_add(body.len()) {
-            Some(end) if end <= length => Ok(Self { message_type, length, message_seq, offset, body }),
+            Some(end) if end <= length => Ok(Self {
+                message_type,
+                length,
+                message_seq,
+                offset,
+                body,
+            }),
             _ => Err(Malformed),
         }
     }
@@ -84,7 +90,13 @@ impl<'a> Fragment<'a> {
 /// Writes a whole message, header in front: the form that goes into the transcript.
 pub(super) fn whole(message_type: u8, message_seq: u16, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len().saturating_add(HEADER));
-    let fragment = Fragment { message_type, length: body.len(), message_seq, offset: 0, body };
+    let fragment = Fragment {
+        message_type,
+        length: body.len(),
+        message_seq,
+        offset: 0,
+        body,
+    };
     fragment.write(&mut out);
     out
 }
@@ -102,7 +114,8 @@ pub(super) struct ClientHello<'a> {
     /// In pairs of bytes.
     pub(super) cipher_suites: &'a [u8],
     pub(super) compression_methods: &'a [u8],
-    extensions: Reader<'a>,
+    /// Unread.
+    pub(super) extensions: Reader<'a>,
 }
 
 impl<'a> ClientHello<'a> {
@@ -217,14 +230,19 @@ pub(super) fn certificate<'a>(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     match kind {
-        CertificateType::X509 => out.vector(3, |out| certificates.for_each(|der| out.vector24(der))),
+        CertificateType::X509 => {
+            out.vector(3, |out| certificates.for_each(|der| out.vector24(der)))
+        }
         CertificateType::RawPublicKey => certificates.take(1).for_each(|spki| out.vector24(spki)),
     }
     out
 }
 
 /// What is in a Certificate message; empty: the peer has none.
-pub(super) fn read_certificate(body: &[u8], kind: CertificateType) -> Result<Vec<&[u8]>, Malformed> {
+pub(super) fn read_certificate(
+    body: &[u8],
+    kind: CertificateType,
+) -> Result<Vec<&[u8]>, Malformed> {
     let mut reader = Reader::new(body);
     let content = reader.vector24()?;
     reader.end()?;
@@ -264,7 +282,11 @@ pub(super) fn read_certificate_request(body: &[u8]) -> Result<(), Malformed> {
     reader.vector16()?;
     reader.vector16()?;
     reader.end()?;
-    if types.contains(&ECDSA_SIGN) { Ok(()) } else { Err(Malformed) }
+    if types.contains(&ECDSA_SIGN) {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
 }
 
 /// The parameters that a server signs: the named curve and its point.
@@ -376,7 +398,11 @@ fn put_signature(out: &mut Vec<u8>, signature: &[u8]) {
 }
 
 fn read_signature<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
-    if reader.u16()? == ECDSA_SECP256R1_SHA256 { reader.vector16() } else { Err(Malformed) }
+    if reader.u16()? == ECDSA_SECP256R1_SHA256 {
+        reader.vector16()
+    } else {
+        Err(Malformed)
+    }
 }
 
 /// Version 1.2 as it is on the wire.
@@ -395,13 +421,25 @@ mod tests {
 
     #[test]
     fn fragments_are_read_as_written() {
-        let fragment = Fragment { message_type: 16, length: 300, message_seq: 2, offset: 100, body: &[7; 50] };
+        let fragment = Fragment {
+            message_type: 16,
+            length: 300,
+            message_seq: 2,
+            offset: 100,
+            body: &[7; 50],
+        };
         let mut out = Vec::new();
         fragment.write(&mut out);
-        assert_eq!(out.get(..HEADER), Some(&b"\x10\x00\x01\x2c\x00\x02\x00\x00\x64\x00\x00\x32"[..]));
+        assert_eq!(
+            out.get(..HEADER),
+            Some(&b"\x10\x00\x01\x2c\x00\x02\x00\x00\x64\x00\x00\x32"[..])
+        );
         assert_eq!(Fragment::read(&mut Reader::new(&out)), Ok(fragment));
         for length in 0..out.len() {
-            assert_eq!(Fragment::read(&mut Reader::new(&out[..length])), Err(Malformed));
+            assert_eq!(
+                Fragment::read(&mut Reader::new(&out[..length])),
+                Err(Malformed)
+            );
         }
     }
 
@@ -418,13 +456,29 @@ mod tests {
 
     #[test]
     fn hellos_are_read_as_written() {
-        let extensions = Extensions { connection_id: Some(&[1]), extended_master_secret: true, ..Extensions::default() };
+        let extensions = Extensions {
+            connection_id: Some(&[1]),
+            extended_master_secret: true,
+            ..Extensions::default()
+        };
         let hello = ClientHello::new([9; 32], &[5; 20], &[0xc0, 0xa8, 0, 0xff]);
         let bytes = hello.write(&extensions);
         let read = ClientHello::read(&bytes).expect("well-formed");
         assert_eq!(
-            (read.version, read.random, read.cookie, read.cipher_suites, read.compression_methods),
-            (DTLS_1_2, [9; 32], &[5; 20][..], &[0xc0, 0xa8, 0, 0xff][..], &[0][..])
+            (
+                read.version,
+                read.random,
+                read.cookie,
+                read.cipher_suites,
+                read.compression_methods
+            ),
+            (
+                DTLS_1_2,
+                [9; 32],
+                &[5; 20][..],
+                &[0xc0, 0xa8, 0, 0xff][..],
+                &[0][..]
+            )
         );
         assert_eq!(read.extensions(), Ok(extensions));
         let without = bytes.len() - 12;
@@ -451,12 +505,20 @@ mod tests {
         let ecdsa = signed_server_key_exchange(&parameters, &[6; 70]);
         assert_eq!(
             ServerKeyExchange::read(&ecdsa, KeyExchange::EcdheEcdsa),
-            Ok(ServerKeyExchange { parameters: &parameters, point: &point, signature: &[6; 70] })
+            Ok(ServerKeyExchange {
+                parameters: &parameters,
+                point: &point,
+                signature: &[6; 70]
+            })
         );
         let psk = psk_server_key_exchange(b"hint", &parameters);
         assert_eq!(
             ServerKeyExchange::read(&psk, KeyExchange::EcdhePsk),
-            Ok(ServerKeyExchange { parameters: &parameters, point: &point, signature: &[] })
+            Ok(ServerKeyExchange {
+                parameters: &parameters,
+                point: &point,
+                signature: &[]
+            })
         );
         for (key_exchange, identity, point) in [
             (KeyExchange::Psk, &b"id"[..], &b""[..]),
@@ -480,12 +542,24 @@ mod tests {
         let chain: [&[u8]; 2] = [b"leaf", b"issuer"];
         let body = certificate(CertificateType::X509, chain.into_iter());
         assert_eq!(body, b"\x00\x00\x10\x00\x00\x04leaf\x00\x00\x06issuer");
-        assert_eq!(read_certificate(&body, CertificateType::X509), Ok(chain.to_vec()));
+        assert_eq!(
+            read_certificate(&body, CertificateType::X509),
+            Ok(chain.to_vec())
+        );
         let body = certificate(CertificateType::RawPublicKey, chain.into_iter());
         assert_eq!(body, b"\x00\x00\x04leaf");
-        assert_eq!(read_certificate(&body, CertificateType::RawPublicKey), Ok(vec![chain[0]]));
+        assert_eq!(
+            read_certificate(&body, CertificateType::RawPublicKey),
+            Ok(vec![chain[0]])
+        );
         assert_eq!(read_certificate(&[0; 3], CertificateType::X509), Ok(vec![]));
-        let long = certificate(CertificateType::X509, [&b"c"[..]; MAX_CHAIN + 1].into_iter());
-        assert_eq!(read_certificate(&long, CertificateType::X509), Err(Malformed));
+        let long = certificate(
+            CertificateType::X509,
+            [&b"c"[..]; MAX_CHAIN + 1].into_iter(),
+        );
+        assert_eq!(
+            read_certificate(&long, CertificateType::X509),
+            Err(Malformed)
+        );
     }
 }

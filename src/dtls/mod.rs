@@ -10,8 +10,11 @@ mod cbc_mac;
 mod certificate;
 mod channel;
 mod cid;
+pub mod client;
 mod codec;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod credentials;
 mod event;
 mod extension;
@@ -23,6 +26,7 @@ mod random;
 mod reassembly;
 mod record;
 mod replay;
+mod server;
 mod stats;
 mod suite;
 #[cfg(test)]
@@ -33,5 +37,6 @@ pub use credentials::{Credentials, CredentialsError, TrustStore};
 pub use event::*;
 pub use keys::PreSharedKey;
 pub use random::Random;
+pub use server::Server;
 pub use stats::Stats;
 pub use suite::CipherSuite;

@@ -39,7 +39,13 @@ impl Protection {
         mac_key: Secret<32>,
     ) -> Self {
         let mac_key = (cipher == Cipher::Cbc).then(|| Box::new(mac_key));
-        Self { cipher, encrypt_then_mac, key, implicit_nonce, mac_key }
+        Self {
+            cipher,
+            encrypt_then_mac,
+            key,
+            implicit_nonce,
+            mac_key,
+        }
     }
 
     /// Whether forged records are found out by a tag of 8 bytes only.
@@ -56,21 +62,37 @@ impl Protection {
             Cipher::Cbc => 16 + 32 + 16,
         };
         let inner_type = usize::from(cid_length > 0);
-        cid_length.saturating_add(super::record::PLAIN_HEADER + protection).saturating_add(inner_type)
+        cid_length
+            .saturating_add(super::record::PLAIN_HEADER + protection)
+            .saturating_add(inner_type)
     }
 
     /// Writes one record at the end of `out`. `header` has the content type and the receiver's connection id; `iv` is
     /// random and only used by CBC.
-    pub(super) fn seal(&self, header: Header<'_>, plaintext: &[u8], iv: [u8; 16], out: &mut Vec<u8>) {
+    pub(super) fn seal(
+        &self,
+        header: Header<'_>,
+        plaintext: &[u8],
+        iv: [u8; 16],
+        out: &mut Vec<u8>,
+    ) {
         let (wire, inner_type) = if header.cid.is_empty() {
             (header, None)
         } else {
-            (Header { content_type: CID_RECORD, ..header }, Some(header.content_type))
+            (
+                Header {
+                    content_type: CID_RECORD,
+                    ..header
+                },
+                Some(header.content_type),
+            )
         };
         let start = out.len();
         wire.write(0, out);
         let fragment_start = out.len();
-        let inner_length = plaintext.len().saturating_add(usize::from(inner_type.is_some()));
+        let inner_length = plaintext
+            .len()
+            .saturating_add(usize::from(inner_type.is_some()));
         let explicit = {
             let [e0, e1] = header.epoch.to_be_bytes();
             let [_, _, s0, s1, s2, s3, s4, s5] = header.sequence.to_be_bytes();
@@ -105,14 +127,20 @@ impl Protection {
 
     fn seal_aead(&self, explicit: [u8; 8], authenticated: &[u8], content: &mut [u8]) -> Tag {
         let nonce = self.nonce(explicit);
-        let mut tag = Tag { bytes: [0; 16], length: 16 };
+        let mut tag = Tag {
+            bytes: [0; 16],
+            length: 16,
+        };
         match self.cipher {
             Cipher::Ccm8 => {
                 let sealed = Ccm::<Aes128, U8, U12>::new(&self.key.0.into())
                     .encrypt_inout_detached(&nonce.into(), authenticated, content.into())
                     .expect("a record is shorter than CCM allows");
                 let [t0, t1, t2, t3, t4, t5, t6, t7] = sealed.into();
-                tag = Tag { bytes: [t0, t1, t2, t3, t4, t5, t6, t7, 0, 0, 0, 0, 0, 0, 0, 0], length: 8 };
+                tag = Tag {
+                    bytes: [t0, t1, t2, t3, t4, t5, t6, t7, 0, 0, 0, 0, 0, 0, 0, 0],
+                    length: 8,
+                };
             }
             Cipher::Ccm => {
                 tag.bytes = Ccm::<Aes128, U16, U12>::new(&self.key.0.into())
@@ -149,7 +177,9 @@ impl Protection {
         let (blocks, _) = Array::slice_as_chunks_mut(content);
         cbc::Encryptor::<Aes128>::new(&self.key.0.into(), &iv.into()).encrypt_blocks(blocks);
         if self.encrypt_then_mac {
-            let fragment = out.get(content_start.saturating_sub(iv.len())..).unwrap_or_default();
+            let fragment = out
+                .get(content_start.saturating_sub(iv.len())..)
+                .unwrap_or_default();
             let header = wire.authenticated(fragment.len());
             let mac = self.mac(&[header.as_bytes(), fragment]);
             out.bytes(mac.as_ref());
@@ -163,7 +193,9 @@ impl Protection {
         let content = match self.cipher {
             Cipher::Ccm8 => self.open_aead(&header, fragment, 8)?,
             Cipher::Ccm | Cipher::Gcm => self.open_aead(&header, fragment, 16)?,
-            Cipher::Cbc if self.encrypt_then_mac => self.open_encrypt_then_mac(&header, fragment)?,
+            Cipher::Cbc if self.encrypt_then_mac => {
+                self.open_encrypt_then_mac(&header, fragment)?
+            }
             Cipher::Cbc => self.open_mac_then_encrypt(&header, fragment)?,
         };
         if header.cid.is_empty() {
@@ -175,7 +207,12 @@ impl Protection {
         (content.len() <= MAX_PLAINTEXT).then_some((content_type, content))
     }
 
-    fn open_aead<'a>(&self, header: &Header<'_>, fragment: &'a mut [u8], tag_length: usize) -> Option<&'a mut [u8]> {
+    fn open_aead<'a>(
+        &self,
+        header: &Header<'_>,
+        fragment: &'a mut [u8],
+        tag_length: usize,
+    ) -> Option<&'a mut [u8]> {
         let (explicit, sealed) = fragment.split_first_chunk_mut::<8>()?;
         let content_length = sealed.len().checked_sub(tag_length)?;
         let nonce = self.nonce(*explicit);
@@ -184,18 +221,31 @@ impl Protection {
         match self.cipher {
             Cipher::Gcm => {
                 let nonce = Nonce::assume_unique_for_key(nonce);
-                return self.gcm_key().open_in_place(nonce, Aad::from(authenticated), sealed).ok();
+                return self
+                    .gcm_key()
+                    .open_in_place(nonce, Aad::from(authenticated), sealed)
+                    .ok();
             }
             Cipher::Ccm8 => {
                 let (content, tag) = sealed.split_at_mut_checked(content_length)?;
                 Ccm::<Aes128, U8, U12>::new(&self.key.0.into())
-                    .decrypt_inout_detached(&nonce.into(), authenticated, content.into(), (&*tag).try_into().ok()?)
+                    .decrypt_inout_detached(
+                        &nonce.into(),
+                        authenticated,
+                        content.into(),
+                        (&*tag).try_into().ok()?,
+                    )
                     .ok()?;
             }
             Cipher::Ccm => {
                 let (content, tag) = sealed.split_at_mut_checked(content_length)?;
                 Ccm::<Aes128, U16, U12>::new(&self.key.0.into())
-                    .decrypt_inout_detached(&nonce.into(), authenticated, content.into(), (&*tag).try_into().ok()?)
+                    .decrypt_inout_detached(
+                        &nonce.into(),
+                        authenticated,
+                        content.into(),
+                        (&*tag).try_into().ok()?,
+                    )
                     .ok()?;
             }
             Cipher::Cbc => return None,
@@ -203,7 +253,11 @@ impl Protection {
         sealed.get_mut(..content_length)
     }
 
-    fn open_encrypt_then_mac<'a>(&self, header: &Header<'_>, fragment: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    fn open_encrypt_then_mac<'a>(
+        &self,
+        header: &Header<'_>,
+        fragment: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
         let length = fragment.len().checked_sub(32)?;
         let (encrypted, mac) = fragment.split_at_mut_checked(length)?;
         let authenticated = header.authenticated(length);
@@ -214,12 +268,18 @@ impl Protection {
         let content = self.decrypt_cbc(encrypted)?;
         // The padding is authentic: what it is may show.
         let padding = *content.last()?;
-        let end = content.len().checked_sub(usize::from(padding).saturating_add(1))?;
+        let end = content
+            .len()
+            .checked_sub(usize::from(padding).saturating_add(1))?;
         let (content, rest) = content.split_at_mut_checked(end)?;
         rest.iter().all(|&byte| byte == padding).then_some(content)
     }
 
-    fn open_mac_then_encrypt<'a>(&self, header: &Header<'_>, fragment: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    fn open_mac_then_encrypt<'a>(
+        &self,
+        header: &Header<'_>,
+        fragment: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
         let content = self.decrypt_cbc(fragment)?;
         let mac_key = self.mac_key.as_ref()?;
         let length = cbc_mac::content_length(&mac_key.0, header, content)?;
@@ -262,7 +322,11 @@ impl Protection {
     /// Key, implicit nonce and MAC key.
     #[cfg(test)]
     pub(super) fn parts(&self) -> (&[u8], &[u8], Option<&[u8]>) {
-        (&self.key.0, &self.implicit_nonce.0, self.mac_key.as_ref().map(|key| &key.0[..]))
+        (
+            &self.key.0,
+            &self.implicit_nonce.0,
+            self.mac_key.as_ref().map(|key| &key.0[..]),
+        )
     }
 }
 
@@ -292,14 +356,22 @@ mod tests {
     ];
 
     fn protection((cipher, encrypt_then_mac): (Cipher, bool)) -> Protection {
-        Protection::new(cipher, encrypt_then_mac, Secret([1; 16]), Secret([2; 4]), Secret([3; 32]))
+        Protection::new(
+            cipher,
+            encrypt_then_mac,
+            Secret([1; 16]),
+            Secret([2; 4]),
+            Secret([3; 32]),
+        )
     }
 
     fn open(protection: &Protection, datagram: &[u8], cid_length: usize) -> Option<(u8, Vec<u8>)> {
         let mut datagram = datagram.to_vec();
         let (record, rest) = Record::split_first(&mut datagram, cid_length).ok()?;
         assert!(rest.is_empty());
-        protection.open(record).map(|(content_type, content)| (content_type, content.to_vec()))
+        protection
+            .open(record)
+            .map(|(content_type, content)| (content_type, content.to_vec()))
     }
 
     /// NIST SP 800-38C, example 3: a nonce of 12 bytes and a tag of 8, as in a record.
@@ -308,14 +380,25 @@ mod tests {
         let cipher = Protection::new(
             Cipher::Ccm8,
             false,
-            Secret(hex("404142434445464748494a4b4c4d4e4f").try_into().expect("16 bytes")),
+            Secret(
+                hex("404142434445464748494a4b4c4d4e4f")
+                    .try_into()
+                    .expect("16 bytes"),
+            ),
             Secret([0x10, 0x11, 0x12, 0x13]),
             Secret([0; 32]),
         );
         let explicit = hex("1415161718191a1b").try_into().expect("8 bytes");
         let mut content = hex("202122232425262728292a2b2c2d2e2f3031323334353637");
-        let tag = cipher.seal_aead(explicit, &hex("000102030405060708090a0b0c0d0e0f10111213"), &mut content);
-        assert_eq!(content, hex("e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5"));
+        let tag = cipher.seal_aead(
+            explicit,
+            &hex("000102030405060708090a0b0c0d0e0f10111213"),
+            &mut content,
+        );
+        assert_eq!(
+            content,
+            hex("e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5")
+        );
         assert_eq!(tag.as_bytes(), hex("484392fbc1b09951"));
     }
 
@@ -325,12 +408,18 @@ mod tests {
             let protection = protection(cipher);
             for cid in [&b""[..], b"c", b"a connection id of 32 bytes long"] {
                 for length in [0, 1, 15, 16, 100, 1200] {
-                    let header = Header { cid, ..Header::new(APPLICATION_DATA, 1, 77) };
+                    let header = Header {
+                        cid,
+                        ..Header::new(APPLICATION_DATA, 1, 77)
+                    };
                     let plaintext: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
                     let mut out = Vec::new();
                     protection.seal(header, &plaintext, [9; 16], &mut out);
                     assert!(out.len() <= plaintext.len() + protection.overhead(cid.len()));
-                    assert_eq!(open(&protection, &out, cid.len()), Some((APPLICATION_DATA, plaintext)));
+                    assert_eq!(
+                        open(&protection, &out, cid.len()),
+                        Some((APPLICATION_DATA, plaintext))
+                    );
                 }
             }
         }
@@ -342,18 +431,31 @@ mod tests {
             let protection = protection(cipher);
             for cid in [&b""[..], b"cid"] {
                 let mut out = Vec::new();
-                let header = Header { cid, ..Header::new(APPLICATION_DATA, 1, 77) };
+                let header = Header {
+                    cid,
+                    ..Header::new(APPLICATION_DATA, 1, 77)
+                };
                 protection.seal(header, b"plaintext of some length", [9; 16], &mut out);
-                for index in (0..out.len()).filter(|index| ![11, 12].contains(&(index - cid.len().min(*index)))) {
+                for index in (0..out.len())
+                    .filter(|index| ![11, 12].contains(&(index - cid.len().min(*index))))
+                {
                     let mut changed = out.clone();
                     changed[index] ^= 1;
-                    assert_eq!(open(&protection, &changed, cid.len()), None, "{cipher:?} {index}");
+                    assert_eq!(
+                        open(&protection, &changed, cid.len()),
+                        None,
+                        "{cipher:?} {index}"
+                    );
                 }
                 for length in 13 + cid.len()..out.len() {
                     let mut cut = out[..length].to_vec();
                     let fragment = u16::try_from(length - 13 - cid.len()).expect("short");
                     cut[11 + cid.len()..13 + cid.len()].copy_from_slice(&fragment.to_be_bytes());
-                    assert_eq!(open(&protection, &cut, cid.len()), None, "{cipher:?} {length}");
+                    assert_eq!(
+                        open(&protection, &cut, cid.len()),
+                        None,
+                        "{cipher:?} {length}"
+                    );
                 }
             }
         }
@@ -364,10 +466,16 @@ mod tests {
         for cipher in CIPHERS {
             let protection = protection(cipher);
             // Sealed as a record whose type is 0, these are a content, its type and padding.
-            let header = Header { cid: b"cid", ..Header::new(0, 1, 1) };
+            let header = Header {
+                cid: b"cid",
+                ..Header::new(0, 1, 1)
+            };
             let mut out = Vec::new();
             protection.seal(header, b"content\x17\0\0\0", [9; 16], &mut out);
-            assert_eq!(open(&protection, &out, 3), Some((APPLICATION_DATA, b"content".to_vec())));
+            assert_eq!(
+                open(&protection, &out, 3),
+                Some((APPLICATION_DATA, b"content".to_vec()))
+            );
             out.clear();
             protection.seal(header, &[0; 20], [9; 16], &mut out);
             assert_eq!(open(&protection, &out, 3), None, "nothing but zeros");
@@ -384,6 +492,9 @@ mod tests {
         let mut out = Vec::new();
         header.write(8 + 7 + 16, &mut out);
         out.extend([&explicit[..], &content, tag.as_bytes()].concat());
-        assert_eq!(open(&protection, &out, 0), Some((APPLICATION_DATA, b"content".to_vec())));
+        assert_eq!(
+            open(&protection, &out, 0),
+            Some((APPLICATION_DATA, b"content".to_vec()))
+        );
     }
 }

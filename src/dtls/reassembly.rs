@@ -37,15 +37,24 @@ impl Reassembly {
         expected: u16,
         max_message: usize,
     ) -> Result<(), Malformed> {
-        let ahead = fragment.message_seq.checked_sub(expected).ok_or(Malformed)?;
-        if ahead > MAX_AHEAD || fragment.length > max_message || fragment.body.is_empty() && fragment.length > 0 {
+        let ahead = fragment
+            .message_seq
+            .checked_sub(expected)
+            .ok_or(Malformed)?;
+        if ahead > MAX_AHEAD
+            || fragment.length > max_message
+            || fragment.body.is_empty() && fragment.length > 0
+        {
             return Err(Malformed);
         }
-        let known = self.messages.iter().position(|own| own.message_seq == fragment.message_seq);
+        let is_known = |own: &Partial| own.message_seq == fragment.message_seq;
+        let known = self.messages.iter().position(is_known);
         if known.is_none() {
-            let held: usize = self.messages.iter().map(|own| own.body.len()).sum();
-            if self.messages.len() >= MAX_MESSAGES || held.saturating_add(fragment.length) > MAX_BYTES {
-                return Err(Malformed);
+            while !self.has_room(fragment.length) {
+                // Whose turn it is goes before those that are not: else anybody could keep it out.
+                if ahead > 0 || self.messages.pop().is_none() {
+                    return Err(Malformed);
+                }
             }
             self.messages.push(Partial {
                 message_type: fragment.message_type,
@@ -61,14 +70,34 @@ impl Reassembly {
         message.ok_or(Malformed)?.insert(fragment)
     }
 
+    /// Forgets what is not of this type.
+    pub(super) fn keep_only(&mut self, message_type: u8) {
+        self.messages
+            .retain(|message| message.message_type == message_type);
+    }
+
+    fn has_room(&self, length: usize) -> bool {
+        let held: usize = self.messages.iter().map(|own| own.body.len()).sum();
+        self.messages.len() < MAX_MESSAGES && held.saturating_add(length) <= MAX_BYTES
+    }
+
     /// Takes out the message whose turn it is, once it is whole.
     pub(super) fn take(&mut self, expected: u16) -> Option<Whole> {
         let index = self
             .messages
             .iter()
             .position(|message| message.message_seq == expected && message.is_whole())?;
-        let Partial { message_type, message_seq, body, .. } = self.messages.swap_remove(index);
-        Some(Whole { message_type, message_seq, body })
+        let Partial {
+            message_type,
+            message_seq,
+            body,
+            ..
+        } = self.messages.swap_remove(index);
+        Some(Whole {
+            message_type,
+            message_seq,
+            body,
+        })
     }
 
     /// How many bytes it holds.
@@ -89,7 +118,8 @@ impl Partial {
         for old in &self.received {
             let overlap = old.start.max(new.start)..old.end.min(new.end);
             if overlap.start < overlap.end {
-                let inside = overlap.start.saturating_sub(new.start)..overlap.end.saturating_sub(new.start);
+                let inside =
+                    overlap.start.saturating_sub(new.start)..overlap.end.saturating_sub(new.start);
                 if self.body.get(overlap) != fragment.body.get(inside) {
                     return Err(Malformed);
                 }
@@ -140,7 +170,13 @@ mod tests {
     };
 
     fn fragment(message_seq: u16, range: Range<usize>) -> Fragment<'static> {
-        Fragment { message_type: 11, length: 100, message_seq, offset: range.start, body: &BODY[range] }
+        Fragment {
+            message_type: 11,
+            length: 100,
+            message_seq,
+            offset: range.start,
+            body: &BODY[range],
+        }
     }
 
     proptest! {
@@ -168,7 +204,13 @@ mod tests {
         let body = [0; 1000];
         for message_seq in 0..=u16::MAX {
             for (length, body) in [(8000, &body[..]), (1, &body[..1])] {
-                let fragment = Fragment { message_type: 11, length, message_seq, offset: 0, body };
+                let fragment = Fragment {
+                    message_type: 11,
+                    length,
+                    message_seq,
+                    offset: 0,
+                    body,
+                };
                 let inserted = reassembly.insert(&fragment, 2, 8192);
                 assert!(inserted.is_err() || (2..=10).contains(&message_seq));
             }
@@ -185,21 +227,57 @@ mod tests {
         for bad in [
             Fragment { body: &[], ..good },
             Fragment { length: 99, ..good },
-            Fragment { message_type: 12, ..good },
-            Fragment { body: &[9; 50], ..good },
-            Fragment { offset: 49, body: &[9; 2], ..good },
+            Fragment {
+                message_type: 12,
+                ..good
+            },
+            Fragment {
+                body: &[9; 50],
+                ..good
+            },
+            Fragment {
+                offset: 49,
+                body: &[9; 2],
+                ..good
+            },
         ] {
             assert_eq!(reassembly.insert(&bad, 0, 200), Err(Malformed));
         }
-        assert_eq!(reassembly.insert(&fragment(1, 0..50), 1, 99), Err(Malformed));
+        assert_eq!(
+            reassembly.insert(&fragment(1, 0..50), 1, 99),
+            Err(Malformed)
+        );
         assert_eq!(reassembly.insert(&fragment(0, 50..100), 0, 200), Ok(()));
-        assert_eq!(reassembly.take(0).map(|whole| whole.body), Some(BODY.to_vec()));
+        assert_eq!(
+            reassembly.take(0).map(|whole| whole.body),
+            Some(BODY.to_vec())
+        );
+    }
+
+    #[test]
+    fn a07_messages_ahead_do_not_keep_out_whose_turn_it_is() {
+        let mut reassembly = Reassembly::default();
+        for message_seq in 3..10 {
+            let _full = reassembly.insert(&fragment(message_seq, 0..50), 2, 200);
+        }
+        assert_eq!(reassembly.messages.len(), 4);
+        assert_eq!(reassembly.insert(&fragment(2, 0..100), 2, 200), Ok(()));
+        assert_eq!(
+            reassembly.take(2).map(|whole| whole.body),
+            Some(BODY.to_vec())
+        );
     }
 
     #[test]
     fn an_empty_message_is_whole_at_once() {
         let mut reassembly = Reassembly::default();
-        let done = Fragment { message_type: 14, length: 0, message_seq: 5, offset: 0, body: &[] };
+        let done = Fragment {
+            message_type: 14,
+            length: 0,
+            message_seq: 5,
+            offset: 0,
+            body: &[],
+        };
         assert_eq!(reassembly.insert(&done, 5, 200), Ok(()));
         assert_eq!(reassembly.take(5).map(|whole| whole.message_type), Some(14));
     }

@@ -57,7 +57,13 @@ impl<'a> Record<'a> {
 impl Header<'_> {
     /// A header to be written.
     pub(super) const fn new(content_type: u8, epoch: u16, sequence: u64) -> Self {
-        Self { content_type, version: DTLS_1_2, epoch, sequence, cid: &[] }
+        Self {
+            content_type,
+            version: DTLS_1_2,
+            epoch,
+            sequence,
+            cid: &[],
+        }
     }
 
     /// Writes header and length.
@@ -72,13 +78,24 @@ impl Header<'_> {
 
     /// The additional data of AEAD and the header under a MAC (RFC 5246 section 6.2.3.3, RFC 9146 section 5).
     pub(super) fn authenticated(&self, length: usize) -> Authenticated {
-        let mut data = Authenticated { bytes: [0; Authenticated::MAX], length: 0 };
+        let mut data = Authenticated {
+            bytes: [0; Authenticated::MAX],
+            length: 0,
+        };
         let length = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
         let epoch = self.epoch.to_be_bytes();
         let sequence = self.sequence.to_be_bytes();
-        let sequence = sequence.last_chunk::<6>().map_or(&[][..], |low| low.as_slice());
+        let sequence = sequence
+            .last_chunk::<6>()
+            .map_or(&[][..], |low| low.as_slice());
         if self.cid.is_empty() {
-            for part in [&epoch[..], sequence, &[self.content_type], &self.version, &length] {
+            for part in [
+                &epoch[..],
+                sequence,
+                &[self.content_type],
+                &self.version,
+                &length,
+            ] {
                 data.push(part);
             }
         } else {
@@ -139,7 +156,10 @@ mod tests {
         let mut datagram = Vec::new();
         Header::new(HANDSHAKE, 0, 5).write(2, &mut datagram);
         datagram.extend(b"ab");
-        let with_cid = Header { cid: &[9, 8], ..Header::new(CID_RECORD, 1, 0x0102_0304_0506) };
+        let with_cid = Header {
+            cid: &[9, 8],
+            ..Header::new(CID_RECORD, 1, 0x0102_0304_0506)
+        };
         with_cid.write(1, &mut datagram);
         datagram.extend(b"c");
         assert_eq!(
@@ -147,27 +167,47 @@ mod tests {
             b"\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x05\x00\x02ab\x19\xfe\xfd\x00\x01\x01\x02\x03\x04\x05\x06\x09\x08\x00\x01c"
         );
         let (record, rest) = Record::split_first(&mut datagram, 2).expect("whole");
-        assert_eq!((record.header, &record.fragment[..]), (Header::new(HANDSHAKE, 0, 5), &b"ab"[..]));
+        assert_eq!(
+            (record.header, &record.fragment[..]),
+            (Header::new(HANDSHAKE, 0, 5), &b"ab"[..])
+        );
         let (record, rest) = Record::split_first(rest, 2).expect("whole");
         assert_eq!((record.header, &record.fragment[..]), (with_cid, &b"c"[..]));
         assert!(rest.is_empty());
         for length in 0..datagram.len() {
             let mut cut = datagram[..length].to_vec();
-            let whole = Record::split_first(&mut cut, 2).map(|(_, rest)| Record::split_first(rest, 2).is_ok());
-            assert_eq!(whole, if length < 15 { Err(Malformed) } else { Ok(false) });
+            let whole = Record::split_first(&mut cut, 2)
+                .map(|(_, rest)| Record::split_first(rest, 2).is_ok());
+            assert_eq!(
+                whole,
+                if length < 15 {
+                    Err(Malformed)
+                } else {
+                    Ok(false)
+                }
+            );
         }
     }
 
     #[test]
     fn authenticated_bytes_follow_the_standards() {
         let header = Header::new(APPLICATION_DATA, 1, 2);
-        assert_eq!(header.authenticated(3).as_bytes(), b"\x00\x01\x00\x00\x00\x00\x00\x02\x17\xfe\xfd\x00\x03");
-        let header = Header { cid: b"cid", ..Header::new(CID_RECORD, 1, 2) };
+        assert_eq!(
+            header.authenticated(3).as_bytes(),
+            b"\x00\x01\x00\x00\x00\x00\x00\x02\x17\xfe\xfd\x00\x03"
+        );
+        let header = Header {
+            cid: b"cid",
+            ..Header::new(CID_RECORD, 1, 2)
+        };
         assert_eq!(
             header.authenticated(3).as_bytes(),
             b"\xff\xff\xff\xff\xff\xff\xff\xff\x19\x03\x19\xfe\xfd\x00\x01\x00\x00\x00\x00\x00\x02cid\x00\x03"
         );
-        let header = Header { cid: &[7; 32], ..header };
+        let header = Header {
+            cid: &[7; 32],
+            ..header
+        };
         assert_eq!(header.authenticated(3).as_bytes().len(), 55);
     }
 }

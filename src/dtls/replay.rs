@@ -36,7 +36,9 @@ impl ReplayWindow {
             self.next = sequence.saturating_add(1);
         } else {
             let age = self.next.saturating_sub(sequence).saturating_sub(1);
-            self.seen |= 1_u64.checked_shl(u32::try_from(age).unwrap_or(u32::MAX)).unwrap_or(0);
+            self.seen |= 1_u64
+                .checked_shl(u32::try_from(age).unwrap_or(u32::MAX))
+                .unwrap_or(0);
         }
     }
 }

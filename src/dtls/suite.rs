@@ -166,16 +166,27 @@ mod tests {
 
     #[test]
     fn recommended_ciphers_are_without_cbc() {
-        let config = Config { recommended_ciphers: true, ecdhe_psk: true, psk_gcm: true, ..Config::default() };
+        let config = Config {
+            recommended_ciphers: true,
+            ecdhe_psk: true,
+            psk_gcm: true,
+            ..Config::default()
+        };
         assert_eq!(
             enabled(&config, true),
-            [0xc0a8, 0xc0ae, 0xd003, 0xc02b, 0xc0a4, 0xc0ac, 0x00a8, 0xd001]
+            [
+                0xc0a8, 0xc0ae, 0xd003, 0xc02b, 0xc0a4, 0xc0ac, 0x00a8, 0xd001
+            ]
         );
     }
 
     #[test]
     fn codes_are_read_back() {
-        assert!(CipherSuite::ALL.iter().all(|&suite| CipherSuite::from_code(suite.code()) == Some(suite)));
+        assert!(
+            CipherSuite::ALL
+                .iter()
+                .all(|&suite| CipherSuite::from_code(suite.code()) == Some(suite))
+        );
         assert_eq!(CipherSuite::from_code(0x00ff), None);
     }
 }
