@@ -90,11 +90,6 @@ impl Channel {
         self.read.as_ref().is_some_and(Protection::has_short_tag)
     }
 
-    /// How many records were written in epoch 1.
-    pub(super) const fn written(&self) -> u64 {
-        self.sequence
-    }
-
     /// By how much a record of this epoch grows at most.
     pub(super) fn overhead(&self, epoch: u16) -> usize {
         match (epoch, &self.write) {

@@ -15,7 +15,7 @@ use super::{
     cbc_mac,
     codec::Put,
     random::Secret,
-    record::{CID_RECORD, Header, MAX_PLAINTEXT, Record},
+    record::{CID_RECORD, Header, MAX_PLAINTEXT, PLAIN_HEADER, Record},
     suite::Cipher,
 };
 
@@ -55,15 +55,16 @@ impl Protection {
 
     /// By how much a record grows at most, header included.
     pub(super) fn overhead(&self, cid_length: usize) -> usize {
-        let protection = match self.cipher {
+        let protection: usize = match self.cipher {
             Cipher::Ccm8 => 8 + 8,
             Cipher::Ccm | Cipher::Gcm => 8 + 16,
             // IV, MAC, and at most a block of padding.
             Cipher::Cbc => 16 + 32 + 16,
         };
         let inner_type = usize::from(cid_length > 0);
-        cid_length
-            .saturating_add(super::record::PLAIN_HEADER + protection)
+        protection
+            .saturating_add(PLAIN_HEADER)
+            .saturating_add(cid_length)
             .saturating_add(inner_type)
     }
 

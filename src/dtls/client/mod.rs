@@ -149,7 +149,7 @@ impl Client {
     /// Begins a handshake.
     pub fn new(now: Instant, config: Arc<ClientConfig>, mut random: Box<dyn Random>) -> Self {
         let mut channel = Channel::new(0);
-        let mut handshake = Handshake::new(now, &config, &mut *random);
+        let handshake = Handshake::new(now, &config, &mut *random);
         let outputs = handshake.transmit(&mut channel, &config, &mut *random);
         Self {
             config,

@@ -70,6 +70,15 @@ pub(super) struct Handshake {
     pub(super) query: Option<CredentialQuery>,
 }
 
+/// A ClientHello as it came.
+#[derive(Debug)]
+pub(super) struct ReceivedHello<'a> {
+    /// The number of its record.
+    pub(super) record: u64,
+    pub(super) fragment: Fragment<'a>,
+    pub(super) hello: ClientHello<'a>,
+}
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaits {
@@ -100,18 +109,21 @@ pub(super) enum Step {
 }
 
 impl Handshake {
-    /// Takes the hello with a good cookie and answers it. `record` is the number of its record.
+    /// Takes the hello with a good cookie and answers it.
     pub(super) fn new(
         now: Instant,
         peer: PeerAddress,
-        record: u64,
-        fragment: &Fragment<'_>,
-        hello: &ClientHello<'_>,
+        received: &ReceivedHello<'_>,
         negotiated: Negotiated,
         own_cid: Cid,
         core: &mut Core,
     ) -> Result<Self, Alert> {
-        let mut channel = Channel::new(record);
+        let ReceivedHello {
+            record,
+            fragment,
+            hello,
+        } = received;
+        let mut channel = Channel::new(*record);
         channel.peer_cid = negotiated.peer_cid.clone();
         channel.own_cid = own_cid;
         channel.limit = negotiated.send_limit;

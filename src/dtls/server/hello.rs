@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Server,
-    handshake::Handshake,
+    handshake::{Handshake, ReceivedHello},
     limits::{address, network},
     negotiation::Negotiated,
 };
@@ -64,15 +64,17 @@ impl Server {
         }
         count(&mut self.core.stats.handshakes_started);
         let core = &self.core;
-        let begun = Negotiated::choose(&hello, &core.config, core.credentials.as_deref())
+        let received = ReceivedHello {
+            record: sequence,
+            fragment,
+            hello,
+        };
+        let begun = Negotiated::choose(&received.hello, &core.config, core.credentials.as_deref())
             .map_err(Some)
             .and_then(|negotiated| {
                 let own_cid = self.new_cid(now, negotiated.wants_own_cid()).ok_or(None)?;
-                let core = &mut self.core;
-                Handshake::new(
-                    now, peer, sequence, &fragment, &hello, negotiated, own_cid, core,
-                )
-                .map_err(Some)
+                Handshake::new(now, peer, &received, negotiated, own_cid, &mut self.core)
+                    .map_err(Some)
             });
         match begun {
             Ok(handshake) => self.begin_handshake(handshake),

@@ -95,6 +95,7 @@ impl<S: Eq + Hash> Counts<S> {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
