@@ -24,12 +24,14 @@ mod cases;
 mod clients;
 mod commander;
 mod commands;
+mod dtls;
 mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod libcoap;
 #[cfg(feature = "kafka")]
 mod platform;
+mod secure_server;
 mod wakaama;
 
 /// Where `server` expects it.
