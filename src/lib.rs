@@ -15,6 +15,7 @@
 pub mod cli;
 pub mod coap;
 pub mod config;
+pub mod dtls;
 pub mod endpoint;
 pub mod lwm2m;
 pub mod platform;

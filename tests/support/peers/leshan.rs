@@ -20,8 +20,7 @@ impl Client {
     /// Starts a client that registers at `server` (`coap://127.0.0.1:5685`) at once. `None`: it cannot be had here, as
     /// said on standard error.
     pub(crate) fn start(server: &str, endpoint: &str, options: Options) -> Option<Self> {
-        let libraries = LIBRARIES.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
-        let jars = format!("{}/lib/*", libraries.display());
+        let jars = libraries()?;
         let mut hasher = DefaultHasher::new();
         SOURCES.hash(&mut hasher);
         let recipe = Recipe {
@@ -139,6 +138,12 @@ impl Default for Options {
 
 /// How long an event may take: a Java start on a busy machine, or one full retransmission of CoAP.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The class path of the libraries. `None`: they cannot be had here.
+pub(crate) fn libraries() -> Option<String> {
+    let libraries = LIBRARIES.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
+    Some(format!("{}/lib/*", libraries.display()))
+}
 
 const JARS: [&str; 3] = [
     "org.eclipse.leshan:leshan-lwm2m-client:2.0.0-M18",
