@@ -12,6 +12,7 @@
 //!
 //! `docs/architecture.md` says who may use whom; `tests/layering.rs` enforces it.
 
+pub mod bootstrap;
 pub mod cli;
 pub mod coap;
 pub mod config;

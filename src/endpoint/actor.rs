@@ -133,6 +133,7 @@ impl EndpointActor {
             Uplink::SessionOpened { .. }
             | Uplink::SessionClosed { .. }
             | Uplink::Activity { .. }
+            | Uplink::BootstrapReport { .. }
             | Uplink::Telemetry { id: None, .. }
             | Uplink::Attributes { id: None, .. }
             | Uplink::RpcStatus { .. }

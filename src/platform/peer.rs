@@ -25,6 +25,13 @@ impl PeerId {
             Self::Udp { remote, .. } => *remote,
         }
     }
+
+    /// Our address to which it wrote, where the system tells.
+    pub const fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp { local, .. } => *local,
+        }
+    }
 }
 
 impl fmt::Display for PeerId {

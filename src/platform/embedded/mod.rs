@@ -169,6 +169,7 @@ const fn is_for_listeners(uplink: &Uplink) -> bool {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
         Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::AttributesWanted { .. }
         | Uplink::PendingRpcWanted { .. } => true,
         Uplink::SessionOpened { .. }

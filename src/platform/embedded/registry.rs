@@ -11,7 +11,7 @@ use crate::{
     lwm2m::model::{ModelCatalog, core},
     platform::{
         Downlink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::Scope,
         profile::{DeviceProfile, PowerSettings},
         session::{DeviceInfo, PlatformId},
@@ -80,6 +80,7 @@ impl Registry {
             client: ClientCredentials::NoSec {
                 endpoint: credentials_id.to_owned(),
             },
+            bootstrap: Some(BootstrapCredentials::default()),
             profile: profile.clone(),
             power: PowerSettings::default(),
         }))
@@ -215,12 +216,12 @@ impl Registry {
                 entry.credentials_id(),
             );
             if let Some(first) = names.insert(name, place.clone()) {
-                wrong.push(("/deviceName", format!("the name is taken by {first}")));
+                wrong.push(("/deviceName".to_owned(), format!("the name is taken by {first}")));
             }
             // The server knows a device by its endpoint name alone, so that has to be unique as well.
             if let Some(first) = endpoints.insert(endpoint, place.clone()) {
                 wrong.push((
-                    "/credentials/client/endpoint",
+                    "/credentials/client/endpoint".to_owned(),
                     format!(
                         "the endpoint of `{}` is taken by {first}",
                         entry.device_name
@@ -228,7 +229,7 @@ impl Registry {
                 ));
             } else if let Some(first) = ids.insert(id.clone(), place) {
                 wrong.push((
-                    "/credentials/client",
+                    "/credentials/client".to_owned(),
                     format!(
                         "the credentials id `{id}` of `{}` is taken by {first}",
                         entry.device_name
@@ -240,6 +241,7 @@ impl Registry {
                     let admission = Arc::new(Admission {
                         device: Arc::new(device_info(&entry.device_name, entry.tenant(), profile)),
                         client: entry.client().clone(),
+                        bootstrap: Some(entry.bootstrap().clone()),
                         profile: profile.clone(),
                         power: entry.transport_configuration.clone(),
                     });
@@ -247,7 +249,7 @@ impl Registry {
                         .insert(admission.device.device, admission.clone());
                     self.by_credentials.insert(id, admission);
                 }
-                None => wrong.push(("/profile", self.unknown_profile(&entry.profile))),
+                None => wrong.push(("/profile".to_owned(), self.unknown_profile(&entry.profile))),
             }
             problems.extend(wrong.into_iter().map(|(member, message)| {
                 Problem::at_pointer(file, format!("{pointer}{member}"), message)
