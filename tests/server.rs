@@ -18,12 +18,13 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
+    bootstrap::BootstrapSessionSettings,
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
     endpoint::EndpointSettings,
     platform::{
         Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
         Uplink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::{DownlinkSink, Scope},
         profile::{DeviceProfile, PowerSettings},
     },
@@ -65,6 +66,7 @@ impl Platform for OpenPlatform {
                         kind: "profile".to_owned(),
                     }),
                     client: ClientCredentials::NoSec { endpoint },
+                    bootstrap: Some(BootstrapCredentials::default()),
                     profile: Arc::new(DeviceProfile::default()),
                     power: PowerSettings::default(),
                 };
@@ -105,6 +107,10 @@ async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatfor
     foundation
         .start(ServerParts {
             address: ([127, 0, 0, 1], 0).into(),
+            bootstrap: Some((
+                ([127, 0, 0, 1], 0).into(),
+                BootstrapSessionSettings::default(),
+            )),
             platform: Arc::<OpenPlatform>::clone(platform),
             clock: clock::now,
             metrics: Arc::new(Metrics::new(now.wall)),

@@ -189,7 +189,10 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(credentials: &AccountCredentials, server_public_key: &str) -> Result<Self, AccountError> {
+    fn new(
+        credentials: &AccountCredentials,
+        server_public_key: &str,
+    ) -> Result<Self, AccountError> {
         let der = |text: &str, kind, error| {
             key_text::base64(text)
                 .filter(|der| key_text::kind(der) == Some(kind))
@@ -279,7 +282,11 @@ mod tests {
                     Value::String(text) => format!("'{text}'"),
                     Value::Integer(number) => number.to_string(),
                     Value::Boolean(flag) => flag.to_string(),
-                    other => panic!("no such type is written: {other:?}"),
+                    other @ (Value::Float(_)
+                    | Value::Time(_)
+                    | Value::ObjectLink(..)
+                    | Value::UnsignedInteger(_)
+                    | Value::CoreLink(_)) => panic!("no such type is written: {other:?}"),
                 };
                 (resource.id, text)
             })

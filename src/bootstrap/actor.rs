@@ -114,16 +114,15 @@ impl BootstrapActor {
         let Some(reply_to) = &self.reply_to else {
             return;
         };
-        let refusal = match &uplink {
-            Uplink::Question { id, .. } => Some(Reply::Answer {
-                id: *id,
-                result: Err(QuestionError::Unavailable),
-            }),
-            _ => None,
+        let question = if let Uplink::Question { id, .. } = &uplink {
+            Some(*id)
+        } else {
+            None
         };
         let accepted = self.platform.submit(uplink, reply_to).is_ok();
-        if let (false, Some(refusal)) = (accepted, refusal) {
-            reply_to.reply(refusal);
+        if let (false, Some(id)) = (accepted, question) {
+            let result = Err(QuestionError::Unavailable);
+            reply_to.reply(Reply::Answer { id, result });
         }
     }
 

@@ -136,7 +136,11 @@ pub enum Output {
 
 impl Bootstrap {
     /// Nothing is under way. Tokens, message ids and session ids follow from `seed`.
-    pub fn new(name: EndpointName, settings: Arc<BootstrapSessionSettings>, seed: [u8; 32]) -> Self {
+    pub fn new(
+        name: EndpointName,
+        settings: Arc<BootstrapSessionSettings>,
+        seed: [u8; 32],
+    ) -> Self {
         Self {
             name,
             random: Random::from_seed(seed),
@@ -184,9 +188,7 @@ impl Bootstrap {
         {
             let payload = message.datagram().clone();
             let peer = peer.id;
-            return self
-                .outputs
-                .push_back(Output::Misrouted { peer, payload });
+            return self.outputs.push_back(Output::Misrouted { peer, payload });
         }
         let Some(layer) = self.layer_for(peer.id) else {
             self.stats.dropped_requests += 1;
@@ -313,9 +315,10 @@ impl Bootstrap {
     fn layer_for(&mut self, peer: PeerId) -> Option<&mut Layer> {
         if self.layer(peer).is_none() {
             if self.layers.len() >= MAX_PEERS {
-                let unused = self.layers.iter().position(|layer| {
-                    self.identity_of(layer.peer).is_none()
-                })?;
+                let unused = self
+                    .layers
+                    .iter()
+                    .position(|layer| self.identity_of(layer.peer).is_none())?;
                 let unused = self.layers.remove(unused);
                 self.stats.coap += unused.exchanges.stats();
                 if unused.bound {
@@ -445,9 +448,7 @@ impl Bootstrap {
             ..
         } = candidate;
         let admission = match answer {
-            Ok(admission)
-                if admits(&admission.client, &self.name, &peer.identity, source) =>
-            {
+            Ok(admission) if admits(&admission.client, &self.name, &peer.identity, source) => {
                 admission
             }
             // Who is unknown and who is not the one it says get the same answer.

@@ -34,7 +34,10 @@ impl Discovered {
         let links = link_format::parse(payload, Mode::Lenient)?.links;
         let mut found = Self::default();
         for link in &links {
-            let segments: Vec<_> = link.segments().map(|segment| segment.parse().ok()).collect();
+            let segments: Vec<_> = link
+                .segments()
+                .map(|segment| segment.parse().ok())
+                .collect();
             if let [Some(object @ (SECURITY | SERVER)), Some(instance)] = segments[..] {
                 found.add(object, instance, link);
             }
@@ -237,10 +240,7 @@ mod tests {
 
     #[test]
     fn b15_a_device_that_does_not_tell_keeps_its_bootstrap_account() {
-        assert_eq!(
-            planned(&[Some(123), None], None),
-            ["PUT /0/1", "PUT /1/0"]
-        );
+        assert_eq!(planned(&[Some(123), None], None), ["PUT /0/1", "PUT /1/0"]);
         // Nor does one that does not list it.
         assert_eq!(
             planned(&[Some(123), None], Some("</>;lwm2m=1.1,</1>,</3/0>")),
@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn of_several_nameless_accounts_the_lowest_is_the_bootstrap_servers() {
-        let (found, links) = Discovered::read(b"</0/4>,</0/2>;uri=\"coap://h:1\",</0/1>;ssid=9").unwrap();
+        let (found, links) =
+            Discovered::read(b"</0/4>,</0/2>;uri=\"coap://h:1\",</0/1>;ssid=9").unwrap();
         assert_eq!((found.bootstrap(), links.len()), (Some((2, true)), 3));
         let (found, _) = Discovered::read(b"</0/4>;ssid=0,</0/1>;ssid=9").unwrap();
         assert_eq!(found.bootstrap(), Some((4, false)));
@@ -283,6 +284,9 @@ mod tests {
         let Some(Step::Write(path, Node::ObjectInstance(instance))) = steps.last() else {
             panic!("{steps:?}");
         };
-        assert_eq!((path.to_string().as_str(), &instance.resources), ("/1/0", &expected));
+        assert_eq!(
+            (path.to_string().as_str(), &instance.resources),
+            ("/1/0", &expected)
+        );
     }
 }

@@ -83,7 +83,10 @@ impl World {
         let request = Request {
             method: Code::POST,
             path: vec!["bs".to_owned()],
-            query: query.iter().map(|&parameter| parameter.to_owned()).collect(),
+            query: query
+                .iter()
+                .map(|&parameter| parameter.to_owned())
+                .collect(),
             ..Request::default()
         };
         let id = MessageId(self.next_id);
@@ -101,9 +104,12 @@ impl World {
 
     /// Answers the last question.
     fn admit(&mut self, result: Result<Admission, QuestionError>) {
-        let question = self.uplinks.iter().rev().find_map(|uplink| match uplink {
-            Uplink::Question { id, .. } => Some(*id),
-            _ => None,
+        let question = self.uplinks.iter().rev().find_map(|uplink| {
+            if let Uplink::Question { id, .. } = uplink {
+                Some(*id)
+            } else {
+                None
+            }
         });
         let reply = Reply::Answer {
             id: question.unwrap(),
@@ -139,7 +145,9 @@ impl World {
     }
 
     fn identity(&self, id: PeerId) -> Peer {
-        self.machine.identity_of(id).unwrap_or_else(|| peer(id.remote().port()))
+        self.machine
+            .identity_of(id)
+            .unwrap_or_else(|| peer(id.remote().port()))
     }
 
     /// Answers everything well, from Discover to Finish, and returns what was asked for.
@@ -230,12 +238,16 @@ impl World {
     }
 
     fn questions(&self) -> Vec<&str> {
-        let questions = self.uplinks.iter().filter_map(|uplink| match uplink {
-            Uplink::Question {
+        let questions = self.uplinks.iter().filter_map(|uplink| {
+            if let Uplink::Question {
                 question: Question::Credentials { id },
                 ..
-            } => Some(id.as_str()),
-            _ => None,
+            } = uplink
+            {
+                Some(id.as_str())
+            } else {
+                None
+            }
         });
         questions.collect()
     }
@@ -315,7 +327,11 @@ fn p32_1_the_2_04_leaves_before_the_first_request_and_the_peer_is_known_before_b
     world.machine.handle_reply(world.now, reply);
     assert!(matches!(world.machine.poll_output(), Some(Output::Bind(_))));
     world.drain();
-    let codes: Vec<_> = world.sent.iter().map(|(_, message)| message.code()).collect();
+    let codes: Vec<_> = world
+        .sent
+        .iter()
+        .map(|(_, message)| message.code())
+        .collect();
     assert_eq!(codes, [Code::CHANGED, Code::GET]);
     assert_eq!(world.sent[0].1.message_type(), MessageType::Acknowledgement);
 }
@@ -386,7 +402,11 @@ fn p32_4_b19_instances_are_written_whole_in_the_format_of_the_device() {
 fn p32_4_a_server_instance_as_tlv() {
     let mut world = World::discovering(NOSEC, &peer(1));
     world.complete();
-    let (_, write) = world.sent.iter().rfind(|(_, sent)| sent.code() == Code::PUT).unwrap();
+    let (_, write) = world
+        .sent
+        .iter()
+        .rfind(|(_, sent)| sent.code() == Code::PUT)
+        .unwrap();
     // Resources 0 (123), 1 (300), 2 (1), 6 (true), 7 ("U"); OMA LwM2M Core, "TLV".
     let expected = b"\xc1\x00\x7b\xc2\x01\x01\x2c\xc1\x02\x01\xc1\x06\x01\xc1\x07U";
     assert_eq!(&write.payload()[..], expected);
@@ -395,7 +415,10 @@ fn p32_4_a_server_instance_as_tlv() {
 #[test]
 fn p32_3_nothing_is_read() {
     let mut world = World::discovering(NOSEC, &peer(1));
-    let reads = world.complete().into_iter().filter(|own| own.starts_with("GET /") && own.len() > 5);
+    let reads = world
+        .complete()
+        .into_iter()
+        .filter(|own| own.starts_with("GET /") && own.len() > 5);
     assert_eq!(reads.count(), 0);
 }
 
@@ -466,9 +489,15 @@ fn b12_a56_who_is_another_device_learns_nothing() {
         (PSK, psk(1, "ID2")),
         (PSK, peer(1)),
         (PSK, secured(1, PeerIdentity::RawPublicKey(spki))),
-        (RPK, secured(1, PeerIdentity::RawPublicKey(Bytes::from_static(&[1])))),
+        (
+            RPK,
+            secured(1, PeerIdentity::RawPublicKey(Bytes::from_static(&[1]))),
+        ),
         (RPK, peer(1)),
-        (X509, secured(1, PeerIdentity::Certificate("dev2".to_owned()))),
+        (
+            X509,
+            secured(1, PeerIdentity::Certificate("dev2".to_owned())),
+        ),
         (X509, peer(1)),
         (NOSEC, psk(1, "SOME_PSK_ID")),
     ] {
@@ -537,7 +566,11 @@ fn m9_a_bootstrap_server_with_a_short_id_is_no_configuration_and_the_log_says_wh
     world.ask(&peer(1), &["ep=dev1"]);
     world.admit(Ok(admission_with(&profile, NOSEC.credentials)));
     assert_eq!(world.reply(), NO_CONFIG);
-    assert!(world.log()[1].contains("short ID must be 0"), "{:?}", world.log());
+    assert!(
+        world.log()[1].contains("short ID must be 0"),
+        "{:?}",
+        world.log()
+    );
 }
 
 #[test]
@@ -627,8 +660,16 @@ fn b17_a56_a_device_that_falls_silent_ends_the_session_without_a_finish() {
         world.run(Duration::from_secs(60));
         assert!(!world.machine.is_busy());
         let repeated = &world.sent[asked - 1..];
-        assert_eq!(repeated.len(), 5, "MAX_RETRANSMIT repetitions and nothing else");
-        assert!(repeated.iter().all(|(_, sent)| sent.datagram() == repeated[0].1.datagram()));
+        assert_eq!(
+            repeated.len(),
+            5,
+            "MAX_RETRANSMIT repetitions and nothing else"
+        );
+        assert!(
+            repeated
+                .iter()
+                .all(|(_, sent)| sent.datagram() == repeated[0].1.datagram())
+        );
     }
     let log = world.log();
     assert_eq!(
@@ -695,7 +736,10 @@ fn a56_a_lost_finish_is_repeated_and_taken_once() {
     world.answer(Code::CHANGED, "");
     // The answer to the first one arrives as well.
     world.answer(Code::CHANGED, "");
-    let finished = world.log().into_iter().filter(|line| line.contains("finished"));
+    let finished = world
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("finished"));
     assert_eq!((finished.count(), world.reports()), (1, 1));
     assert_eq!(world.machine.stats().finished, 1);
 }
@@ -764,7 +808,11 @@ fn a56_a_session_is_not_disturbed_by_who_is_not_the_device() {
     assert_eq!(world.reply(), (Code::TOO_MANY_REQUESTS, ""));
     assert_eq!(world.last().max_age(), Some(30));
     // Those without security do not keep out those with it, nor the session that runs.
-    let discover = world.sent.iter().rposition(|(_, sent)| sent.code() == Code::GET).unwrap();
+    let discover = world
+        .sent
+        .iter()
+        .rposition(|(_, sent)| sent.code() == Code::GET)
+        .unwrap();
     world.sent.truncate(discover + 1);
     world.answer(Code::CONTENT, "</0/0>");
     assert_eq!(world.request(), "PUT /0/0");
@@ -787,7 +835,11 @@ fn a56_a_replayed_request_is_answered_as_the_first_time_and_starts_nothing() {
         world.receive(&peer(1), datagram.clone());
     }
     assert_eq!(world.sent.len(), before + 1000);
-    assert!(world.sent[before..].iter().all(|(_, sent)| *sent.datagram() == answer));
+    assert!(
+        world.sent[before..]
+            .iter()
+            .all(|(_, sent)| *sent.datagram() == answer)
+    );
     assert_eq!((world.questions().len(), world.log().len()), (1, 7));
 }
 
@@ -823,12 +875,18 @@ fn a_request_repeated_anew_before_the_answer_is_answered_once() {
     // Somebody else must wait.
     let other = world.ask(&peer(2), &["ep=dev1"]);
     world.admit(Ok(admission(NOSEC)));
-    let answers = world.sent.iter().filter(|(_, sent)| sent.code() == Code::CHANGED);
+    let answers = world
+        .sent
+        .iter()
+        .filter(|(_, sent)| sent.code() == Code::CHANGED);
     assert_eq!(answers.count(), 1);
     assert_eq!(world.questions().len(), 1);
     assert_eq!(world.machine.stats().dropped_requests, 1);
     world.answer(Code::CONTENT, "</0/0>");
-    assert_eq!(world.last().content_format(), Some(ContentFormat::SENML_CBOR));
+    assert_eq!(
+        world.last().content_format(),
+        Some(ContentFormat::SENML_CBOR)
+    );
     // When it asks again, it is heard.
     world.receive(&peer(2), other);
     assert_eq!(world.questions().len(), 2);
@@ -843,10 +901,20 @@ fn requests_that_break_a_rule_are_refused_without_a_question() {
             path: vec![path.to_owned()],
             ..Request::default()
         };
-        encode::request(&request, MessageType::Confirmable, MessageId(900), Token::default())
+        encode::request(
+            &request,
+            MessageType::Confirmable,
+            MessageId(900),
+            Token::default(),
+        )
     };
     for (port, code, path, expected) in [
-        (2, Code::POST, "bs", (Code::BAD_REQUEST, "endpoint is mandatory")),
+        (
+            2,
+            Code::POST,
+            "bs",
+            (Code::BAD_REQUEST, "endpoint is mandatory"),
+        ),
         (3, Code::GET, "bs", (Code::METHOD_NOT_ALLOWED, "")),
         (1, Code::GET, "bspack", (Code::NOT_FOUND, "")),
         (4, Code::POST, "rd", (Code::NOT_FOUND, "")),
@@ -867,8 +935,15 @@ fn a_request_for_another_endpoint_is_handed_on() {
 
 #[test]
 fn a_session_ends_after_ten_minutes_however_far_it_is() {
-    let entry = |id: u16| format!(r#"{{"securityMode":"NO_SEC","shortServerId":{id},"host":"h{id}","port":1}}"#);
-    let profile = format!(r#"{{"type":"LWM2M","bootstrap":[{},{},{}]}}"#, entry(1), entry(2), entry(3));
+    let entry = |id: u16| {
+        format!(r#"{{"securityMode":"NO_SEC","shortServerId":{id},"host":"h{id}","port":1}}"#)
+    };
+    let profile = format!(
+        r#"{{"type":"LWM2M","bootstrap":[{},{},{}]}}"#,
+        entry(1),
+        entry(2),
+        entry(3)
+    );
     let mut world = World::new();
     world.ask(&peer(1), &["ep=dev1"]);
     world.admit(Ok(admission_with(&profile, NOSEC.credentials)));
@@ -878,7 +953,12 @@ fn a_session_ends_after_ten_minutes_however_far_it_is() {
         world.receive(&peer(1), encode::empty(MessageType::Acknowledgement, id));
         world.run(Duration::from_secs(119));
         let response = Response::new(Code::CHANGED);
-        let response = encode::response(&response, MessageType::NonConfirmable, MessageId(5000 + step), token);
+        let response = encode::response(
+            &response,
+            MessageType::NonConfirmable,
+            MessageId(5000 + step),
+            token,
+        );
         world.receive(&peer(1), response);
     }
     assert_eq!(world.request(), "PUT /1/1");

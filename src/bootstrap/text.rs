@@ -64,7 +64,12 @@ pub(super) fn several_bootstrap_accounts(instance: u16) -> String {
 }
 
 /// The device did as it was asked; `links` are those of a Discover.
-pub(super) fn success(operation: Operation, path: &str, code: Code, links: Option<&[Link]>) -> String {
+pub(super) fn success(
+    operation: Operation,
+    path: &str,
+    code: Code,
+    links: Option<&[Link]>,
+) -> String {
     if operation == Operation::Finish {
         return "info: receives success response for bootstrap finish.".to_owned();
     }
@@ -112,7 +117,10 @@ pub(super) fn no_answer(operation: Operation, path: &str, failure: Failure) -> S
         Failure::Cancelled => "cancellation",
         Failure::Blockwise => "block-wise transfer",
     };
-    format!("error: {} {path} failed because of {cause}", operation.request())
+    format!(
+        "error: {} {path} failed because of {cause}",
+        operation.request()
+    )
 }
 
 /// The end of a bootstrap session.

@@ -160,7 +160,8 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                     println!("     {name}: {}", device::describe(&event));
                     actix::spawn(vary(number, values.clone()));
                 }
-                SimEvent::Refused { .. }
+                SimEvent::Bootstrapped { .. }
+                | SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
                 | SimEvent::Created(_)

@@ -17,9 +17,9 @@ pub struct RateLimit {
 impl RateLimit {
     /// Admits `per_second` events a second and `burst` of them at once; 0 a second admits none.
     pub const fn new(per_second: u32, burst: u32) -> Self {
-        let interval = match per_second {
-            0 => None,
-            _ => Some(Duration::from_nanos(1_000_000_000 / per_second as u64)),
+        let interval = match 1_000_000_000_u64.checked_div(per_second as u64) {
+            Some(nanoseconds) => Some(Duration::from_nanos(nanoseconds)),
+            None => None,
         };
         Self {
             interval,

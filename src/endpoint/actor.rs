@@ -246,6 +246,12 @@ impl Message for PlatformReply {
     type Result = ();
 }
 
+impl From<Reply> for PlatformReply {
+    fn from(reply: Reply) -> Self {
+        Self(reply)
+    }
+}
+
 /// Another endpoint is at this peer from here on.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerTaken(pub PeerId);

@@ -189,18 +189,29 @@ mod tests {
         assert_eq!(read.lwm2m_server, AccountCredentials::NoSec);
         let shown = format!("{read:?}");
         assert!(shown.contains("id-1") && !shown.contains("00ff"), "{shown}");
-        assert_eq!(serde_json::from_str::<BootstrapCredentials>("{}").unwrap(), BootstrapCredentials::default());
+        assert_eq!(
+            serde_json::from_str::<BootstrapCredentials>("{}").unwrap(),
+            BootstrapCredentials::default()
+        );
         for wrong in [
             r#"{"lwm2mServer": {"securityMode": "EST"}}"#,
             r#"{"lwm2mServer": {"securityMode": "PSK", "clientPublicKeyOrId": "id-1"}}"#,
         ] {
-            assert!(serde_json::from_str::<BootstrapCredentials>(wrong).is_err(), "{wrong}");
+            assert!(
+                serde_json::from_str::<BootstrapCredentials>(wrong).is_err(),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn modes_have_the_numbers_of_the_security_object() {
-        let modes = [SecurityMode::Psk, SecurityMode::Rpk, SecurityMode::X509, SecurityMode::NoSec];
+        let modes = [
+            SecurityMode::Psk,
+            SecurityMode::Rpk,
+            SecurityMode::X509,
+            SecurityMode::NoSec,
+        ];
         assert_eq!(modes.map(SecurityMode::number), [0, 1, 2, 3]);
     }
 }

@@ -132,7 +132,10 @@ mod tests {
 
     #[test]
     fn pem_markers_do_not_matter() {
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", samples::PUBLIC_KEY);
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            samples::PUBLIC_KEY
+        );
         assert_eq!(base64(&pem), base64(samples::PUBLIC_KEY));
         assert_eq!(base64("not base64!"), None);
     }

@@ -52,7 +52,7 @@ impl ServerAccount {
     /// The short server id; `None` for "none", which a bootstrap server has. Upstream's default is that of its LwM2M server.
     pub fn short_server_id(&self) -> Option<i64> {
         self.short_server_id
-            .unwrap_or((!self.bootstrap_server_is).then_some(DEFAULT_SHORT_SERVER_ID))
+            .unwrap_or_else(|| (!self.bootstrap_server_is).then_some(DEFAULT_SHORT_SERVER_ID))
     }
 }
 
@@ -91,9 +91,25 @@ mod tests {
     fn absent_members_have_the_defaults_of_the_platform() {
         let read = account(r#"{"securityMode": "NO_SEC", "host": "h", "port": 5685, "other": {}}"#);
         assert_eq!(read.short_server_id(), Some(123));
-        assert_eq!((read.lifetime, read.default_min_period, read.notif_if_disabled), (300, 1, true));
-        assert_eq!((read.client_hold_off_time, read.bootstrap_server_account_timeout), (1, 0));
-        assert_eq!((read.binding.as_str(), read.bootstrap_server_is), ("U", false));
+        assert_eq!(
+            (
+                read.lifetime,
+                read.default_min_period,
+                read.notif_if_disabled
+            ),
+            (300, 1, true)
+        );
+        assert_eq!(
+            (
+                read.client_hold_off_time,
+                read.bootstrap_server_account_timeout
+            ),
+            (1, 0)
+        );
+        assert_eq!(
+            (read.binding.as_str(), read.bootstrap_server_is),
+            ("U", false)
+        );
     }
 
     #[test]
@@ -103,7 +119,9 @@ mod tests {
             (r#""shortServerId": 0,"#, Some(0)),
             ("", None),
         ] {
-            let json = format!(r#"{{{id} "securityMode": "PSK", "bootstrapServerIs": true, "host": "h", "port": 1}}"#);
+            let json = format!(
+                r#"{{{id} "securityMode": "PSK", "bootstrapServerIs": true, "host": "h", "port": 1}}"#
+            );
             assert_eq!(account(&json).short_server_id(), expected);
         }
     }

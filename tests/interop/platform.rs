@@ -35,12 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Lightship {
     process: Process,
     port: u16,
+    bootstrap: u16,
     http: u16,
 }
 
 impl Lightship {
     fn start(broker: &Broker, prefix: &str, service_id: &str) -> Self {
-        let port = free_udp_port();
+        let (port, bootstrap) = (free_udp_port(), free_udp_port());
         let http = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .expect("a port")
@@ -55,6 +56,8 @@ impl Lightship {
             .env("TB_SERVICE_ID", service_id)
             .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
             .env("LWM2M_BIND_PORT", port.to_string())
+            .env("LWM2M_BS_BIND_ADDRESS", "127.0.0.1")
+            .env("LWM2M_BS_BIND_PORT", bootstrap.to_string())
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
@@ -64,6 +67,7 @@ impl Lightship {
         Self {
             process,
             port,
+            bootstrap,
             http,
         }
     }

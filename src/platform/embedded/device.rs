@@ -307,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(pointers(&sound), [""; 0], "{sound}");
         }
-        assert_eq!(pointers(&account("PSK", " ", &hex[2..])), [id, key]);
+        assert_eq!(pointers(&account("PSK", " ", "00ff")), [id, key]);
         assert_eq!(pointers(&account("RPK", samples::PUBLIC_KEY, &hex)), [key]);
         assert_eq!(
             pointers(&account("X509", samples::PUBLIC_KEY, &hex)),

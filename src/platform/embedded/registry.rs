@@ -216,7 +216,10 @@ impl Registry {
                 entry.credentials_id(),
             );
             if let Some(first) = names.insert(name, place.clone()) {
-                wrong.push(("/deviceName".to_owned(), format!("the name is taken by {first}")));
+                wrong.push((
+                    "/deviceName".to_owned(),
+                    format!("the name is taken by {first}"),
+                ));
             }
             // The server knows a device by its endpoint name alone, so that has to be unique as well.
             if let Some(first) = endpoints.insert(endpoint, place.clone()) {

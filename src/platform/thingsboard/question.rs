@@ -237,7 +237,7 @@ impl Engine {
                 Ok(SeamAnswer::Credentials(Arc::new(Admission {
                     device: Arc::new(device),
                     client,
-                    bootstrap,
+                    bootstrap: bootstrap.map(|bootstrap| *bootstrap),
                     profile: newest.ok_or(QuestionError::Invalid)?,
                     power,
                 })))

@@ -101,7 +101,7 @@ pub enum Answer {
         /// How it must prove itself.
         client: ClientCredentials,
         /// What bootstrap gives it; `None` when that cannot be read.
-        bootstrap: Option<BootstrapCredentials>,
+        bootstrap: Option<Box<BootstrapCredentials>>,
         /// Its own power settings.
         power: PowerSettings,
         /// Its profile.
