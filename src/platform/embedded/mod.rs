@@ -10,6 +10,7 @@
 //! come after `submit` has returned, and every accepted uplink is answered. A file that becomes invalid while running
 //! changes nothing but the log.
 
+mod accounts;
 mod device;
 mod event;
 mod folder;
