@@ -333,7 +333,10 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
 }
 
 /// The address asked for, or the next free port after it.
-fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address(
+    mut address: SocketAddr,
+    options: StartOptions,
+) -> anyhow::Result<SocketAddr> {
     if !options.next_free_port {
         return Ok(address);
     }
