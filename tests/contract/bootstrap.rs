@@ -74,7 +74,7 @@ fn admission(records: &[Golden], device: &str) -> Arc<Admission> {
         }),
         _ => None,
     });
-    Arc::new(found.last().unwrap())
+    Arc::new(found.rev().next().unwrap())
 }
 
 /// Bootstraps a device that answers a Discover with `links`: the log lines, and the answer to its request.
@@ -155,7 +155,11 @@ fn repeat(admission: Arc<Admission>, identity: PeerIdentity, links: &str) -> (Ve
                 let response = encode::response(&response, acknowledgement, id, token);
                 machine.handle_datagram(now, &peer, response);
             }
-            _ => {}
+            Output::Uplink(_)
+            | Output::Bind(_)
+            | Output::Unbind(_)
+            | Output::Misrouted { .. }
+            | Output::Closed => {}
         }
     }
     (lines, answered)

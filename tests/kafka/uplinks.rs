@@ -174,7 +174,7 @@ fn what_belongs_to_nothing_the_core_knows_is_given_up() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
     let mut device = (*session.device).clone();
-    device.profile = PlatformId(uuid::Uuid::from_u128(99));
+    device.profile = PlatformId(Uuid::from_u128(99));
     let session = Arc::new(SessionInfo {
         id: session.id,
         device: Arc::new(device),
@@ -269,7 +269,7 @@ fn m11_a_bootstrap_session_is_reported_once_and_never_opened() {
         device: Arc::clone(&session.device),
     });
     let line = KeyValue::String("info: Bootstrap session finished.".to_owned());
-    endpoint.post(&bootstrap, "transportLog", line).unwrap();
+    endpoint.post(&bootstrap, "line", line).unwrap();
     endpoint
         .submit(Uplink::BootstrapReport {
             session: bootstrap,

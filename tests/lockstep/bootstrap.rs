@@ -16,6 +16,7 @@ use lightship::{
     platform::{
         Answer, Downlink, Question, Reply, Uplink,
         credentials::Admission,
+        log_line::LOG_KEY,
         peer::{Peer, PeerIdentity, ServerRole},
         time::{Now, UnixMillis},
         uplink::KeyValue,
@@ -204,7 +205,9 @@ impl World {
     }
 
     fn note(&mut self, payload: &Bytes) {
-        let message = Message::parse(payload.clone()).unwrap();
+        let Ok(message) = Message::parse(payload.clone()) else {
+            return;
+        };
         let method = match message.code() {
             Code::GET => "GET",
             Code::POST => "POST",
@@ -256,9 +259,12 @@ impl World {
         });
         let values = telemetry.flatten().flat_map(|readings| &readings.values);
         values
-            .filter_map(|(key, value)| match value {
-                KeyValue::String(line) if key == "transportLog" => Some(line.as_str()),
-                _ => None,
+            .filter_map(|(key, value)| {
+                if let (LOG_KEY, KeyValue::String(line)) = (key.as_str(), value) {
+                    Some(line.as_str())
+                } else {
+                    None
+                }
             })
             .collect()
     }
@@ -368,9 +374,12 @@ fn b3_b4_the_trigger_makes_a_registered_device_ask_again() {
         let replies: Vec<_> = world
             .uplinks
             .iter()
-            .filter_map(|uplink| match uplink {
-                Uplink::RpcReply { body, .. } => Some(body.text()),
-                _ => None,
+            .filter_map(|uplink| {
+                if let Uplink::RpcReply { body, .. } = uplink {
+                    Some(body.text())
+                } else {
+                    None
+                }
             })
             .collect();
         assert_eq!(replies, [r#"{"result":"CHANGED"}"#]);
