@@ -164,6 +164,7 @@ impl Bootstrap {
     /// again.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
         if let Some(rate) = &mut self.rate
+            && expects_work(&payload)
             && !rate.admit(now.mono)
         {
             self.stats.limited += 1;
@@ -639,6 +640,12 @@ impl Bootstrap {
             readings,
         }));
     }
+}
+
+/// Whether a datagram is confirmable or non-confirmable: acknowledgements answer requests of ours, which are limited by
+/// themselves.
+fn expects_work(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
 /// Whether who proved `identity` is the endpoint `name` of these credentials (`bootstrap.md` 4). The mode in the document

@@ -3,7 +3,10 @@
 //! Accounts that the profile does not name stay as they are, as do all other objects. The account of the bootstrap server
 //! is never deleted, which clients refuse: it is written over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     coap::link_format::{self, DecodeError, Link, Mode},
@@ -74,12 +77,22 @@ impl Discovered {
 }
 
 /// One request to the device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Step {
     /// Bootstrap-Delete
     Delete(Path),
     /// Bootstrap-Write of a whole instance
     Write(Path, Node),
+}
+
+impl fmt::Debug for Step {
+    /// Prints the target, never what is written, which may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delete(path) => write!(f, "Delete({path})"),
+            Self::Write(path, _) => write!(f, "Write({path})"),
+        }
+    }
 }
 
 /// The requests for `accounts`, in their order: Deletes, then Writes of object 0, then of object 1, each by instance.

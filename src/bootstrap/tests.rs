@@ -594,8 +594,15 @@ fn a56_no_log_line_holds_a_key() {
     let mut world = World::with(|settings| settings.secrets_over_nosec = true);
     world.ask(&peer(1), &["ep=dev1"]);
     world.admit(Ok(admission(PSK_OVER_NOSEC)));
-    world.complete();
-    let said = format!("{:?} {:?}", world.log(), world.machine);
+    let waiting = format!("{:?}", world.machine.session);
+    world.answer(Code::CONTENT, "</0/0>");
+    let writing = format!("{:?}", world.machine.session);
+    for _ in 0..3 {
+        world.answer(Code::CHANGED, "");
+    }
+    world.answer(Code::CHANGED, "");
+    let said = format!("{:?} {:?} {waiting} {writing}", world.log(), world.machine);
+    assert_eq!(world.machine.stats().finished, 1);
     for key in ["secretPSK", "7365637265", "115, 101, 99"] {
         assert!(!said.contains(key), "{key}");
     }
