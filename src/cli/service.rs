@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::broadcast, task::spawn_blocking};
 
 use crate::{
+    bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
     endpoint::{EndpointSettings, settings::AwakeWindows, telemetry::TimeForm},
     lwm2m::model::core,
@@ -84,20 +85,32 @@ impl Service {
         let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
+        let endpoint = endpoint_settings(&settings);
+        let bootstrap = match settings.lwm2m.bootstrap.address() {
+            Some(address) => Some((
+                free_address(address, options)?,
+                bootstrap_settings(&settings, &endpoint),
+            )),
+            None => None,
+        };
         let parts = ServerParts {
             address: free_address(settings.lwm2m.server.address(), options)?,
+            bootstrap,
             platform: platform.seam(),
             clock: clock::now,
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
-            endpoint: endpoint_settings(&settings),
+            endpoint,
         };
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
-        tracing::info!("the secured and the bootstrap ports are not served in this release");
+        if let Some(address) = server.bootstrap_address() {
+            tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
+        }
+        tracing::info!("the secured ports are not served in this release");
         health.set_state(State::Ready);
         Ok(Self {
             settings,
@@ -270,6 +283,26 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
     }
 }
 
+fn bootstrap_settings(
+    settings: &Settings,
+    endpoint: &EndpointSettings,
+) -> BootstrapSessionSettings {
+    let bootstrap = &settings.lwm2m.bootstrap;
+    BootstrapSessionSettings {
+        ordinal: endpoint.ordinal,
+        shard: endpoint.shard,
+        coap: Arc::clone(&endpoint.coap),
+        bodies: endpoint.bodies.clone(),
+        rate: endpoint.rate,
+        port: bootstrap.port,
+        secrets_over_nosec: bootstrap
+            .allow_secrets_over_nosec
+            .unwrap_or(settings.mode == Mode::Kafka),
+        log_enabled: endpoint.log_enabled,
+        log_max_length: endpoint.log_max_length,
+    }
+}
+
 /// How points in time are published (`compat.time_as_text`).
 #[cfg(feature = "kafka")]
 const fn time_form(settings: &Settings) -> TimeForm {
@@ -303,7 +336,10 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
 }
 
 /// The address asked for, or the next free port after it.
-fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address(
+    mut address: SocketAddr,
+    options: StartOptions,
+) -> anyhow::Result<SocketAddr> {
     if !options.next_free_port {
         return Ok(address);
     }

@@ -362,6 +362,12 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
 
 /// Keys that are read and have no effect in this release, by their beginning, and why.
 pub const UNSERVED: &[(&str, &str)] = &[
-    ("lwm2m.bootstrap.", "this release has no bootstrap server"),
-    ("lwm2m.server.id", "this release has no bootstrap server"),
+    (
+        "lwm2m.bootstrap.id",
+        "a bootstrap server has no short server id",
+    ),
+    (
+        "lwm2m.server.id",
+        "short server ids come from device profiles",
+    ),
 ];

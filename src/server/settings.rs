@@ -98,7 +98,7 @@ impl Default for Lwm2mSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Short server id. Without effect in this release. Default 123. Upstream: `LWM2M_SERVER_ID`.
+    /// Short server id: those that devices get are in their profiles, so it has no effect. Default 123. Upstream: `LWM2M_SERVER_ID`.
     pub id: u16,
     /// Address of the plain CoAP port. Default `0.0.0.0`. Upstream: `LWM2M_BIND_ADDRESS`.
     pub bind: IpAddr,
@@ -185,25 +185,35 @@ fn blank_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8
     }
 }
 
-/// `lwm2m.bootstrap`: where devices reach the bootstrap server. Not served in this release.
+/// `lwm2m.bootstrap`: where devices reach the bootstrap server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BootstrapSettings {
-    /// Whether to run the bootstrap server. Without effect in this release. Default true. Upstream: `LWM2M_ENABLED_BS`.
+    /// Whether to run the bootstrap server. Default true. Upstream: `LWM2M_ENABLED_BS`.
     pub enabled: bool,
-    /// Short server id of the bootstrap account. Without effect in this release. Default 111.
+    /// Short server id of the bootstrap account: a bootstrap server has none, so it has no effect. Default 111.
     /// Upstream: `LWM2M_SERVER_ID_BS`.
     pub id: u16,
-    /// Address of the plain CoAP port. Not served in this release. Default `0.0.0.0`. Upstream: `LWM2M_BS_BIND_ADDRESS`.
+    /// Address of the plain CoAP port. Default `0.0.0.0`. Upstream: `LWM2M_BS_BIND_ADDRESS`.
     pub bind: IpAddr,
-    /// Plain CoAP port. Not served in this release. Default 5687. Upstream: `LWM2M_BS_BIND_PORT`.
+    /// Plain CoAP port; 0 = any free one. Default 5687. Upstream: `LWM2M_BS_BIND_PORT`.
     pub port: u16,
+    /// Whether a device without security may be given keys for its servers, which anybody on the way can read then.
+    /// Default: as upstream true with a platform core, false in embedded mode.
+    pub allow_secrets_over_nosec: Option<bool>,
     /// Address of the DTLS port. Default `0.0.0.0`. Upstream: `LWM2M_BS_SECURITY_BIND_ADDRESS`.
     pub secure_bind: IpAddr,
     /// DTLS port; 0 = any free one. Default 5688. Upstream: `LWM2M_BS_SECURITY_BIND_PORT`.
     pub secure_port: u16,
     /// The bootstrap server's key and certificates.
     pub credentials: CredentialSettings,
+}
+
+impl BootstrapSettings {
+    /// Where plain CoAP is served, if it is.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.enabled.then(|| SocketAddr::new(self.bind, self.port))
+    }
 }
 
 impl Default for BootstrapSettings {
@@ -213,6 +223,7 @@ impl Default for BootstrapSettings {
             id: 111,
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 5687,
+            allow_secrets_over_nosec: None,
             secure_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             secure_port: 5688,
             credentials: CredentialSettings::default(),

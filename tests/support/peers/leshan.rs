@@ -52,7 +52,8 @@ impl Client {
             .arg(format!("endpoint={endpoint}"))
             .arg(format!("lifetime={}", options.lifetime))
             .arg(format!("port={}", options.port))
-            .arg(format!("queue_mode={}", options.queue_mode));
+            .arg(format!("queue_mode={}", options.queue_mode))
+            .arg(format!("bootstrap={}", options.bootstrap));
         if let Some(file) = options.model {
             command.arg(format!("model={file}"));
         }
@@ -117,6 +118,8 @@ pub(crate) struct Options {
     pub(crate) update_every: Option<u32>,
     /// Registers with Queue Mode.
     pub(crate) queue_mode: bool,
+    /// The server is a bootstrap server, and the client has no other.
+    pub(crate) bootstrap: bool,
     /// DDF file of object 33001, which the client has then.
     pub(crate) model: Option<&'static str>,
     /// Content formats by number, separated by commas; `None` is all that Leshan has.
@@ -130,6 +133,7 @@ impl Default for Options {
             port: 0,
             update_every: None,
             queue_mode: false,
+            bootstrap: false,
             model: None,
             formats: None,
         }
