@@ -460,7 +460,7 @@ mod tests {
             &[
                 ("LWM2M_UPLINK_POOL_SIZE", "10"),
                 ("LWM2M_OTA_POOL_SIZE", "10"),
-                ("LWM2M_BS_BIND_PORT", "5687"),
+                ("LWM2M_SERVER_ID", "124"),
                 ("SOMETHING_ELSE", "1"),
             ],
             &[],
@@ -472,7 +472,7 @@ mod tests {
                 .starts_with("without effect: LWM2M_UPLINK_POOL_SIZE, LWM2M_OTA_POOL_SIZE: ")
         );
         assert!(loaded.warnings[1].starts_with(
-            "without effect: lwm2m.bootstrap.port (from environment variable LWM2M_BS_BIND_PORT): "
+            "without effect: lwm2m.server.id (from environment variable LWM2M_SERVER_ID): "
         ));
     }
 
