@@ -66,6 +66,7 @@ fn main() {
         .env("TB_SERVICE_ID", "bench-0")
         .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
         .env("LWM2M_BIND_PORT", port.to_string())
+        .env("LWM2M_ENABLED_BS", "false")
         .env("HTTP_BIND_ADDRESS", "127.0.0.1")
         .env("HTTP_BIND_PORT", http.port().to_string())
         // Each device sends more than one may.

@@ -62,6 +62,7 @@ impl Scene {
             .env("TB_SERVICE_ID", SERVICE)
             .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
             .env("LWM2M_BIND_PORT", port.to_string())
+            .env("LWM2M_ENABLED_BS", "false")
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")

@@ -10,6 +10,8 @@
 
 #[path = "contract/attributes.rs"]
 mod attributes;
+#[path = "contract/bootstrap.rs"]
+mod bootstrap;
 #[path = "contract/from_core.rs"]
 mod from_core;
 #[path = "contract/golden.rs"]

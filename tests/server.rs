@@ -18,12 +18,13 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
+    bootstrap::BootstrapSessionSettings,
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
     endpoint::EndpointSettings,
     platform::{
         Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
         Uplink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::{DownlinkSink, Scope},
         profile::{DeviceProfile, PowerSettings},
     },
@@ -65,6 +66,7 @@ impl Platform for OpenPlatform {
                         kind: "profile".to_owned(),
                     }),
                     client: ClientCredentials::NoSec { endpoint },
+                    bootstrap: Some(BootstrapCredentials::default()),
                     profile: Arc::new(DeviceProfile::default()),
                     power: PowerSettings::default(),
                 };
@@ -105,6 +107,10 @@ async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatfor
     foundation
         .start(ServerParts {
             address: ([127, 0, 0, 1], 0).into(),
+            bootstrap: Some((
+                ([127, 0, 0, 1], 0).into(),
+                BootstrapSessionSettings::default(),
+            )),
             platform: Arc::<OpenPlatform>::clone(platform),
             clock: clock::now,
             metrics: Arc::new(Metrics::new(now.wall)),
@@ -384,5 +390,32 @@ fn a_panic_ends_one_endpoint_alone_and_closes_its_session() {
         assert_eq!(other.update(&id_of_other), Code::CHANGED);
         let id = client.register("dev1");
         assert_eq!(client.update(&id), Code::CHANGED);
+    });
+}
+
+/// One endpoint is bootstrapped by one actor, whichever shard the kernel gives its datagrams to: six of its requests are
+/// taken up in a minute, wherever they arrive.
+#[test]
+fn a56_requests_of_one_endpoint_on_all_shards_meet_in_one_place() {
+    actix::System::new().block_on(async move {
+        let platform = Arc::new(OpenPlatform::default());
+        let server = start(4, LimitSettings::default(), &platform).await;
+        let address = server.bootstrap_address().unwrap();
+        platform.directory.set(server.directory()).unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            let answers = (0..12).map(|_| {
+                let mut client = Client::new(address);
+                let answer = client.ask(Code::POST, &["bs"], &["ep=everywhere"], "");
+                let next = client.ask(Code::GET, &["bspack"], &["ep=everywhere"], "");
+                assert!(next.code() == Code::NOT_FOUND || next.code().is_request());
+                answer.code()
+            });
+            answers.collect::<Vec<_>>()
+        });
+        let asked = actix::clock::timeout(Duration::from_secs(60), asked).await;
+        let (taken, refused) = ([Code::CHANGED; 6], [Code::TOO_MANY_REQUESTS; 6]);
+        assert_eq!(asked.unwrap().unwrap(), [taken, refused].concat());
+        server.stop_endpoints().await;
+        server.close();
     });
 }

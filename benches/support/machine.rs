@@ -263,6 +263,7 @@ fn admission() -> Arc<Admission> {
         client: ClientCredentials::NoSec {
             endpoint: "bench".to_owned(),
         },
+        bootstrap: None,
         profile: Arc::new(DeviceProfile::default()),
         power: PowerSettings::default(),
     })

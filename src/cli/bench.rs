@@ -275,6 +275,7 @@ impl Peer {
             .arg(format!("embedded.registry_dir={}", folder.display()))
             .arg("--set")
             .arg(format!("lwm2m.server.port={port}"))
+            .args(["--set", "lwm2m.bootstrap.enabled=false"])
             .arg("--set")
             .arg(format!("http.bind={http}"))
             .stdin(Stdio::null())

@@ -130,7 +130,7 @@ mod tests {
         assert!(check(load(&[&registry, "lwm2m.server.id=5"]), &mut out).unwrap());
         assert_eq!(
             text(out),
-            "warning: without effect: lwm2m.server.id (from --set lwm2m.server.id): this release has no bootstrap server\n\
+            "warning: without effect: lwm2m.server.id (from --set lwm2m.server.id): short server ids come from device profiles\n\
              the settings are valid\n"
         );
         fs::write(folder.path().join("devices/a.json"), "[").unwrap();

@@ -21,13 +21,16 @@ use crate::{
         uplink::KeyValue,
     },
     server::{clock, http::ApiAccess},
-    sim::{SimEvent, SimSettings, run::SimCommand},
+    sim::{
+        SimEvent, SimSettings,
+        run::{self, SimCommand},
+    },
 };
 
 use super::{
     device, logging,
     serve::{Signals, complain, stop},
-    service::{PlatformSide, Service, StartOptions},
+    service::{PlatformSide, Service, StartOptions, free_address},
 };
 
 /// Arguments of `demo`.
@@ -36,6 +39,9 @@ pub struct Demo {
     /// How many simulated devices to run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1000))]
     devices: u16,
+    /// Let the devices ask the bootstrap server first where to register.
+    #[arg(long)]
+    bootstrap: bool,
 }
 
 impl Demo {
@@ -60,16 +66,19 @@ impl Demo {
 
     async fn show(&self) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
-        let registry = Registry::make().context("a temporary folder cannot be made")?;
-        let wanted = settings(&registry.0);
+        let options = StartOptions {
+            next_free_port: true,
+        };
+        let registry = Registry::new();
+        let mut wanted = settings(&registry.0);
         let (wanted_coap, wanted_http) = (wanted.lwm2m.server.port, wanted.http.bind.port());
-        let service = Service::start(
-            wanted,
-            StartOptions {
-                next_free_port: true,
-            },
-        )
-        .await?;
+        // The profile tells devices the port, so it has to be known before the start.
+        let coap = free_address(wanted.lwm2m.server.address(), options)?;
+        wanted.lwm2m.server.port = coap.port();
+        registry
+            .fill(coap)
+            .context("a temporary folder cannot be made")?;
+        let service = Service::start(wanted, options).await?;
         // Without the feature `kafka` there is nothing else.
         #[allow(
             irrefutable_let_patterns,
@@ -80,9 +89,10 @@ impl Demo {
             anyhow::bail!("demo is embedded mode")
         };
         let (coap, http) = (service.server.address(), service.http.address());
-        introduce(coap, wanted_coap);
+        let bootstrap = service.server.bootstrap_address();
+        introduce(coap, wanted_coap, bootstrap);
         let mut arriving = embedded.events();
-        let devices = self.start_devices(coap);
+        let devices = self.start_devices(coap, bootstrap.filter(|_| self.bootstrap));
         let tour = async {
             watch_values(&mut arriving, VALUES_SHOWN).await;
             if self.devices > 0 {
@@ -113,22 +123,33 @@ impl Demo {
     }
 
     /// Starts the simulated devices; they end when what is returned is dropped.
-    fn start_devices(&self, server: SocketAddr) -> Vec<mpsc::Sender<SimCommand>> {
-        println!(
-            "\n3. {} registers by itself:",
-            if self.devices == 1 {
-                "A simulated device"
-            } else {
-                "Each simulated device"
+    fn start_devices(
+        &self,
+        server: SocketAddr,
+        bootstrap: Option<SocketAddr>,
+    ) -> Vec<mpsc::Sender<SimCommand>> {
+        let device = if self.devices == 1 {
+            "A simulated device"
+        } else {
+            "Each simulated device"
+        };
+        match bootstrap {
+            Some(bootstrap) => {
+                println!("\n3. {device} asks coap://{bootstrap} for its server, then registers:");
             }
-        );
+            None => println!("\n3. {device} registers by itself:"),
+        }
         (1..=self.devices)
-            .map(|number| start_device(number, server))
+            .map(|number| start_device(number, server, bootstrap))
             .collect()
     }
 }
 
-fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
+fn start_device(
+    number: u16,
+    server: SocketAddr,
+    bootstrap: Option<SocketAddr>,
+) -> mpsc::Sender<SimCommand> {
     let name = format!("demo-{number}");
     let settings = SimSettings {
         endpoint: name.clone(),
@@ -139,16 +160,17 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
     };
     let (commands, told) = mpsc::channel(16);
     let (events, mut happened) = mpsc::channel::<SimEvent>(64);
-    let run = crate::sim::run::run(
-        server,
-        settings,
-        device::objects(),
-        || clock::now().mono,
-        told,
-        events,
-    );
     actix::spawn(async move {
-        if let Err(error) = run.await {
+        let (objects, clock) = (device::objects(), || clock::now().mono);
+        let ended = match bootstrap {
+            Some(bootstrap) => {
+                let uri = format!("coap://{bootstrap}");
+                let server = (bootstrap, uri.as_str());
+                run::run_bootstrapped(server, settings, objects, clock, told, events).await
+            }
+            None => run::run(server, settings, objects, clock, told, events).await,
+        };
+        if let Err(error) = ended {
             tracing::error!(%error, "a simulated device ended");
         }
     });
@@ -160,7 +182,8 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                     println!("     {name}: {}", device::describe(&event));
                     actix::spawn(vary(number, values.clone()));
                 }
-                SimEvent::Refused { .. }
+                SimEvent::Bootstrapped { .. }
+                | SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
                 | SimEvent::Created(_)
@@ -203,7 +226,7 @@ async fn vary(number: u16, commands: mpsc::Sender<SimCommand>) {
     }
 }
 
-fn introduce(coap: SocketAddr, wanted: u16) {
+fn introduce(coap: SocketAddr, wanted: u16, bootstrap: Option<SocketAddr>) {
     println!(
         "Lightship {}: a LwM2M server on this machine, to look around.\n",
         env!("CARGO_PKG_VERSION")
@@ -221,6 +244,11 @@ fn introduce(coap: SocketAddr, wanted: u16) {
         program()
     );
     println!("   or point any LwM2M 1.0 or 1.1 client there: no security, any endpoint name.");
+    if let Some(bootstrap) = bootstrap {
+        println!(
+            "   One that wants to be bootstrapped asks coap://{bootstrap} (device --bootstrap)."
+        );
+    }
 }
 
 fn taken(wanted: u16, got: u16) -> String {
@@ -299,6 +327,7 @@ fn settings(registry: &Path) -> Settings {
     };
     settings.service.node_id = Some(0);
     settings.lwm2m.server.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.bootstrap.bind = [127, 0, 0, 1].into();
     settings.http.bind.set_ip([127, 0, 0, 1].into());
     settings.http.api = Some(ApiAccess::Loopback);
     settings.embedded.registry_dir = registry.to_owned();
@@ -314,13 +343,23 @@ fn settings(registry: &Path) -> Settings {
 struct Registry(PathBuf);
 
 impl Registry {
-    fn make() -> io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("lightship-demo-{}", std::process::id()));
-        let registry = Self(folder);
-        let profiles = registry.0.join("profiles");
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("lightship-demo-{}", std::process::id())))
+    }
+
+    /// Writes the profile, by which a device that is bootstrapped registers at `server`.
+    fn fill(&self, server: SocketAddr) -> io::Result<()> {
+        let mut profile: serde_json::Value = serde_json::from_str(PROFILE)?;
+        profile["bootstrap"] = serde_json::json!([{
+            "securityMode": "NO_SEC",
+            "shortServerId": 123,
+            "host": server.ip().to_string(),
+            "port": server.port(),
+        }]);
+        let profiles = self.0.join("profiles");
         fs::create_dir_all(&profiles)?;
-        fs::write(profiles.join(format!("{PROFILE_NAME}.json")), PROFILE)?;
-        Ok(registry)
+        let file = profiles.join(format!("{PROFILE_NAME}.json"));
+        fs::write(file, format!("{profile:#}\n"))
     }
 }
 

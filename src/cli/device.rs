@@ -39,6 +39,9 @@ pub struct Device {
     /// The server, `coap://HOST[:PORT]`; the port is 5685 unless given.
     #[arg(long, default_value = "coap://127.0.0.1:5685")]
     server: String,
+    /// Ask this bootstrap server which server to register at, `coap://HOST[:PORT]`; the port is 5687 unless given.
+    #[arg(long, value_name = "URI", conflicts_with_all = ["server", "listen"])]
+    bootstrap: Option<String>,
     /// Endpoint client name.
     #[arg(long, default_value = "lightship-device")]
     endpoint: String,
@@ -75,24 +78,11 @@ impl Device {
     }
 
     async fn serve(&self) -> anyhow::Result<()> {
-        let host = self
-            .server
-            .strip_prefix("coap://")
-            .context("--server must begin with coap://")?;
-        let host = host.trim_end_matches('/');
-        let host = if host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-        {
-            host.to_owned()
-        } else {
-            format!("{host}:5685")
+        let (option, uri, port) = match &self.bootstrap {
+            Some(uri) => ("--bootstrap", uri, 5687),
+            None => ("--server", &self.server, 5685),
         };
-        let server = host
-            .to_socket_addrs()
-            .with_context(|| format!("--server {}", self.server))?
-            .next()
-            .with_context(|| format!("--server {}: no address", self.server))?;
+        let server = resolve(option, uri, port)?;
         let settings = SimSettings {
             endpoint: self.endpoint.clone(),
             lifetime: Duration::from_secs(self.lifetime.max(1)),
@@ -111,18 +101,25 @@ impl Device {
             }
             None => None,
         };
-        println!("{} registers at {server}", self.endpoint);
+        match &self.bootstrap {
+            Some(_) => println!("{} asks {server} where to register", self.endpoint),
+            None => println!("{} registers at {server}", self.endpoint),
+        }
         let (commands, told) = mpsc::channel(16);
         let (events, mut happened) = mpsc::channel(64);
         let typed = commands.clone();
         std::thread::spawn(move || read_commands(&typed));
         let clock = || clock::now().mono;
         let device = async {
-            match socket {
-                Some(socket) => {
+            match (socket, &self.bootstrap) {
+                (_, Some(uri)) => {
+                    let server = (server, uri.as_str());
+                    run::run_bootstrapped(server, settings, objects(), clock, told, events).await
+                }
+                (Some(socket), None) => {
                     run::run_on(socket, server, settings, objects(), clock, told, events).await
                 }
-                None => run::run(server, settings, objects(), clock, told, events).await,
+                (None, None) => run::run(server, settings, objects(), clock, told, events).await,
             }
         };
         let report = async {
@@ -141,6 +138,26 @@ impl Device {
             () = interrupted => Ok(()),
         }
     }
+}
+
+/// The address that `uri` names; `option` is where it was given.
+fn resolve(option: &str, uri: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let host = uri
+        .strip_prefix("coap://")
+        .with_context(|| format!("{option} must begin with coap://"))?;
+    let host = host.trim_end_matches('/');
+    let host = if host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    host.to_socket_addrs()
+        .with_context(|| format!("{option} {uri}"))?
+        .next()
+        .with_context(|| format!("{option} {uri}: no address"))
 }
 
 /// A Device object and a Temperature object, with values.
@@ -189,6 +206,9 @@ pub(crate) fn describe(event: &SimEvent) -> String {
             format!("the server did not take what was sent: {code} {text}")
         }
         SimEvent::SendUnanswered => "the server did not answer what was sent".to_owned(),
+        SimEvent::Bootstrapped { server } => {
+            format!("bootstrapped; registers at {server}")
+        }
         SimEvent::Observed(path) => format!("the server observes {path}"),
         SimEvent::Unobserved(path) => format!("the server observes {path} no more"),
         SimEvent::Attributed(path, query) => {

@@ -7,6 +7,7 @@ pub mod device;
 pub mod healthcheck;
 #[cfg(feature = "kafka")]
 mod kafka_metrics;
+pub mod keygen;
 mod logging;
 pub mod rpc;
 pub mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Bench),
     /// Checks or prints the settings.
     Config(config::Config),
+    /// Makes keys and certificates for trials.
+    Keygen(keygen::Keygen),
     /// Asks a running server whether it is ready; exit status 0 or 1.
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -60,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Device(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Keygen(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::broadcast, task::spawn_blocking};
 
 use crate::{
+    bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
     endpoint::{EndpointSettings, HeldRpc, settings::AwakeWindows, telemetry::TimeForm},
     lwm2m::model::core,
@@ -68,13 +69,13 @@ impl Service {
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
-        let endpoint_settings = endpoint_settings(&settings);
+        let endpoint = endpoint_settings(&settings);
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             refresh: refresh(
                 Arc::clone(&directory),
-                endpoint_settings.held_rpc.clone(),
+                endpoint.held_rpc.clone(),
                 Arc::clone(&late),
                 Arc::clone(&health),
             ),
@@ -86,20 +87,31 @@ impl Service {
         let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
+        let bootstrap = match settings.lwm2m.bootstrap.address() {
+            Some(address) => Some((
+                free_address(address, options)?,
+                bootstrap_settings(&settings, &endpoint),
+            )),
+            None => None,
+        };
         let parts = ServerParts {
             address: free_address(settings.lwm2m.server.address(), options)?,
+            bootstrap,
             platform: platform.seam(),
             clock: clock::now,
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
-            endpoint: endpoint_settings,
+            endpoint,
         };
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
-        tracing::info!("the secured and the bootstrap ports are not served in this release");
+        if let Some(address) = server.bootstrap_address() {
+            tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
+        }
+        tracing::info!("the secured ports are not served in this release");
         health.set_state(State::Ready);
         Ok(Self {
             settings,
@@ -280,6 +292,26 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
     }
 }
 
+fn bootstrap_settings(
+    settings: &Settings,
+    endpoint: &EndpointSettings,
+) -> BootstrapSessionSettings {
+    let bootstrap = &settings.lwm2m.bootstrap;
+    BootstrapSessionSettings {
+        ordinal: endpoint.ordinal,
+        shard: endpoint.shard,
+        coap: Arc::clone(&endpoint.coap),
+        bodies: endpoint.bodies.clone(),
+        rate: endpoint.rate,
+        port: bootstrap.port,
+        secrets_over_nosec: bootstrap
+            .allow_secrets_over_nosec
+            .unwrap_or(settings.mode == Mode::Kafka),
+        log_enabled: endpoint.log_enabled,
+        log_max_length: endpoint.log_max_length,
+    }
+}
+
 /// How points in time are published (`compat.time_as_text`).
 #[cfg(feature = "kafka")]
 const fn time_form(settings: &Settings) -> TimeForm {
@@ -313,7 +345,10 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
 }
 
 /// The address asked for, or the next free port after it.
-fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address(
+    mut address: SocketAddr,
+    options: StartOptions,
+) -> anyhow::Result<SocketAddr> {
     if !options.next_free_port {
         return Ok(address);
     }

@@ -10,7 +10,8 @@ use super::retransmission::later;
 /// A token bucket: so many a second in the long run, and a burst at once after a pause.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    per_second: u32,
+    /// From one event to the next in the long run; `None` admits none.
+    interval: Option<Duration>,
     burst: u32,
     /// When the bucket is full again; full when that is past or absent.
     full_at: Option<Instant>,
@@ -19,8 +20,21 @@ pub struct RateLimit {
 impl RateLimit {
     /// Admits `per_second` events a second and `burst` of them at once; 0 a second admits none.
     pub const fn new(per_second: u32, burst: u32) -> Self {
+        let interval = match 1_000_000_000_u64.checked_div(per_second as u64) {
+            Some(nanoseconds) => Some(Duration::from_nanos(nanoseconds)),
+            None => None,
+        };
         Self {
-            per_second,
+            interval,
+            burst,
+            full_at: None,
+        }
+    }
+
+    /// Admits one event an `interval` and `burst` of them at once.
+    pub const fn every(interval: Duration, burst: u32) -> Self {
+        Self {
+            interval: Some(interval),
             burst,
             full_at: None,
         }
@@ -28,7 +42,7 @@ impl RateLimit {
 
     /// Whether an event at this time is within the limit; it counts if so.
     pub fn admit(&mut self, now: Instant) -> bool {
-        let Some(interval) = Duration::from_secs(1).checked_div(self.per_second) else {
+        let Some(interval) = self.interval else {
             return false;
         };
         let full_at = self.full_at.unwrap_or(now).max(now);

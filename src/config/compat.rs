@@ -25,6 +25,10 @@ pub enum Kind {
     Port,
     /// As the mode: the name of the platform's queue.
     Queue,
+    /// As it is, also when it is empty, which says "none".
+    Optional,
+    /// `false` sets a number of seconds to 0, "never".
+    Switch,
 }
 
 const fn copy(name: &'static str, key: &'static str) -> Alias {
@@ -69,6 +73,95 @@ pub const ALIASES: &[Alias] = &[
         "lwm2m.bootstrap.secure_bind",
     ),
     copy("LWM2M_BS_SECURITY_BIND_PORT", "lwm2m.bootstrap.secure_port"),
+    Alias {
+        name: "LWM2M_DTLS_CONNECTION_ID_LENGTH",
+        key: "lwm2m.dtls.connection_id_length",
+        kind: Kind::Optional,
+    },
+    copy(
+        "LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS",
+        "lwm2m.dtls.retransmission_ms",
+    ),
+    copy(
+        "LWM2M_RECOMMENDED_CIPHERS",
+        "lwm2m.dtls.recommended_ciphers",
+    ),
+    copy(
+        "TB_LWM2M_SERVER_SECURITY_SKIP_VALIDITY_CHECK_FOR_CLIENT_CERT",
+        "lwm2m.dtls.skip_validity_check",
+    ),
+    copy(
+        "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
+        "lwm2m.credentials_reload_s",
+    ),
+    Alias {
+        name: "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
+        key: "lwm2m.credentials_reload_s",
+        kind: Kind::Switch,
+    },
+    copy(
+        "LWM2M_SERVER_CREDENTIALS_ENABLED",
+        "lwm2m.server.credentials.enabled",
+    ),
+    copy(
+        "LWM2M_SERVER_CREDENTIALS_TYPE",
+        "lwm2m.server.credentials.form",
+    ),
+    copy(
+        "LWM2M_SERVER_PEM_CERT",
+        "lwm2m.server.credentials.cert_file",
+    ),
+    copy("LWM2M_SERVER_PEM_KEY", "lwm2m.server.credentials.key_file"),
+    copy(
+        "LWM2M_SERVER_PEM_KEY_PASSWORD",
+        "lwm2m.server.credentials.key_password",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_STORE",
+        "lwm2m.server.credentials.keystore_file",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_STORE_PASSWORD",
+        "lwm2m.server.credentials.keystore_password",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_ALIAS",
+        "lwm2m.server.credentials.key_alias",
+    ),
+    copy(
+        "LWM2M_BS_CREDENTIALS_ENABLED",
+        "lwm2m.bootstrap.credentials.enabled",
+    ),
+    copy(
+        "LWM2M_BS_CREDENTIALS_TYPE",
+        "lwm2m.bootstrap.credentials.form",
+    ),
+    copy("LWM2M_BS_PEM_CERT", "lwm2m.bootstrap.credentials.cert_file"),
+    copy("LWM2M_BS_PEM_KEY", "lwm2m.bootstrap.credentials.key_file"),
+    copy(
+        "LWM2M_BS_PEM_KEY_PASSWORD",
+        "lwm2m.bootstrap.credentials.key_password",
+    ),
+    copy(
+        "LWM2M_BS_KEY_STORE",
+        "lwm2m.bootstrap.credentials.keystore_file",
+    ),
+    copy(
+        "LWM2M_BS_KEY_STORE_PASSWORD",
+        "lwm2m.bootstrap.credentials.keystore_password",
+    ),
+    copy(
+        "LWM2M_BS_KEY_ALIAS",
+        "lwm2m.bootstrap.credentials.key_alias",
+    ),
+    copy("LWM2M_TRUST_CREDENTIALS_ENABLED", "lwm2m.trust.enabled"),
+    copy("LWM2M_TRUST_CREDENTIALS_TYPE", "lwm2m.trust.form"),
+    copy("LWM2M_TRUST_PEM_CERT", "lwm2m.trust.cert_file"),
+    copy("LWM2M_TRUST_KEY_STORE", "lwm2m.trust.keystore_file"),
+    copy(
+        "LWM2M_TRUST_KEY_STORE_PASSWORD",
+        "lwm2m.trust.keystore_password",
+    ),
     copy("LWM2M_TIMEOUT", "lwm2m.timeout_ms"),
     copy("LWM2M_PSM_ACTIVITY_TIMER", "lwm2m.psm_activity_timer_ms"),
     copy("LWM2M_PAGING_TRANSMISSION_WINDOW", "lwm2m.paging_window_ms"),
@@ -151,41 +244,19 @@ pub const ALIASES: &[Alias] = &[
 pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (
         &[
-            "LWM2M_SERVER_CREDENTIALS_ENABLED",
-            "LWM2M_SERVER_CREDENTIALS_TYPE",
-            "LWM2M_SERVER_PEM_CERT",
-            "LWM2M_SERVER_PEM_KEY",
-            "LWM2M_SERVER_PEM_KEY_PASSWORD",
             "LWM2M_SERVER_KEY_STORE_TYPE",
-            "LWM2M_SERVER_KEY_STORE",
-            "LWM2M_SERVER_KEY_STORE_PASSWORD",
-            "LWM2M_SERVER_KEY_ALIAS",
-            "LWM2M_SERVER_KEY_PASSWORD",
-            "LWM2M_BS_CREDENTIALS_ENABLED",
-            "LWM2M_BS_CREDENTIALS_TYPE",
-            "LWM2M_BS_PEM_CERT",
-            "LWM2M_BS_PEM_KEY",
-            "LWM2M_BS_PEM_KEY_PASSWORD",
             "LWM2M_BS_KEY_STORE_TYPE",
-            "LWM2M_BS_KEY_STORE",
-            "LWM2M_BS_KEY_STORE_PASSWORD",
-            "LWM2M_BS_KEY_ALIAS",
-            "LWM2M_BS_KEY_PASSWORD",
-            "LWM2M_TRUST_CREDENTIALS_ENABLED",
-            "LWM2M_TRUST_CREDENTIALS_TYPE",
-            "LWM2M_TRUST_PEM_CERT",
             "LWM2M_TRUST_KEY_STORE_TYPE",
-            "LWM2M_TRUST_KEY_STORE",
-            "LWM2M_TRUST_KEY_STORE_PASSWORD",
-            "LWM2M_RECOMMENDED_CIPHERS",
-            "LWM2M_RECOMMENDED_SUPPORTED_GROUPS",
-            "LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS",
-            "LWM2M_DTLS_CONNECTION_ID_LENGTH",
-            "TB_LWM2M_SERVER_SECURITY_SKIP_VALIDITY_CHECK_FOR_CLIENT_CERT",
-            "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
-            "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
         ],
-        "this release serves no DTLS",
+        "files are told apart by what they hold: PEM or PKCS#12",
+    ),
+    (
+        &["LWM2M_SERVER_KEY_PASSWORD", "LWM2M_BS_KEY_PASSWORD"],
+        "a PKCS#12 file has one password, that of the keystore",
+    ),
+    (
+        &["LWM2M_RECOMMENDED_SUPPORTED_GROUPS"],
+        "keys are agreed on the curve P-256, which is a recommended one",
     ),
     (
         &[
@@ -291,7 +362,12 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
 
 /// Keys that are read and have no effect in this release, by their beginning, and why.
 pub const UNSERVED: &[(&str, &str)] = &[
-    ("lwm2m.bootstrap.", "this release has no bootstrap server"),
-    ("lwm2m.server.id", "this release has no bootstrap server"),
-    ("lwm2m.server.secure_", "this release serves no DTLS"),
+    (
+        "lwm2m.bootstrap.id",
+        "a bootstrap server has no short server id",
+    ),
+    (
+        "lwm2m.server.id",
+        "short server ids come from device profiles",
+    ),
 ];

@@ -149,12 +149,18 @@ impl Layers {
         let set = |name: &&str| environment.get(name).copied().filter(|v| !v.is_empty());
         let known = known_keys();
         for Alias { name, key, kind } in ALIASES {
-            let (Some(value), true) = (set(name), known.contains(*key)) else {
+            let value = match kind {
+                Kind::Optional => environment.get(name).copied(),
+                Kind::Copy | Kind::Host | Kind::Port | Kind::Queue | Kind::Switch => set(name),
+            };
+            let (Some(value), true) = (value, known.contains(*key)) else {
                 continue;
             };
             let origin = format!("environment variable {name}");
             match kind {
-                Kind::Copy => self.set(key, value, &origin),
+                Kind::Copy | Kind::Optional => self.set(key, value, &origin),
+                Kind::Switch if value.eq_ignore_ascii_case("false") => self.set(key, "0", &origin),
+                Kind::Switch => {}
                 Kind::Queue if value == "in-memory" => self.set(key, "embedded", &origin),
                 Kind::Queue => self.set(key, value, &origin),
                 Kind::Host => {
@@ -405,4 +411,12 @@ const USUAL_FILES: [&str; 2] = ["/etc/lightship/lightship.toml", "./lightship.to
 /// Chooses defaults for `coap`.
 pub(super) const PRESET: &str = "coap.preset";
 /// Keys whose value may stand in a file named by `<key>_file`.
-pub(super) const SECRETS: &[&str] = &["http.api_token", "kafka.extra"];
+pub(super) const SECRETS: &[&str] = &[
+    "http.api_token",
+    "kafka.extra",
+    "lwm2m.bootstrap.credentials.key_password",
+    "lwm2m.bootstrap.credentials.keystore_password",
+    "lwm2m.server.credentials.key_password",
+    "lwm2m.server.credentials.keystore_password",
+    "lwm2m.trust.keystore_password",
+];

@@ -142,9 +142,9 @@ impl fmt::Display for ConfigErrors {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
-    use crate::platform::embedded::OutputTarget;
+    use crate::{platform::embedded::OutputTarget, server::keys::settings::StoreForm};
 
     use super::*;
 
@@ -402,6 +402,44 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_keys_and_dtls_have_their_effect() {
+        let loaded = load_with(
+            &[
+                ("LWM2M_SERVER_CREDENTIALS_ENABLED", "true"),
+                ("LWM2M_SERVER_CREDENTIALS_TYPE", "keystore"),
+                ("LWM2M_BS_PEM_CERT", "bs.pem"),
+                ("LWM2M_TRUST_KEY_STORE", "trust.p12"),
+                ("LWM2M_DTLS_CONNECTION_ID_LENGTH", ""),
+                ("TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED", "FALSE"),
+                ("LWM2M_SERVER_KEY_STORE_TYPE", "JKS"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let lwm2m = &loaded.settings.lwm2m;
+        let credentials = &lwm2m.server.credentials;
+        assert!(credentials.enabled && credentials.form == StoreForm::Keystore);
+        assert_eq!(lwm2m.bootstrap.credentials.cert_file, Path::new("bs.pem"));
+        assert_eq!(lwm2m.trust.keystore_file, Path::new("trust.p12"));
+        assert_eq!(lwm2m.dtls.connection_id_length, None);
+        assert_eq!(lwm2m.credentials_reload_s, 0);
+        let told = "without effect: LWM2M_SERVER_KEY_STORE_TYPE: ";
+        assert!(
+            loaded.warnings[0].starts_with(told),
+            "{:?}",
+            loaded.warnings
+        );
+        let cid = |text| {
+            let loaded = load_with(&[("LWM2M_DTLS_CONNECTION_ID_LENGTH", text)], &[]);
+            loaded.map(|own| own.settings.lwm2m.dtls.connection_id_length)
+        };
+        assert_eq!(cid("0").unwrap(), Some(0));
+        assert_eq!(cid("16").unwrap(), Some(16));
+        assert!(cid("21").is_err());
+        assert!(cid("many").is_err());
+    }
+
+    #[test]
     fn the_preset_gives_a_default_only() {
         let retransmit = |flags: &[&str]| {
             let loaded = load_with(&[], flags).unwrap();
@@ -422,7 +460,7 @@ mod tests {
             &[
                 ("LWM2M_UPLINK_POOL_SIZE", "10"),
                 ("LWM2M_OTA_POOL_SIZE", "10"),
-                ("LWM2M_SECURITY_BIND_PORT", "5686"),
+                ("LWM2M_SERVER_ID", "124"),
                 ("SOMETHING_ELSE", "1"),
             ],
             &[],
@@ -434,7 +472,7 @@ mod tests {
                 .starts_with("without effect: LWM2M_UPLINK_POOL_SIZE, LWM2M_OTA_POOL_SIZE: ")
         );
         assert!(loaded.warnings[1].starts_with(
-            "without effect: lwm2m.server.secure_port (from environment variable LWM2M_SECURITY_BIND_PORT): "
+            "without effect: lwm2m.server.id (from environment variable LWM2M_SERVER_ID): "
         ));
     }
 

@@ -201,6 +201,16 @@ impl Settings {
         ] {
             require(value > 0, key, "must be above 0");
         }
+        require(
+            lwm2m.dtls.retransmission_ms > 0,
+            "lwm2m.dtls.retransmission_ms",
+            "must be above 0",
+        );
+        require(
+            lwm2m.dtls.connection_id_length.unwrap_or_default() <= 20,
+            "lwm2m.dtls.connection_id_length",
+            "must be 20 at most",
+        );
         let coap = &self.coap;
         require(
             coap.ack_timeout_ms > 0,

@@ -133,6 +133,7 @@ impl EndpointActor {
             Uplink::SessionOpened { .. }
             | Uplink::SessionClosed { .. }
             | Uplink::Activity { .. }
+            | Uplink::BootstrapReport { .. }
             | Uplink::Telemetry { id: None, .. }
             | Uplink::Attributes { id: None, .. }
             | Uplink::RpcStatus { .. }
@@ -243,6 +244,12 @@ pub struct PlatformReply(pub Reply);
 
 impl Message for PlatformReply {
     type Result = ();
+}
+
+impl From<Reply> for PlatformReply {
+    fn from(reply: Reply) -> Self {
+        Self(reply)
+    }
 }
 
 /// Another endpoint is at this peer from here on.

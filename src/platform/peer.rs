@@ -25,6 +25,13 @@ impl PeerId {
             Self::Udp { remote, .. } => *remote,
         }
     }
+
+    /// Our address to which it wrote, where the system tells.
+    pub const fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp { local, .. } => *local,
+        }
+    }
 }
 
 impl fmt::Display for PeerId {
@@ -48,7 +55,21 @@ pub enum PeerIdentity {
         common_name: String,
         /// The endpoint client name of the credentials by which the handshake accepted it.
         endpoint: String,
+        /// The id by which the platform knows these credentials: a common name or a fingerprint.
+        credentials_id: String,
     },
+}
+
+impl PeerIdentity {
+    /// The id by which the platform is asked for the credentials of `endpoint`, as the peer names itself
+    /// (`security.md` 4).
+    pub fn credentials_id<'a>(&'a self, endpoint: &'a str) -> &'a str {
+        match self {
+            Self::Unsecured | Self::RawPublicKey(_) => endpoint,
+            Self::PreSharedKey(identity) => identity,
+            Self::Certificate { credentials_id, .. } => credentials_id,
+        }
+    }
 }
 
 /// Which of our servers a peer talks to.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 pub use crate::lwm2m::attributes::NotificationAttributes;
 use crate::lwm2m::path::{ObjectVersion, Path};
 
-use super::session::PlatformId;
+use super::{server_account::ServerAccount, session::PlatformId};
 
 /// A device profile. Unknown members of its JSON are ignored; `null` equals the default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +32,12 @@ pub struct TransportConfiguration {
     /// Strategies and power settings.
     #[serde(rename = "clientLwM2mSettings", deserialize_with = "null_is_default")]
     pub client: ClientSettings,
+    /// Whether bootstrap may write the account of the bootstrap server anew.
+    #[serde(deserialize_with = "null_is_default")]
+    pub bootstrap_server_update_enable: bool,
+    /// The accounts that bootstrap gives to a device.
+    #[serde(deserialize_with = "null_is_default")]
+    pub bootstrap: Vec<ServerAccount>,
 }
 
 /// `observeAttr`
@@ -205,7 +211,7 @@ impl<'de> Deserialize<'de> for VersionedPath {
 #[error("not a path such as /3_1.2/0/9")]
 pub struct VersionedPathError;
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

@@ -96,6 +96,13 @@ pub enum Uplink {
         /// Whether to repeat OPEN.
         heartbeat: bool,
     },
+    /// A device was bootstrapped, or tried to be: the report of a session of which the core hears nothing else.
+    BootstrapReport {
+        /// The session, which is no registration's.
+        session: Arc<SessionInfo>,
+        /// When the device was last active.
+        last_activity: UnixMillis,
+    },
     /// Time series. One entry per timestamp.
     Telemetry {
         /// Set when a device waits for durability; answered once for all entries.
@@ -162,7 +169,7 @@ pub enum UplinkKind {
     SessionOpened,
     /// [`Uplink::SessionClosed`]
     SessionClosed,
-    /// [`Uplink::Activity`]
+    /// [`Uplink::Activity`], [`Uplink::BootstrapReport`]
     Activity,
     /// [`Uplink::Telemetry`]
     Telemetry,
@@ -186,7 +193,7 @@ impl Uplink {
         match self {
             Self::SessionOpened { .. } => UplinkKind::SessionOpened,
             Self::SessionClosed { .. } => UplinkKind::SessionClosed,
-            Self::Activity { .. } => UplinkKind::Activity,
+            Self::Activity { .. } | Self::BootstrapReport { .. } => UplinkKind::Activity,
             Self::Telemetry { .. } => UplinkKind::Telemetry,
             Self::Attributes { .. } => UplinkKind::Attributes,
             Self::RpcStatus { .. } => UplinkKind::RpcStatus,

@@ -1,36 +1,41 @@
-//! Replies of the platform into the mailbox of the endpoint that asked.
+//! Replies of the platform into the mailbox of the actor that asked.
 //!
 //! The one place that may use `do_send` (`clippy.toml`): every reply answers one accepted submit, so their number is
-//! bounded by what the endpoint submitted, and a reply must not be lost because the mailbox is full of datagrams.
+//! bounded by what the actor submitted, and a reply must not be lost because the mailbox is full of datagrams.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
-use actix::Addr;
+use actix::{Actor, Addr, Context, Handler, Message};
 
-use crate::{
-    endpoint::actor::{EndpointActor, PlatformReply},
-    platform::{Reply, ReplySink, ReplyTo},
-};
+use crate::platform::{Reply, ReplySink, ReplyTo};
 
-/// The mailbox of one endpoint, as the platform sees it.
-struct Mailbox(Addr<EndpointActor>);
+/// The mailbox of one actor, as the platform sees it; it takes replies as messages `M`.
+struct Mailbox<A: Actor, M>(Addr<A>, PhantomData<fn(M)>);
 
-/// The way back to an endpoint, to be handed over with its submits.
-pub(super) fn reply_to(endpoint: Addr<EndpointActor>) -> ReplyTo {
-    Arc::new(Mailbox(endpoint))
+/// The way back to an actor, to be handed over with its submits.
+pub(super) fn reply_to<M, A>(actor: Addr<A>) -> ReplyTo
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result = ()> + From<Reply> + Send + 'static,
+{
+    Arc::new(Mailbox::<A, M>(actor, PhantomData))
 }
 
-impl ReplySink for Mailbox {
+impl<A, M> ReplySink for Mailbox<A, M>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result = ()> + From<Reply> + Send + 'static,
+{
     #[expect(
         clippy::disallowed_methods,
         reason = "bounded by accepted submits, see the module's comment"
     )]
     fn reply(&self, reply: Reply) {
-        self.0.do_send(PlatformReply(reply));
+        self.0.do_send(M::from(reply));
     }
 }
 
-impl fmt::Debug for Mailbox {
+impl<A: Actor, M> fmt::Debug for Mailbox<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mailbox")
     }

@@ -1,7 +1,7 @@
 //! What becomes of a datagram from a peer that no endpoint owns.
 //!
 //! Most are answered at once, small and without state; an actor is made only for a Register that can be read, and whose
-//! blocks are all there. The answers to strangers are remembered in a bounded cache, so a repetition is answered alike (RFC
+//! blocks are all there, or for a Bootstrap-Request that can be read. The answers to strangers are remembered in a bounded cache, so a repetition is answered alike (RFC
 //! 7252 section 4.5), and are at most three times as long as their request (RFC 7252 section 11.3).
 
 use std::{
@@ -13,15 +13,16 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    bootstrap::{self, BootstrapRequest},
     coap::{
-        Code, Freshness, Message, MessageType, Random, RateLimit, Response, SourceLimits,
+        Bodies, Code, Freshness, Message, MessageType, Random, RateLimit, Response, SourceLimits,
         TransmissionParameters,
         blockwise::{Reassembled, Reassembly},
         encode,
         stranger::{AnswerCache, Reason, Verdict, judge},
     },
-    endpoint::{EndpointName, EndpointSettings, RegistrationId, Target, register_name},
-    platform::peer::PeerId,
+    endpoint::{EndpointName, RegistrationId, Target, register_name},
+    platform::peer::{PeerId, ServerRole},
 };
 
 use super::settings::{LimitSettings, NoSecSettings};
@@ -29,6 +30,7 @@ use super::settings::{LimitSettings, NoSecSettings};
 /// Message layer of the peers that no endpoint owns; one per shard.
 #[derive(Debug)]
 pub struct Ingress {
+    role: ServerRole,
     parameters: Arc<TransmissionParameters>,
     answers: AnswerCache<PeerId>,
     registers: Reassembly<PeerId>,
@@ -48,6 +50,8 @@ pub enum Decision {
     Registered(RegistrationId, Message),
     /// Hand it to the endpoint of this name, which may have to be made.
     Register(EndpointName, Message),
+    /// Hand it to the bootstrap of the endpoint of this name, which may have to be made.
+    Bootstrap(EndpointName, Message),
     /// Nothing; the message layer counted it for this reason.
     Drop(Reason),
     /// Nothing: its network sends too much.
@@ -57,7 +61,9 @@ pub enum Decision {
 impl Ingress {
     /// Knows nobody yet. `random` seeds what only this server can make.
     pub fn new(
-        endpoint: &EndpointSettings,
+        role: ServerRole,
+        parameters: Arc<TransmissionParameters>,
+        bodies: Bodies,
         limits: &LimitSettings,
         nosec: &NoSecSettings,
         random: &mut Random,
@@ -66,10 +72,10 @@ impl Ingress {
         let mut key = [0; 32];
         random.fill(&mut key);
         let per_second = limits.source_messages_per_s;
-        let parameters = Arc::clone(&endpoint.coap);
         Self {
+            role,
             answers: AnswerCache::new(ANSWERS, parameters.exchange_lifetime()),
-            registers: Reassembly::new(endpoint.bodies.clone(), TRANSFERS),
+            registers: Reassembly::new(bodies, TRANSFERS),
             sources: (per_second > 0).then(|| SourceLimits::new(per_second, random.next_u64())),
             freshness: nosec.echo.then(|| Freshness::new(key, now)),
             resets: RateLimit::new(RESETS_PER_SECOND, RESETS_PER_SECOND),
@@ -103,30 +109,60 @@ impl Ingress {
                 Decision::Drop(Reason::Duplicate)
             };
         }
-        let response = match Target::of(&message) {
-            Target::Register => match self.register(now, peer, message.clone()) {
-                Ok(decision) => return decision,
-                Err(response) => *response,
-            },
+        let decided = match self.role {
+            ServerRole::Lwm2m => self.lwm2m(now, peer, &message),
+            ServerRole::Bootstrap => self.bootstrap(now, peer, &message),
+        };
+        decided.unwrap_or_else(|response| {
+            Decision::Answer(self.answer(now, peer, &message, &response))
+        })
+    }
+
+    /// A request to the LwM2M server, or its answer.
+    fn lwm2m(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: &Message,
+    ) -> Result<Decision, Box<Response>> {
+        Err(Box::new(match Target::of(message) {
+            Target::Register => return self.register(now, peer, message.clone()),
             Target::Update(Some(id)) | Target::Deregister(Some(id)) => {
-                return Decision::Registered(id, message);
+                return Ok(Decision::Registered(id, message.clone()));
             }
             Target::Update(None) | Target::Deregister(None) | Target::Unknown => {
                 Response::new(Code::NOT_FOUND)
             }
             Target::Send => Response::with_diagnostic(Code::BAD_REQUEST, "no registration found"),
             Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
-        };
-        Decision::Answer(self.answer(now, peer, &message, &response))
+        }))
     }
 
-    /// A Register that is fresh, whole and legible is for the endpoint of its name.
-    fn register(
+    /// A request to the bootstrap server, or its answer.
+    fn bootstrap(
         &mut self,
         now: Instant,
         peer: PeerId,
-        message: Message,
+        message: &Message,
     ) -> Result<Decision, Box<Response>> {
+        Err(Box::new(match bootstrap::Target::of(message) {
+            bootstrap::Target::BootstrapRequest => {
+                self.ask_for_proof(now, peer, message)?;
+                let request = BootstrapRequest::read(message, None)?;
+                return Ok(Decision::Bootstrap(request.endpoint, message.clone()));
+            }
+            bootstrap::Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
+            bootstrap::Target::Unknown => Response::new(Code::NOT_FOUND),
+        }))
+    }
+
+    /// Wants to know that the sender is where it claims to be, if that is asked for.
+    fn ask_for_proof(
+        &self,
+        now: Instant,
+        peer: PeerId,
+        message: &Message,
+    ) -> Result<(), Box<Response>> {
         if let Some(freshness) = &self.freshness {
             let address = bytes_of(peer.remote());
             let proof = message.echo();
@@ -138,6 +174,17 @@ impl Ingress {
                 }));
             }
         }
+        Ok(())
+    }
+
+    /// A Register that is fresh, whole and legible is for the endpoint of its name.
+    fn register(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: Message,
+    ) -> Result<Decision, Box<Response>> {
+        self.ask_for_proof(now, peer, &message)?;
         let limit = self.parameters.max_body(&message);
         match self.registers.receive(now, peer, message, limit) {
             Reassembled::Whole(message) => {
@@ -210,9 +257,14 @@ mod tests {
     use crate::coap::{Block, MessageId, Request, Token};
 
     fn ingress(limits: &LimitSettings, nosec: &NoSecSettings) -> Ingress {
-        let settings = EndpointSettings::default();
+        ingress_of(ServerRole::Lwm2m, limits, nosec)
+    }
+
+    fn ingress_of(role: ServerRole, limits: &LimitSettings, nosec: &NoSecSettings) -> Ingress {
+        let coap = Arc::new(TransmissionParameters::default());
+        let bodies = coap.bodies();
         let mut random = Random::from_seed([9; 32]);
-        Ingress::new(&settings, limits, nosec, &mut random, start())
+        Ingress::new(role, coap, bodies, limits, nosec, &mut random, start())
     }
 
     #[expect(
@@ -411,6 +463,73 @@ mod tests {
             ingress.decide(start(), peer(1), proven(3)),
             Decision::Register(..)
         ));
+    }
+
+    fn bootstrap_request(id: u16, query: &[&str]) -> Bytes {
+        let request = Request {
+            method: Code::POST,
+            path: vec!["bs".to_owned()],
+            query: query
+                .iter()
+                .map(|&parameter| parameter.to_owned())
+                .collect(),
+            ..Request::default()
+        };
+        datagram(id, &request)
+    }
+
+    #[test]
+    fn p32_1_a_bootstrap_request_is_for_its_endpoint_and_the_rest_is_answered_at_once() {
+        let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
+        let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
+        let decision = ingress.decide(start(), peer(1), bootstrap_request(1, &["ep=dev1"]));
+        let Decision::Bootstrap(name, _) = decision else {
+            panic!("{decision:?}");
+        };
+        assert_eq!(name.as_str(), "dev1");
+        let nameless = bootstrap_request(2, &["pct=112"]);
+        let answer = answered(ingress.decide(start(), peer(1), nameless));
+        assert_eq!(answer.code(), Code::BAD_REQUEST);
+        let elsewhere = answered(ingress.decide(start(), peer(1), datagram(3, &register(LINKS))));
+        assert_eq!(elsewhere.code(), Code::NOT_FOUND);
+    }
+
+    #[test]
+    fn p32_7_a_bootstrap_pack_request_is_answered_4_04() {
+        let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
+        let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
+        let frame: &[u8] = &[
+            0x41, 0x01, 0x00, 0x05, 0xa5, 0xb6, 0x62, 0x73, 0x70, 0x61, 0x63, 0x6b, 0x47, 0x65,
+            0x70, 0x3d, 0x64, 0x65, 0x76, 0x31, 0x21, 0x70,
+        ];
+        let answer = answered(ingress.decide(start(), peer(1), Bytes::from_static(frame)));
+        assert_eq!(answer.code(), Code::NOT_FOUND);
+    }
+
+    #[test]
+    fn a56_the_address_is_proven_before_anything_is_done_for_a_bootstrap_request() {
+        let (limits, nosec) = (LimitSettings::default(), NoSecSettings { echo: true });
+        let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
+        let request = bootstrap_request(1, &["ep=dev1"]);
+        let challenge = answered(ingress.decide(start(), peer(1), request.clone()));
+        assert_eq!(challenge.code(), Code::UNAUTHORIZED);
+        assert!(challenge.datagram().len() <= request.len());
+    }
+
+    #[test]
+    fn a56_a_network_that_asks_for_bootstrap_too_often_is_dropped() {
+        let limits = LimitSettings {
+            source_messages_per_s: 50,
+            ..LimitSettings::default()
+        };
+        let nosec = NoSecSettings::default();
+        let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
+        let taken = (0..1000).filter(|&id| {
+            let request = bootstrap_request(id, &["ep=dev1"]);
+            let decision = ingress.decide(start(), peer(id as u8), request);
+            matches!(decision, Decision::Bootstrap(..))
+        });
+        assert_eq!(taken.count(), 100);
     }
 
     #[test]

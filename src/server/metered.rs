@@ -45,6 +45,7 @@ impl MeteredPlatform {
             Uplink::SessionOpened { .. }
             | Uplink::SessionClosed { .. }
             | Uplink::Activity { .. }
+            | Uplink::BootstrapReport { .. }
             | Uplink::Telemetry { id: None, .. }
             | Uplink::Attributes { id: None, .. }
             | Uplink::RpcStatus { .. }

@@ -1,14 +1,18 @@
 //! Sockets, threads, directory, clock, shutdown, HTTP.
 //!
-//! A [`Server`] is one shard per core (`shard.rs`), each with its own socket on the same port, and a [`Directory`]
+//! A [`Server`] is one shard per core (`shard.rs`, and `bootstrap.rs` for the bootstrap server), each with its own socket on
+//! the same port, and a [`Directory`]
 //! through which the platform reaches endpoints. How it stops is the caller's list (`cli/serve.rs`); each step is one
 //! method here.
 
+mod bootstrap;
 pub mod clock;
 mod deliver;
 pub mod directory;
 pub mod http;
 pub mod ingress;
+pub mod keys;
+mod listen;
 mod metered;
 pub mod metrics;
 mod outbox;
@@ -23,6 +27,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    bootstrap::BootstrapSessionSettings,
     coap::Random,
     endpoint::{
         EndpointSettings, EndpointSummary,
@@ -31,6 +36,7 @@ use crate::{
     platform::{Platform, time::Clock},
 };
 
+use bootstrap::{BootstrapDirectory, BootstrapParts, BootstrapShard};
 use directory::{Control, Directory};
 use http::{Endpoints, Health};
 use metered::MeteredPlatform;
@@ -67,12 +73,17 @@ pub struct Server {
     arbiters: Vec<Arbiter>,
     phase: watch::Sender<Phase>,
     address: SocketAddr,
+    bootstrap: Arc<BootstrapDirectory>,
+    bootstrap_address: Option<SocketAddr>,
 }
 
 /// What a server is made of.
 pub struct ServerParts {
-    /// Where devices reach it.
+    /// Where devices reach the LwM2M server.
     pub address: SocketAddr,
+    /// Where they reach the bootstrap server, and what its sessions share, if there is one; the shard number and the port
+    /// are filled in.
+    pub bootstrap: Option<(SocketAddr, BootstrapSessionSettings)>,
     /// Takes uplinks.
     pub platform: Arc<dyn Platform>,
     /// Reads the time.
@@ -113,15 +124,15 @@ impl Foundation {
     /// [`StartError`]
     pub async fn start(self, parts: ServerParts) -> Result<Server, StartError> {
         let shards = self.control.len();
-        let sockets = socket::bind(parts.address, shards, self.runtime.udp_recv_buffer_bytes)
-            .map_err(|source| StartError::Bind {
-                address: parts.address,
-                source,
-            })?;
-        let address = match sockets.first() {
-            Some(socket) => socket.local_addr().map_err(StartError::Socket)?,
-            None => parts.address,
-        };
+        let buffer = self.runtime.udp_recv_buffer_bytes;
+        let (sockets, address) = bind(parts.address, shards, buffer)?;
+        let mut bootstrap_address = None;
+        let mut bootstrap_sockets = Vec::new();
+        if let Some((wanted, _)) = &parts.bootstrap {
+            let (sockets, address) = bind(*wanted, shards, buffer)?;
+            (bootstrap_sockets, bootstrap_address) = (sockets, Some(address));
+        }
+        let bootstrap_directory = Arc::new(BootstrapDirectory::default());
         let platform: Arc<dyn Platform> = Arc::new(MeteredPlatform::new(
             Arc::clone(&parts.platform),
             Arc::clone(&parts.metrics),
@@ -135,6 +146,26 @@ impl Foundation {
             rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
                 .map_err(|error| StartError::Random(error.to_string()))?;
             let shard_number = u8::try_from(index).unwrap_or(u8::MAX);
+            let bootstrap = bootstrap_sockets.pop().zip(parts.bootstrap.as_ref());
+            let bootstrap = bootstrap.map(|(socket, (_, settings))| {
+                let settings = BootstrapSessionSettings {
+                    shard: shard_number,
+                    port: bootstrap_address.map_or(0, |address| address.port()),
+                    ..settings.clone()
+                };
+                let parts = BootstrapParts {
+                    shards,
+                    directory: Arc::clone(&bootstrap_directory),
+                    platform: Arc::clone(&platform),
+                    clock: parts.clock,
+                    metrics: Arc::clone(&parts.metrics),
+                    phase: watch.clone(),
+                    limits: parts.limits.clone(),
+                    nosec: parts.nosec.clone(),
+                    settings: Arc::new(settings),
+                };
+                (socket, parts)
+            });
             let parts = ShardParts {
                 index,
                 shards,
@@ -155,14 +186,27 @@ impl Foundation {
             };
             let (started, start) = tokio::sync::oneshot::channel();
             arbiter.spawn(async move {
-                let transport = match UdpTransport::new(socket, Arc::clone(&parts.metrics)) {
-                    Ok(transport) => transport,
-                    Err(error) => {
+                let transport = UdpTransport::new(socket, Arc::clone(&parts.metrics));
+                let bootstrap = bootstrap.map(|(socket, parts)| {
+                    let transport = UdpTransport::new(socket, Arc::clone(&parts.metrics))?;
+                    Ok((transport, parts))
+                });
+                let (transport, bootstrap) = match (transport, bootstrap.transpose()) {
+                    (Ok(transport), Ok(bootstrap)) => (transport, bootstrap),
+                    (Err(error), _) | (_, Err(error)) => {
                         started.send(Err(error)).ok();
                         return;
                     }
                 };
-                let shard = Shard::new(parts, transport, Random::from_seed(seed));
+                let mut random = Random::from_seed(seed);
+                if let Some((transport, parts)) = bootstrap {
+                    let mut seed = [0; 32];
+                    random.fill(&mut seed);
+                    let shard = BootstrapShard::new(parts, transport, Random::from_seed(seed));
+                    actix::spawn(std::rc::Rc::clone(&shard).send());
+                    actix::spawn(shard.receive());
+                }
+                let shard = Shard::new(parts, transport, random);
                 actix::spawn(Shard::control(control));
                 actix::spawn(std::rc::Rc::clone(&shard).beat());
                 actix::spawn(std::rc::Rc::clone(&shard).send());
@@ -180,14 +224,21 @@ impl Foundation {
             arbiters,
             phase,
             address,
+            bootstrap: bootstrap_directory,
+            bootstrap_address,
         })
     }
 }
 
 impl Server {
-    /// Where devices reach it.
+    /// Where devices reach the LwM2M server.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where devices reach the bootstrap server, if there is one.
+    pub const fn bootstrap_address(&self) -> Option<SocketAddr> {
+        self.bootstrap_address
     }
 
     /// The endpoints.
@@ -195,7 +246,7 @@ impl Server {
         Arc::clone(&self.directory)
     }
 
-    /// Meets Registers of strangers with silence from here on: their retransmission reaches whoever is next.
+    /// Meets Registers and Bootstrap-Requests of strangers with silence from here on: their retransmission reaches whoever is next.
     pub fn refuse_newcomers(&self) {
         self.phase.send_replace(Phase::Refusing);
     }
@@ -239,6 +290,7 @@ impl Server {
             // An error means that the endpoint had ended already.
             stop.await.ok();
         }
+        self.bootstrap.stop().await;
     }
 
     /// Closes the sockets.
@@ -261,7 +313,7 @@ impl Server {
             .into_iter()
             .map(|addr| addr.actor.send(Unfinished))
             .collect();
-        let mut endpoints = 0;
+        let mut endpoints = self.bootstrap.busy().await;
         for answer in asked {
             if answer.await.is_ok_and(|open| open > 0) {
                 endpoints += 1;
@@ -269,6 +321,21 @@ impl Server {
         }
         endpoints
     }
+}
+
+/// Binds one socket per shard; returns where they are, for the case that any port would do.
+fn bind(
+    address: SocketAddr,
+    shards: usize,
+    buffer: usize,
+) -> Result<(Vec<std::net::UdpSocket>, SocketAddr), StartError> {
+    let sockets = socket::bind(address, shards, buffer)
+        .map_err(|source| StartError::Bind { address, source })?;
+    let address = match sockets.first() {
+        Some(socket) => socket.local_addr().map_err(StartError::Socket)?,
+        None => address,
+    };
+    Ok((sockets, address))
 }
 
 impl Endpoints for Directory {

@@ -4,8 +4,6 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     fmt,
-    net::IpAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,10 +14,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    coap::{Code, Message, Random, RateLimit, Response, stranger::Reason},
+    coap::{Code, Message, Random, RateLimit, Response},
     endpoint::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
-        actor::{Datagram, EndpointActor, PeerTaken, PlatformMessage, Request, Shell},
+        actor::{
+            Datagram, EndpointActor, PeerTaken, PlatformMessage, PlatformReply, Request, Shell,
+        },
     },
     platform::{
         Platform, ReplyTo,
@@ -33,9 +33,10 @@ use super::{
     directory::{Control, Directory, EndpointAddr},
     http::Heartbeat,
     ingress::{Decision, Ingress},
+    listen,
     metrics::{self, Metrics},
     settings::{LimitSettings, NoSecSettings},
-    socket::{self, ReceiveBuffers, UdpTransport},
+    socket::{self, UdpTransport},
 };
 
 /// What a shard is made of; see the module's description.
@@ -72,8 +73,11 @@ impl Shard {
             .limits
             .registrations_per_s
             .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
+        let settings = &parts.endpoint_settings;
         let ingress = Ingress::new(
-            &parts.endpoint_settings,
+            ServerRole::Lwm2m,
+            Arc::clone(&settings.coap),
+            settings.bodies.clone(),
             &parts.limits,
             &parts.nosec,
             &mut random,
@@ -97,22 +101,11 @@ impl Shard {
 
     /// Receives datagrams until the server stops reading.
     pub(super) async fn receive(self: Rc<Self>) {
-        let mut buffers = ReceiveBuffers::new();
-        let mut phase = self.parts.phase.clone();
-        loop {
-            let received = tokio::select! {
-                biased;
-                _ = phase.wait_for(|phase| *phase >= Phase::NotReading) => return,
-                received = self.transport.receive(&mut buffers, |datagram| self.guard(&datagram)) => received,
-            };
-            if let Err(error) = received {
-                // ICMP errors of single peers arrive here too; the socket stays usable.
-                tracing::debug!(%error, shard = self.parts.index, "receiving failed");
-                tokio::time::sleep(RECEIVE_ERROR_PAUSE).await;
-            }
-            // Lets the actors of this batch run before their mailboxes take the next one.
-            tokio::task::yield_now().await;
-        }
+        let phase = self.parts.phase.clone();
+        listen::receive(&self.transport, phase, &self.parts.metrics, |datagram| {
+            self.dispatch(datagram);
+        })
+        .await;
     }
 
     /// Hands control messages to endpoints of this shard, waiting for room in their mailboxes.
@@ -132,26 +125,7 @@ impl Shard {
         }
     }
 
-    /// A datagram that makes its handling panic costs itself, not the socket.
-    fn guard(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
-        if catch_unwind(AssertUnwindSafe(|| self.dispatch(datagram))).is_err() {
-            self.parts.metrics.actor_panics.inc();
-            tracing::error!(peer = %datagram.peer, "handling a datagram panicked");
-        }
-    }
-
     fn dispatch(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
-        let metrics = &self.parts.metrics;
-        metrics.udp_datagrams.of(metrics::Direction::In).inc();
-        metrics
-            .udp_bytes
-            .of(metrics::Direction::In)
-            .inc_by(datagram.payload.len() as u64);
-        let PeerId::Udp { local, .. } = datagram.peer;
-        if local.is_some_and(is_group) {
-            metrics.udp_dropped.of(metrics::DropReason::Multicast).inc();
-            return;
-        }
         let payload = Bytes::copy_from_slice(datagram.payload);
         // Borrowed, not cloned: cloning an actix address allocates.
         let refused = match self.peers.borrow().get(&datagram.peer) {
@@ -207,7 +181,7 @@ impl Shard {
         let decision = self.ingress.borrow_mut().decide(now.mono, peer, payload);
         match decision {
             Decision::Answer(answer) => self.transport.send(peer, answer),
-            Decision::Drop(reason) => self.count(reason),
+            Decision::Drop(reason) => self.parts.metrics.add_dropped(reason),
             Decision::Limited => {
                 let metrics = &self.parts.metrics;
                 metrics
@@ -222,6 +196,8 @@ impl Shard {
             Decision::Register(name, message) => {
                 self.admit_register(&name, peer, message, now.mono)
             }
+            // Not at this server's ports.
+            Decision::Bootstrap(..) => {}
         }
     }
 
@@ -298,26 +274,11 @@ impl Shard {
             .answer(now, peer, message, response);
         self.transport.send(peer, answer);
     }
-
-    fn count(&self, reason: Reason) {
-        let metrics = &self.parts.metrics;
-        match reason {
-            Reason::BadOption => metrics.coap_malformed.of(metrics::Malformed::Option).inc(),
-            Reason::Duplicate => metrics.coap_duplicates.inc(),
-            Reason::FormatError => metrics.coap_malformed.of(metrics::Malformed::Format).inc(),
-            Reason::Ping => metrics.coap_pings.inc(),
-            Reason::Unmatched => metrics.coap_unmatched.inc(),
-            Reason::UnknownToken => metrics
-                .notifications
-                .of(metrics::NotificationResult::UnknownToken)
-                .inc(),
-        };
-    }
 }
 
 impl Shell for Shard {
     fn reply_to(&self, actor: &Addr<EndpointActor>) -> ReplyTo {
-        deliver::reply_to(actor.clone())
+        deliver::reply_to::<PlatformReply, _>(actor.clone())
     }
 
     fn bind(&self, key: &Key, actor: &Addr<EndpointActor>) {
@@ -419,17 +380,8 @@ const fn unsecured(id: PeerId) -> Peer {
     }
 }
 
-/// Whether an address of ours stands for a group: what was sent there is not answered (A3).
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_multicast(),
-    }
-}
-
 /// Endpoints that may wait for their first registration to be decided.
 const MAX_REGISTERING: usize = 10_000;
 /// When a refused device may try again, seconds, spread so that a fleet does not return at once.
-const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
-const RECEIVE_ERROR_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
 const HEARTBEAT: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ use crate::{
 };
 
 use super::{
+    bootstrap::Bootstrap,
     objects::{SimObjects, parse_value},
     observer::Observer,
 };
@@ -72,6 +73,12 @@ pub enum SimEvent {
     },
     /// The server did not answer a Send.
     SendUnanswered,
+    /// The bootstrap server has given the device its accounts: it is to register at this URI, by
+    /// [`SimDevice::register_at`].
+    Bootstrapped {
+        /// `coap://host:port`
+        server: String,
+    },
     /// The server observes a path.
     Observed(Path),
     /// The server observes a path no longer.
@@ -101,7 +108,8 @@ pub struct SimDevice<P> {
     pub(super) server: P,
     pub(super) objects: SimObjects,
     pub(super) exchanges: Exchanges<P>,
-    state: State,
+    pub(super) state: State,
+    pub(super) bootstrap: Option<Bootstrap<P>>,
     pub(super) observers: Vec<Observer<P>>,
     /// Confirmable notifications under way, by the token of their observation.
     pub(super) notified: Vec<(Token, Path)>,
@@ -113,8 +121,14 @@ pub struct SimDevice<P> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Idle,
+    Bootstrapping {
+        /// The Bootstrap-Request, until it is answered.
+        request: Option<Token>,
+        /// When the device gives up waiting for the Finish.
+        until: Instant,
+    },
     Registering(Token),
     Registered {
         id: String,
@@ -139,11 +153,21 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             objects,
             exchanges,
             state: State::Idle,
+            bootstrap: None,
             observers: Vec::new(),
             notified: Vec::new(),
             sends: Vec::new(),
             relist: false,
             events: VecDeque::new(),
+        }
+    }
+
+    /// Asks its bootstrap server, if it must, else registers.
+    pub fn start(&mut self, now: Instant) {
+        if self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+            self.ask_for_bootstrap(now);
+        } else {
+            self.register(now);
         }
     }
 
@@ -289,13 +313,18 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         self.exchanges.handle_timeout(now);
         self.handle_events(now);
         match &self.state {
-            State::Waiting { until } if *until <= now => self.register(now),
+            State::Waiting { until } if *until <= now => self.start(now),
+            State::Bootstrapping { until, .. } if *until <= now => {
+                self.events.push_back(SimEvent::Unanswered);
+                self.ask_for_bootstrap(now);
+            }
             State::Registered {
                 update_at,
                 under_way: None,
                 ..
             } if *update_at <= now => self.update(now),
             State::Idle
+            | State::Bootstrapping { .. }
             | State::Registering(_)
             | State::Registered { .. }
             | State::Deregistering(_)
@@ -316,7 +345,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match &self.state {
-            State::Waiting { until } => Some(*until),
+            State::Waiting { until } | State::Bootstrapping { until, .. } => Some(*until),
             State::Registered {
                 update_at,
                 under_way: None,
@@ -351,7 +380,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 Event::Request {
                     id, peer, message, ..
                 } => {
-                    let response = self.answer(now, peer, &message);
+                    let is_bootstrap = |own: &Bootstrap<P>| own.server == peer;
+                    let response = if self.bootstrap.as_ref().is_some_and(is_bootstrap) {
+                        self.answer_bootstrap(now, &message)
+                    } else {
+                        self.answer(now, peer, &message)
+                    };
                     self.exchanges.respond(now, id, &response);
                 }
                 Event::Response { token, message, .. } => {
@@ -384,7 +418,10 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 ..
             }
         );
-        if self.relist && is_idle {
+        if is_idle && self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+            // Asked by an Execute of the Bootstrap-Request Trigger, which is answered by now.
+            self.deregister(now);
+        } else if self.relist && is_idle {
             self.update(now);
         }
     }
@@ -450,7 +487,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             State::Deregistering(own) if *own == token => {
                 self.state = State::Idle;
                 self.events.push_back(SimEvent::Deregistered);
+                if self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+                    self.ask_for_bootstrap(now);
+                }
             }
+            State::Bootstrapping { .. } => self.handle_bootstrap_answer(now, token, message),
             State::Idle
             | State::Registering(_)
             | State::Registered { .. }
@@ -466,17 +507,21 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
         let open = match &self.state {
             State::Registering(own) | State::Deregistering(own) => Some(*own),
             State::Registered { under_way, .. } => *under_way,
+            State::Bootstrapping { request, .. } => *request,
             State::Idle | State::Waiting { .. } => None,
         };
         if open != Some(token) {
             return;
         }
         self.events.push_back(SimEvent::Unanswered);
+        let wanted = self.bootstrap.as_ref().is_some_and(|own| own.wanted);
         self.state = match self.state {
-            State::Deregistering(_) => State::Idle,
+            State::Deregistering(_) if !wanted => State::Idle,
             State::Idle
+            | State::Bootstrapping { .. }
             | State::Registering(_)
             | State::Registered { .. }
+            | State::Deregistering(_)
             | State::Waiting { .. } => State::Waiting {
                 until: now + RETRY_AFTER,
             },
@@ -491,8 +536,8 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Share of the lifetime after which the registration is updated.
 const UPDATE_AT: f64 = 0.8;
 /// Pause after a refusal without Max-Age, or after no answer.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 //! [`SimDevice`] is a state machine like the server's: no I/O, no clock. [`run`] puts it on a UDP socket.
 
 mod answer;
+mod bootstrap;
 mod changes;
 mod device;
 mod objects;

@@ -123,6 +123,23 @@ fn every_example_of_the_help_of_rpc_works_on_the_demo_device() {
     }
 }
 
+#[test]
+fn b1_demo_shows_a_bootstrap_in_one_command() {
+    let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = Demo::start_with(one, &["demo", "--bootstrap"]);
+    for beginning in [
+        "3. A simulated device asks coap://127.0.0.1:",
+        "     demo-1: bootstrapped; registers at coap://127.0.0.1:",
+        "     demo-1: registered; ",
+        "4. Values arrive",
+    ] {
+        demo.process
+            .expect(PATIENCE, |line| line.starts_with(beginning));
+    }
+    demo.process.signal("INT");
+    assert_eq!(demo.process.wait(PATIENCE).code(), Some(0));
+}
+
 struct Demo {
     process: Process,
     folder: TempDir,
@@ -135,8 +152,12 @@ impl Demo {
     }
 
     fn start_alone(one: MutexGuard<'static, ()>) -> Self {
+        Self::start_with(one, &["demo"])
+    }
+
+    fn start_with(one: MutexGuard<'static, ()>, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is a temporary folder");
-        let mut command = lightship(&folder, &["demo"]);
+        let mut command = lightship(&folder, arguments);
         command.env("TMPDIR", folder.path());
         Self {
             process: Process::spawn("demo", &mut command),

@@ -15,6 +15,7 @@
 #[path = "../support/peers/process.rs"]
 mod process;
 
+mod bootstrap;
 mod commands;
 mod demo;
 mod docs;

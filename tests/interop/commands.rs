@@ -149,6 +149,8 @@ impl Pair {
             "--set",
             &format!("lwm2m.server.port={coap}"),
             "--set",
+            "lwm2m.bootstrap.enabled=false",
+            "--set",
             &format!("http.bind={http}"),
         ]);
         let mut server = Process::spawn("lightship", &mut serve);

@@ -24,6 +24,7 @@ mod cases;
 mod clients;
 mod commander;
 mod commands;
+mod dtls;
 mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -31,6 +32,7 @@ mod libcoap;
 mod openapi;
 #[cfg(feature = "kafka")]
 mod platform;
+mod secure_server;
 mod wakaama;
 
 /// Where `server` expects it.

@@ -35,12 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Lightship {
     process: Process,
     port: u16,
+    bootstrap: u16,
     http: u16,
 }
 
 impl Lightship {
     fn start(broker: &Broker, prefix: &str, service_id: &str) -> Self {
-        let port = free_udp_port();
+        let (port, bootstrap) = (free_udp_port(), free_udp_port());
         let http = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .expect("a port")
@@ -55,6 +56,8 @@ impl Lightship {
             .env("TB_SERVICE_ID", service_id)
             .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
             .env("LWM2M_BIND_PORT", port.to_string())
+            .env("LWM2M_BS_BIND_ADDRESS", "127.0.0.1")
+            .env("LWM2M_BS_BIND_PORT", bootstrap.to_string())
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
@@ -64,6 +67,7 @@ impl Lightship {
         Self {
             process,
             port,
+            bootstrap,
             http,
         }
     }
@@ -109,6 +113,52 @@ fn answered(progress: &RpcProgress) -> (&[String], &str) {
         Ok(text) | Err(text) => text,
     };
     (&progress.statuses, reply)
+}
+
+#[test]
+fn b1_m11_a_real_client_is_bootstrapped_over_a_real_broker_and_registers_where_it_was_told() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let (core, _) = core(&broker, "bootstrap");
+    let lightship = Lightship::start(&broker, "bootstrap", "ls-0");
+    let account = format!(
+        r#"{{ "bootstrap": [{{"securityMode": "NO_SEC", "shortServerId": 123, "host": "127.0.0.1", "port": {}}}],"#,
+        lightship.port
+    );
+    let profile = core.add_profile("bootstrap", &PROFILE.replacen('{', &account, 1), None);
+    let device = core.add_nosec_device("urn:bootstrap:1", profile);
+    let options = leshan::Options {
+        bootstrap: true,
+        ..leshan::Options::default()
+    };
+    let server = format!("coap://127.0.0.1:{}", lightship.bootstrap);
+    let Some(mut client) = leshan::Client::start(&server, "urn:bootstrap:1", options) else {
+        return;
+    };
+    client.expect_event("bootstrapped");
+    client.expect_event("registered");
+    core.await_session(device, PATIENCE);
+    core.await_telemetry(device, PATIENCE, |readings| {
+        let mut lines = readings
+            .iter()
+            .filter_map(|own| own.values.get("transportLog")?.as_str());
+        lines.any(|line| line == "info: Bootstrap session finished.")
+    });
+    assert_eq!(core.bootstraps(device), 1);
+    assert_eq!(client.values("bootstrap-failed"), [""; 0]);
+
+    // Asked by a command, it comes again.
+    let trigger = core.rpc(device, "Execute", r#"{"id":"/1_1.1/0/9"}"#);
+    assert_eq!(
+        answered(&core.await_rpc(trigger, PATIENCE)).1,
+        r#"{"result":"CHANGED"}"#
+    );
+    client.expect_event("deregistered");
+    client.expect_event("bootstrapped");
+    client.expect_event("registered");
+    assert_eq!(core.violations(), [] as [String; 0]);
+    assert!(lightship.stop().success());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! reorder. Expected texts come from the specifications, never from a run.
 
 mod attributes;
+mod bootstrap;
 mod commands;
 mod composite;
 mod observation;

@@ -503,6 +503,7 @@ fn p31_11_a_register_of_the_same_name_closes_the_old_session_first_and_gets_a_ne
             let session = match uplink {
                 Uplink::SessionClosed { session } | Uplink::SessionOpened { session } => session,
                 Uplink::Activity { .. }
+                | Uplink::BootstrapReport { .. }
                 | Uplink::Telemetry { .. }
                 | Uplink::Attributes { .. }
                 | Uplink::RpcStatus { .. }

@@ -23,7 +23,7 @@ use lightship::{
     platform::{
         Answer, DeviceInfo, Downlink, Outcome, PlatformId, Question, QuestionError, Reply,
         RpcRequest, Uplink, UplinkId,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         profile::{DeviceProfile, PowerSettings},
         time::{Now, UnixMillis},
@@ -518,6 +518,7 @@ pub(crate) fn admission(endpoint: &str, profile: &str) -> Admission {
         client: ClientCredentials::NoSec {
             endpoint: endpoint.to_owned(),
         },
+        bootstrap: Some(BootstrapCredentials::default()),
         profile: Arc::new(DeviceProfile {
             id: PlatformId(Uuid::from_u128(3)),
             name: "profile".to_owned(),

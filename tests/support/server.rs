@@ -257,6 +257,9 @@ const SETTINGS: &str = r#"
 [lwm2m.server]
 bind = "127.0.0.1"
 port = 0
+[lwm2m.bootstrap]
+bind = "127.0.0.1"
+port = 0
 [http]
 bind = "127.0.0.1:0"
 [log]

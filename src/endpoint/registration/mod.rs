@@ -7,7 +7,7 @@ mod interface;
 mod register;
 mod update;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     coap::{Exchanges, IncomingId},
@@ -22,38 +22,12 @@ use crate::{
 
 use super::Key;
 
+pub use crate::platform::name::EndpointName;
+
 pub use id::RegistrationId;
 pub(super) use interface::read_register;
 pub use interface::{Target, register_name};
 pub(super) use register::{RETRY_AFTER_S, versions};
-
-/// The endpoint client name (`ep`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointName(Arc<str>);
-
-impl EndpointName {
-    /// A name, as the device gave it.
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<str> for EndpointName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EndpointName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A registration in force.
 #[derive(Debug)]

@@ -91,9 +91,8 @@ impl Endpoint {
             (candidate.peer, candidate.request, candidate.data) = (peer, request, data);
             return;
         }
-        let question = self.ask(Question::Credentials {
-            id: data.endpoint.clone(),
-        });
+        let id = peer.identity.credentials_id(&data.endpoint).to_owned();
+        let question = self.ask(Question::Credentials { id });
         self.candidate = Some(Candidate {
             peer,
             request,

@@ -8,7 +8,9 @@ mod parameters;
 pub use binding::{BindingMode, BindingModes};
 pub use error::RegistrationError;
 pub use objects::{ObjectList, RegisteredObject};
-pub use parameters::{AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters};
+pub use parameters::{
+    AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters, endpoint_name,
+};
 
 use parameters::MAX_QUERY;
 

@@ -116,6 +116,10 @@ impl Event {
                 session,
                 last_activity,
                 ..
+            }
+            | Uplink::BootstrapReport {
+                session,
+                last_activity,
             } => vec![event(last_activity, &session, EventKind::Activity)],
             Uplink::Telemetry {
                 session, readings, ..

@@ -16,7 +16,7 @@ use crate::{
     platform::profile::TransportConfiguration,
 };
 
-use super::device::DeviceEntry;
+use super::{accounts, device::DeviceEntry};
 
 /// The folder and what was last read from it.
 #[derive(Debug)]
@@ -310,14 +310,22 @@ fn profile(path: &Path, text: &str) -> Result<Content, Problem> {
             "the type is not \"LWM2M\"".to_owned(),
         ));
     }
-    let transport = match shape.profile_data {
-        Some(_) => {
+    let (transport, pointer) = match shape.profile_data {
+        Some(_) => (
             json::<Exported>(path, text)?
                 .profile_data
-                .transport_configuration
-        }
-        None => json(path, text)?,
+                .transport_configuration,
+            "/profileData/transportConfiguration",
+        ),
+        None => (json(path, text)?, ""),
     };
+    if let Some((member, message)) = accounts::problem(&transport) {
+        return Err(Problem::at_pointer(
+            path,
+            format!("{pointer}{member}"),
+            message,
+        ));
+    }
     Ok(Content::Profile(Box::new(transport)))
 }
 

@@ -10,6 +10,7 @@
 //! come after `submit` has returned, and every accepted uplink is answered. A file that becomes invalid while running
 //! changes nothing but the log.
 
+mod accounts;
 mod device;
 mod event;
 mod folder;
@@ -188,7 +189,9 @@ impl Platform for Embedded {
 const fn is_for_listeners(uplink: &Uplink) -> bool {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
-        Uplink::Activity { .. } | Uplink::PendingRpcWanted { .. } => true,
+        Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
+        | Uplink::PendingRpcWanted { .. } => true,
         Uplink::AttributesWanted { .. }
         | Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }

@@ -12,7 +12,7 @@ use crate::{
     lwm2m::model::{ModelCatalog, core},
     platform::{
         Downlink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::Scope,
         profile::{DeviceProfile, PowerSettings},
         session::{DeviceInfo, PlatformId},
@@ -83,6 +83,7 @@ impl Registry {
             client: ClientCredentials::NoSec {
                 endpoint: credentials_id.to_owned(),
             },
+            bootstrap: Some(BootstrapCredentials::default()),
             profile: profile.clone(),
             power: PowerSettings::default(),
         }))
@@ -277,6 +278,7 @@ impl Registry {
                     let admission = Arc::new(Admission {
                         device: Arc::new(device_info(&entry.device_name, entry.tenant(), profile)),
                         client: entry.client().clone(),
+                        bootstrap: Some(entry.bootstrap().clone()),
                         profile: profile.clone(),
                         power: entry.transport_configuration.clone(),
                     });

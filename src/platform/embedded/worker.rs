@@ -226,9 +226,9 @@ impl Worker {
                 self.sink.deliver(session.id, found).ok();
                 (session, None)
             }
-            Uplink::Activity { session, .. } | Uplink::PendingRpcWanted { session } => {
-                (session, None)
-            }
+            Uplink::Activity { session, .. }
+            | Uplink::BootstrapReport { session, .. }
+            | Uplink::PendingRpcWanted { session } => (session, None),
         };
         self.unflushed
             .extend(done.map(|id| (id, Arc::clone(reply_to))));

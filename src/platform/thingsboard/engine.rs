@@ -257,6 +257,10 @@ impl Engine {
                 }
                 Ok(())
             }
+            Uplink::BootstrapReport {
+                session,
+                last_activity,
+            } => to_core(session, CoreMessage::BootstrapReport(*last_activity)),
             Uplink::Telemetry {
                 session, readings, ..
             } => {
@@ -430,6 +434,7 @@ const fn uplink_id(uplink: &Uplink) -> Option<UplinkId> {
         Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
         | Uplink::AttributesWanted { .. }
@@ -441,7 +446,7 @@ const fn uplink_id(uplink: &Uplink) -> Option<UplinkId> {
 const fn kind_of(uplink: &Uplink) -> RecordKind {
     match uplink {
         Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. } => RecordKind::Session,
-        Uplink::Activity { .. } => RecordKind::Activity,
+        Uplink::Activity { .. } | Uplink::BootstrapReport { .. } => RecordKind::Activity,
         Uplink::Telemetry { .. } => RecordKind::Telemetry,
         Uplink::Attributes { .. } => RecordKind::Attributes,
         Uplink::RpcStatus { .. } | Uplink::RpcReply { .. } | Uplink::PendingRpcWanted { .. } => {

@@ -216,6 +216,7 @@ impl Engine {
             Answer::Credentials {
                 device,
                 client,
+                bootstrap,
                 power,
                 profile,
             } => {
@@ -236,6 +237,7 @@ impl Engine {
                 Ok(SeamAnswer::Credentials(Arc::new(Admission {
                     device: Arc::new(device),
                     client,
+                    bootstrap: bootstrap.map(|bootstrap| *bootstrap),
                     profile: newest.ok_or(QuestionError::Invalid)?,
                     power,
                 })))

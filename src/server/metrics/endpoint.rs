@@ -2,10 +2,14 @@
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::{endpoint::EndpointStats, platform::uplink::UplinkKind};
+use crate::{
+    bootstrap::BootstrapStats, coap::stranger::Reason, endpoint::EndpointStats,
+    platform::uplink::UplinkKind,
+};
 
 use super::{
-    Limit, Message, Metrics, NotificationResult, RegistrationEvent, RpcResult, SendResult,
+    BootstrapResult, Limit, Malformed, Message, Metrics, NotificationResult, RegistrationEvent,
+    RpcResult, SendResult,
 };
 
 impl Metrics {
@@ -74,6 +78,49 @@ impl Metrics {
         add(sends.of(SendResult::Unmapped), since.unmapped_sends);
         add(&self.implausible_times, since.implausible_times);
         add(&self.sleeps, since.asleep);
+    }
+}
+
+impl Metrics {
+    /// Counts a datagram of a stranger that the message layer dropped.
+    pub(crate) fn add_dropped(&self, reason: Reason) {
+        match reason {
+            Reason::BadOption => self.coap_malformed.of(Malformed::Option).inc(),
+            Reason::Duplicate => self.coap_duplicates.inc(),
+            Reason::FormatError => self.coap_malformed.of(Malformed::Format).inc(),
+            Reason::Ping => self.coap_pings.inc(),
+            Reason::Unmatched => self.coap_unmatched.inc(),
+            Reason::UnknownToken => self
+                .notifications
+                .of(NotificationResult::UnknownToken)
+                .inc(),
+        };
+    }
+
+    /// Adds what the bootstrap of one endpoint counted between two moments.
+    pub(crate) fn add_bootstrap(&self, before: &BootstrapStats, after: &BootstrapStats) {
+        if before == after {
+            return;
+        }
+        self.add_coap(&before.coap, &after.coap);
+        let add = |counter: &Counter, count: fn(&BootstrapStats) -> u64| {
+            counter.inc_by(count(after).saturating_sub(count(before)));
+        };
+        let sessions = &self.bootstrap;
+        add(sessions.of(BootstrapResult::Ok), |s| s.finished);
+        add(sessions.of(BootstrapResult::Rejected), |s| s.rejected);
+        add(sessions.of(BootstrapResult::Failed), |s| {
+            s.failed.saturating_sub(s.timed_out)
+        });
+        add(sessions.of(BootstrapResult::Timeout), |s| s.timed_out);
+        add(self.limit_rejections.of(Limit::EndpointMessages), |s| {
+            s.limited
+        });
+        add(
+            self.limit_rejections.of(Limit::EndpointRegistrations),
+            |s| s.dropped_requests,
+        );
+        add(&self.bootstrap_secrets_over_nosec, |s| s.secrets_over_nosec);
     }
 }
 

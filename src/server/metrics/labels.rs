@@ -4,7 +4,12 @@ use super::table::{Label, label};
 
 label! {
     /// What a mailbox belongs to.
-    pub enum Actor "actor" { Endpoint "endpoint" }
+    pub enum Actor "actor" { Bootstrap "bootstrap", Endpoint "endpoint" }
+}
+label! {
+    /// How a Bootstrap-Request ended: `rejected` at once; its session `ok`, in `timeout` because the device did not answer,
+    /// or `failed`.
+    pub enum BootstrapResult "result" { Failed "failed", Ok "ok", Rejected "rejected", Timeout "timeout" }
 }
 label! {
     /// Which way a datagram goes.
@@ -19,7 +24,7 @@ label! {
 label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
-        Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",
+        Bootstraps "bootstraps", Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",
         EndpointRegistrations "endpoint_registrations", Registering "registering", Registrations "registrations", SourceMessages "source_messages",
     }
 }

@@ -44,6 +44,10 @@ pub struct Metrics {
     pub registration_events: Counters<RegistrationEvent>,
     /// `lightship_link_deviations_total`
     pub link_deviations: Counter,
+    /// `lightship_bootstrap_total`
+    pub bootstrap: Counters<BootstrapResult>,
+    /// `lightship_bootstrap_secrets_over_nosec_total`
+    pub bootstrap_secrets_over_nosec: Counter,
     /// `lightship_notifications_total`
     pub notifications: Counters<NotificationResult>,
     /// `lightship_sends_total`
@@ -142,6 +146,12 @@ impl Metrics {
                 "link_deviations",
                 "Deviations from the link format in object lists that were forgiven",
             ),
+            bootstrap: add(r, "bootstrap", "Bootstrap-Requests by how they ended"),
+            bootstrap_secrets_over_nosec: add(
+                r,
+                "bootstrap_secrets_over_nosec",
+                "Bootstrap sessions that gave keys to a device without security",
+            ),
             notifications: add(
                 r,
                 "notifications",
@@ -186,7 +196,11 @@ impl Metrics {
             ),
             udp_bytes: add(r, "udp_bytes", "Bytes received and sent on device ports"),
             udp_dropped: add(r, "udp_dropped", "Datagrams dropped unhandled"),
-            coap_messages: add(r, "coap_messages", "CoAP messages of registered endpoints"),
+            coap_messages: add(
+                r,
+                "coap_messages",
+                "CoAP messages of registered endpoints and bootstrap sessions",
+            ),
             coap_retransmissions: add(r, "coap_retransmissions", "Retransmissions sent"),
             coap_duplicates: add(r, "coap_duplicates", "Messages received again"),
             coap_malformed: add(r, "coap_malformed", "Messages that could not be read"),

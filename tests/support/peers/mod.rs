@@ -7,6 +7,8 @@
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
+//! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
+//! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
@@ -35,6 +37,7 @@ pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod openapi;
 pub(crate) mod process;
+pub(crate) mod scandium;
 pub(crate) mod wakaama;
 
 use std::net::UdpSocket;

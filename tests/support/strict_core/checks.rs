@@ -208,21 +208,28 @@ impl State {
             kinds.iter().flatten().all(|kind| *kind == 1),
             "session types {kinds:?} are not ASYNC"
         );
+        let known = self.sessions.get(&session);
+        // Of a bootstrap session the core hears one report without subscriptions, and nothing else.
+        let mut is_bootstrap = false;
         if let Some(report) = &actor.subscription_info {
+            let flags = [report.attribute_subscription, report.rpc_subscription];
+            is_bootstrap = alone && known.is_none() && flags == [false; 2];
             rule!(
-                report.attribute_subscription && report.rpc_subscription,
+                flags == [true; 2] || is_bootstrap,
                 "a report with false flags: commands would be lost"
             );
             let ahead = report.last_activity_time - now_millis();
             rule!(ahead <= 1_000, "the activity is {ahead} ms ahead");
             rule!(ahead > -600_000, "the core would close the session at once");
         }
-        let known = self.sessions.get(&session);
         rule!(
             known.is_none_or(|known| known.device == device),
             "session {session} belongs to another device"
         );
-        rule!(opens || known.is_some(), "session {session} was not opened");
+        rule!(
+            opens || known.is_some() || is_bootstrap,
+            "session {session} was not opened"
+        );
         Ok(())
     }
 

@@ -312,6 +312,11 @@ impl StrictCore {
         self.device(device, |device| device.heartbeats)
     }
 
+    /// How many bootstrap sessions of a device were reported.
+    pub(crate) fn bootstraps(&self, device: Uuid) -> usize {
+        self.device(device, |device| device.bootstraps)
+    }
+
     /// How far a command has come.
     pub(crate) fn rpc_progress(&self, rpc: Uuid) -> RpcProgress {
         self.lock().rpcs[&rpc].progress.clone()

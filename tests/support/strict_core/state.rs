@@ -68,6 +68,8 @@ pub(super) struct Device {
     pub(super) attributes: BTreeMap<String, Value>,
     pub(super) last_activity: Option<i64>,
     pub(super) heartbeats: usize,
+    /// Reports of bootstrap sessions.
+    pub(super) bootstraps: usize,
 }
 
 /// The values of one moment.
@@ -510,6 +512,7 @@ impl State {
             let known = self.devices.get_mut(&device).unwrap();
             known.last_activity = Some(report.last_activity_time);
             known.heartbeats += usize::from(actor.session_event.is_some());
+            known.bootstraps += usize::from(!report.rpc_subscription);
         }
         actions
     }
@@ -557,6 +560,7 @@ impl Device {
             attributes: BTreeMap::new(),
             last_activity: None,
             heartbeats: 0,
+            bootstraps: 0,
         }
     }
 

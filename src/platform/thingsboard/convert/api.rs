@@ -10,7 +10,7 @@ use super::{
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
     platform::{
-        credentials::ClientCredentials,
+        credentials::{BootstrapCredentials, ClientCredentials},
         profile::{PowerMode, PowerSettings},
         session::{DeviceInfo, PlatformId},
         thingsboard::{
@@ -100,6 +100,8 @@ pub enum Answer {
         device: DeviceInfo,
         /// How it must prove itself.
         client: ClientCredentials,
+        /// What bootstrap gives it; `None` when that cannot be read.
+        bootstrap: Option<Box<BootstrapCredentials>>,
         /// Its own power settings.
         power: PowerSettings,
         /// Its profile.
@@ -171,6 +173,8 @@ fn credentials_answer(
     #[derive(Deserialize)]
     struct Document {
         client: ClientCredentials,
+        #[serde(default)]
+        bootstrap: serde_json::Value,
     }
     let Some(info) = answer.device_info else {
         return Ok(Answer::Nothing);
@@ -192,6 +196,8 @@ fn credentials_answer(
             kind: info.device_type,
         },
         client: document.client,
+        // A device can register whatever is wrong here.
+        bootstrap: serde_json::from_value(document.bootstrap).ok(),
         profile: Box::new(profile.try_into()?),
     })
 }
