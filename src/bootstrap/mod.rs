@@ -12,6 +12,7 @@
 
 mod accounts;
 pub mod actor;
+mod admission;
 #[cfg(test)]
 mod fixture;
 mod plan;
@@ -48,7 +49,7 @@ use crate::{
     },
 };
 
-use accounts::accounts;
+use admission::{Candidate, Source};
 use session::{BootstrapSession, Next};
 
 pub use request::{BootstrapRequest, Target};
@@ -87,24 +88,6 @@ struct Layer {
     peer: PeerId,
     exchanges: Exchanges<PeerId>,
     bound: bool,
-}
-
-/// A Bootstrap-Request of which the platform is asked. It disturbs nothing until that has spoken.
-#[derive(Debug)]
-struct Candidate {
-    peer: Peer,
-    request: IncomingId,
-    format: ContentFormat,
-    question: RequestId,
-}
-
-/// Who says whom a Bootstrap-Request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// The security layer, which has found the document in its handshake and checked the peer against it.
-    Handshake,
-    /// The platform, asked for the name or identity that the peer stated.
-    Platform,
 }
 
 /// What the world must do.
@@ -434,87 +417,6 @@ impl Bootstrap {
         self.candidate = Some(candidate);
     }
 
-    /// The platform, or the security layer, has spoken on a Bootstrap-Request.
-    fn decide(
-        &mut self,
-        now: Now,
-        candidate: Candidate,
-        answer: Result<Arc<Admission>, QuestionError>,
-        source: Source,
-    ) {
-        let Candidate {
-            peer,
-            request,
-            format,
-            ..
-        } = candidate;
-        let admission = match answer {
-            Ok(admission) if admits(&admission.client, &self.name, &peer.identity, source) => {
-                admission
-            }
-            // Who is unknown and who is not the one it says get the same answer.
-            Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
-                self.stats.rejected += 1;
-                let response = Response::with_diagnostic(Code::BAD_REQUEST, "Unauthorized");
-                return self.respond(now, peer.id, request, &response);
-            }
-            Err(QuestionError::Unavailable) => {
-                self.stats.rejected += 1;
-                let response = Response {
-                    max_age: Some(RETRY_AFTER_S),
-                    ..Response::new(Code::SERVICE_UNAVAILABLE)
-                };
-                return self.respond(now, peer.id, request, &response);
-            }
-        };
-        self.end(now, Err(Cause::Cancelled));
-        let mut id = [0; 16];
-        self.random.fill(&mut id);
-        let platform = Arc::new(SessionInfo {
-            id: SessionId(uuid::Builder::from_random_bytes(id).into_uuid()),
-            device: Arc::clone(&admission.device),
-        });
-        let started = text::started(peer.id.local(), self.settings.port);
-        self.log(now, &platform, started);
-        let accounts = accounts(&admission);
-        let secret = accounts
-            .as_ref()
-            .is_ok_and(|accounts| accounts.iter().any(|account| account.secret));
-        let exposed = secret && peer.identity == PeerIdentity::Unsecured;
-        let problem = match &accounts {
-            Err(error) => Some(text::problem(error)),
-            Ok(_) if exposed && !self.settings.secrets_over_nosec => {
-                Some(text::problem(SECRETS_OVER_NOSEC))
-            }
-            Ok(_) => None,
-        };
-        let (peer_id, deadline) = (peer.id, now.mono + TOTAL_TIMEOUT);
-        let accounts = accounts.unwrap_or_default();
-        self.session = Some(BootstrapSession::new(
-            peer,
-            Arc::clone(&platform),
-            format,
-            accounts,
-            deadline,
-        ));
-        if let Some(problem) = problem {
-            self.log(now, &platform, problem);
-            let response = Response::with_diagnostic(Code::BAD_REQUEST, "no bootstrap config");
-            self.respond(now, peer_id, request, &response);
-            return self.end(now, Err(Cause::NoBootstrapConfig));
-        }
-        self.stats.secrets_over_nosec += u64::from(exposed);
-        if let Some(layer) = self.layer(peer_id)
-            && !std::mem::replace(&mut layer.bound, true)
-        {
-            self.bindings.push_back(Output::Bind(peer_id));
-        }
-        // The answer leaves before the first request of the session.
-        self.respond(now, peer_id, request, &Response::new(Code::CHANGED));
-        let (operation, path, request) = BootstrapSession::first();
-        self.request(now, peer_id, operation, path, &request);
-    }
-
     fn request(
         &mut self,
         now: Now,
@@ -648,47 +550,12 @@ fn expects_work(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
-/// Whether who proved `identity` is the endpoint `name` of these credentials (`bootstrap.md` 4). The mode in the document
-/// decides how it must prove itself, never the id by which the document was found.
-fn admits(
-    client: &ClientCredentials,
-    name: &EndpointName,
-    identity: &PeerIdentity,
-    source: Source,
-) -> bool {
-    let proven = match (client, identity) {
-        (ClientCredentials::NoSec { .. }, PeerIdentity::Unsecured) => true,
-        (ClientCredentials::Psk { identity, .. }, PeerIdentity::PreSharedKey(proven)) => {
-            identity == proven
-        }
-        (ClientCredentials::Rpk { key, .. }, PeerIdentity::RawPublicKey(proven)) => {
-            key_text::base64(key).is_some_and(|key| key == *proven)
-        }
-        (ClientCredentials::X509 { cert, .. }, PeerIdentity::Certificate(common_name)) => {
-            // Whether it has the very certificate that is pinned, only the handshake knows; what that is called does not matter.
-            if cert.as_deref().is_some_and(|cert| !cert.trim().is_empty()) {
-                source == Source::Handshake
-            } else {
-                common_name == name.as_str()
-            }
-        }
-        _ => false,
-    };
-    proven && client.endpoint() == name.as_str()
-}
-
 /// Peers with which one endpoint may talk at a time; more than one only if several claim to be it, or one has moved.
 const MAX_PEERS: usize = 4;
 /// How long the device may take for one request.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a bootstrap session may take.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
 /// How many Bootstrap-Requests for one endpoint are taken up: six at once, six a minute.
 const REQUEST_BURST: u32 = 6;
 const REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// When a device may try again that has asked too often, seconds.
 const RETRY_AFTER_RATE_S: u32 = 30;
-/// When a device may try again while the platform does not answer, seconds.
-const RETRY_AFTER_S: u32 = 10;
-const SECRETS_OVER_NOSEC: &str =
-    "keys are not sent to a device without security (lwm2m.bootstrap.allow_secrets_over_nosec)";
