@@ -405,4 +405,4 @@ const USUAL_FILES: [&str; 2] = ["/etc/lightship/lightship.toml", "./lightship.to
 /// Chooses defaults for `coap`.
 pub(super) const PRESET: &str = "coap.preset";
 /// Keys whose value may stand in a file named by `<key>_file`.
-pub(super) const SECRETS: &[&str] = &["http.api_token", "kafka.extra"];
+pub(super) const SECRETS: &[&str] = &["http.api_token", "kafka.extra", "redis.password"];

@@ -1,6 +1,6 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{observation::Observed, operation::Failed, presence::PowerSaving, *};
+use super::{observation::Observed, operation::Failed, ota::Step, presence::PowerSaving, *};
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
@@ -168,6 +168,11 @@ impl Endpoint {
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
         self.ask_attributes();
+        self.begin_ota(now);
+        self.send_commands(now);
+    }
+
+    pub(super) fn send_commands(&mut self, now: Now) {
         let saving = self.power_saving();
         while self.presence.admits(saving)
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
@@ -176,7 +181,8 @@ impl Endpoint {
                 return;
             };
             let Some(command) = self.downlink.next(now.wall) else {
-                return;
+                // Packages go after everything else, block by block.
+                return self.exchanges.send_yielding(now.mono);
             };
             let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
             let request = command.operation.request(registration.data.objects.root());
@@ -192,11 +198,19 @@ impl Endpoint {
                 continue;
             }
             let line = command.operation.sending(&self.context(registration));
-            self.log(now, &session, &line);
+            if !matches!(&command.origin, Origin::Ota { step, .. } if step.is_quiet()) {
+                self.log(now, &session, &line);
+            }
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
-            let token = if command.operation.observes().is_some() {
+            let is_package =
+                matches!(&command.origin, Origin::Ota { step, .. } if step.carries_package());
+            let token = if is_package {
+                let timeout = self.settings.coap.exchange_lifetime();
+                self.exchanges
+                    .request_yielding(now.mono, peer, &request, timeout)
+            } else if command.operation.observes().is_some() {
                 self.exchanges.observe(now.mono, peer, &request, timeout)
             } else {
                 self.exchanges.request(now.mono, peer, &request, timeout)
@@ -225,6 +239,10 @@ impl Endpoint {
         }
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
+        if let Origin::Ota { kind, step } = &command.origin {
+            let answer = (message.code(), observing);
+            return self.handle_ota_response(now, token, (*kind, step), answer, outcome);
+        }
         if let (true, Some(format)) = (observing, operation.observes()) {
             let observed = Observed::new(operation.paths().clone(), format);
             for older in self.observations.establish(token, observed) {
@@ -265,6 +283,22 @@ impl Endpoint {
         let failed = command
             .operation
             .failed(failure, &self.context(registration));
+        if let Origin::Ota { kind, step } = &command.origin {
+            if !step.is_quiet() {
+                self.log(now, &session, &failed.log);
+            }
+            match failure {
+                // The device has moved; what was executed may have been.
+                Failure::Cancelled if *step != Step::Execute => self.downlink.put_back(command),
+                Failure::Blockwise | Failure::Cancelled | Failure::Reset | Failure::Timeout => {
+                    self.lose_ota_step(now, *kind, step);
+                }
+            }
+            if failure == Failure::Timeout {
+                self.fall_asleep(now);
+            }
+            return;
+        }
         self.fail(now, &session, &command.origin, failed);
         let is_wanted_as_before =
             matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
@@ -283,7 +317,7 @@ impl Endpoint {
     }
 
     fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {
-        if matches!(origin, Origin::Cancel(_)) {
+        if matches!(origin, Origin::Cancel(_) | Origin::Ota { .. }) {
             return;
         }
         if let Origin::Rpc { id, persisted, .. } = origin {
@@ -313,7 +347,13 @@ impl Endpoint {
             }
         }
         for command in self.downlink.drain() {
-            if matches!(
+            if let Origin::Ota {
+                kind,
+                step: Step::Execute,
+            } = command.origin
+            {
+                self.ota.not_executed(kind);
+            } else if matches!(
                 command.origin,
                 Origin::Rpc {
                     persisted: false,

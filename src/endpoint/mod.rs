@@ -20,6 +20,7 @@ mod fixture;
 mod history;
 mod observation;
 pub mod operation;
+pub mod ota;
 mod presence;
 mod registration;
 mod report;
@@ -52,6 +53,7 @@ use crate::{
         SessionId, SessionInfo, Uplink, UplinkId,
         credentials::{Admission, ClientCredentials},
         downlink::SessionCloseReason,
+        package::PackageId,
         peer::{Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
@@ -65,6 +67,7 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use ota::Ota;
 use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
@@ -94,6 +97,7 @@ pub struct Endpoint {
     presence: Presence,
     resources: Resources,
     attributes: SharedAttributes,
+    ota: Ota,
     deliveries: Deliveries,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
@@ -150,6 +154,8 @@ pub enum Key {
     Registration(RegistrationId),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
+    /// A package that it is to fetch, and where it is.
+    Package(PackageId, PeerId),
 }
 
 impl Key {
@@ -198,6 +204,7 @@ impl Endpoint {
             presence: Presence::default(),
             resources: Resources::default(),
             attributes: SharedAttributes::default(),
+            ota: Ota::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
@@ -282,7 +289,10 @@ impl Endpoint {
                     }));
                 }
             }
-            Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
+            Downlink::ProfileChanged(profile) => {
+                self.change_profile(now, profile);
+                self.reconsider_packages(now);
+            }
             Downlink::DeviceChanged { device, power } => {
                 if let Some(registration) = &mut self.registration {
                     registration.power = power;
@@ -305,7 +315,9 @@ impl Endpoint {
                     self.resources.change_model(object, model);
                 }
             }
+            Downlink::AttributesDeleted(keys) => self.withdraw_packages(now, &keys),
             Downlink::Attributes { updated, requested } => {
+                self.assign_packages(now, &updated);
                 self.handle_attributes(now, updated, requested);
             }
         }
@@ -349,6 +361,7 @@ impl Endpoint {
         if self.timers.expired(Timer::Models, now.mono) {
             self.ask_models_again();
         }
+        self.handle_ota_timeout(now);
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();
             if self.candidate.is_none() {
@@ -391,6 +404,7 @@ impl Endpoint {
             .and_then(|candidate| candidate.exchanges.as_ref());
         [
             self.timers.next(),
+            self.ota.poll_timeout(),
             self.exchanges.poll_timeout(),
             candidate.and_then(|exchanges| exchanges.poll_timeout()),
         ]
@@ -605,9 +619,12 @@ impl Endpoint {
         {
             match result {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),
-                Ok(Answer::Models(_)) => self.decide(now, Err(QuestionError::Invalid)),
+                Ok(Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_)) => {
+                    self.decide(now, Err(QuestionError::Invalid));
+                }
                 Err(error) => self.decide(now, Err(error)),
             }
+        } else if self.handle_ota_answer(now, id, &result) {
         } else if self.resources.awaits(id) {
             let models = match result {
                 Ok(Answer::Models(models)) => models,
@@ -615,7 +632,8 @@ impl Endpoint {
                 Err(QuestionError::Unavailable) => {
                     return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
                 }
-                Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
+                Ok(Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_))
+                | Err(_) => Vec::new(),
             };
             self.resources.learn(id, models);
             if self.resources.are_known() {

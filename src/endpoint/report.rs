@@ -24,6 +24,10 @@ impl Endpoint {
                 own.exchanges.acknowledge(now.mono, id);
             }
         };
+        if let Some(path) = self.ota.watches(token) {
+            self.handle_ota_notification(now, path, message, fresh);
+            return acknowledge(self);
+        }
         let Some(observed) = self.observations.get(token).cloned() else {
             return acknowledge(self);
         };
@@ -100,7 +104,8 @@ impl Endpoint {
     }
 
     /// Remembers values that are the case and hands those to the platform that the profile maps.
-    pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
+    pub(super) fn report(&mut self, now: Now, mut nodes: Vec<(Path, Node)>) {
+        nodes.retain(|(path, _)| !ota::is_package_resource(path));
         let sample = Sample { time: None, nodes };
         let history = History::new(vec![sample], now.wall);
         if self
@@ -140,9 +145,11 @@ impl Endpoint {
         )?;
         match standing {
             Standing::Newest => {
-                for (path, (resource, ts)) in latest {
-                    self.resources.store(path, &resource, ts);
+                for (path, (resource, ts)) in &latest {
+                    self.resources.store(*path, resource, *ts);
                 }
+                // What comes of it goes before the values themselves, as with the platform's own transport.
+                self.show_to_ota(received, &latest);
             }
             Standing::Late => attributes.clear(),
         }

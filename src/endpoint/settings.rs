@@ -10,7 +10,11 @@ use crate::{
     platform::peer::PeerId,
 };
 
-use super::{rpc::RpcSettings, telemetry::TimeForm};
+use super::{
+    ota::{OtaSettings, PushSlots},
+    rpc::RpcSettings,
+    telemetry::TimeForm,
+};
 
 /// What the endpoints of one shard share.
 #[derive(Clone, Debug)]
@@ -33,6 +37,10 @@ pub struct EndpointSettings {
     pub log_max_length: usize,
     /// How commands are read.
     pub rpc: RpcSettings,
+    /// How updates are done.
+    pub ota: Arc<OtaSettings>,
+    /// Who is sent packages, in the whole process.
+    pub push_slots: PushSlots,
     /// How points in time are published.
     pub time_form: TimeForm,
     /// How long devices that save power are awake after what they say.
@@ -79,6 +87,8 @@ impl Default for EndpointSettings {
             log_enabled: transport.log_enabled,
             log_max_length: transport.log_max_length,
             rpc: RpcSettings::default(),
+            ota: Arc::default(),
+            push_slots: PushSlots::new(0),
             time_form: TimeForm::default(),
             core_models: Arc::default(),
         }

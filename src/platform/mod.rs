@@ -9,6 +9,7 @@
 pub mod credentials;
 pub mod downlink;
 pub mod embedded;
+pub mod package;
 pub mod peer;
 pub mod profile;
 pub mod secret;

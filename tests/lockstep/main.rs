@@ -5,6 +5,7 @@ mod attributes;
 mod commands;
 mod composite;
 mod observation;
+mod ota;
 mod presence;
 mod registration;
 mod send;

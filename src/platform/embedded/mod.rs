@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId` and `transportConfiguration` (power settings) |
 //! | `profiles/<name>.json` | a device profile as the platform exports it, or its bare `transportConfiguration` |
+//! | `packages/*.json` | an update package: `type`, `title`, `version`, its `file` or `url`, and `devices` and `profiles` to which it is assigned |
 //! | `models/*.xml` | object models (DDF); they take precedence over the built-in ones |
 //!
 //! Invariants: one thread owns all state; it takes what [`Embedded`] accepts from a bounded queue, in order, so replies
@@ -14,6 +15,7 @@ mod device;
 mod event;
 mod folder;
 mod output;
+mod package;
 mod queue;
 mod registry;
 mod sessions;
@@ -61,11 +63,13 @@ pub struct Embedded {
 
 impl Embedded {
     /// Reads the registry, opens the output and starts the thread. A folder that does not exist is an empty registry.
+    /// Packages take at most `package_cache_bytes` bytes of memory.
     ///
     /// # Errors
     /// [`StartError`], with everything that is wrong in the registry.
     pub fn start(
         settings: EmbeddedSettings,
+        package_cache_bytes: usize,
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
     ) -> Result<Self, StartError> {
@@ -74,7 +78,8 @@ impl Embedded {
             source,
         })?;
         let mute = settings.output == OutputTarget::None;
-        let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
+        let worker = Worker::new(settings, package_cache_bytes, output, sink, clock)
+            .map_err(StartError::Registry)?;
         let events = worker.events().clone();
         let (messages, queue) = queue::queue();
         let thread = thread::Builder::new()
@@ -168,10 +173,9 @@ impl Platform for Embedded {
 const fn is_for_listeners(uplink: &Uplink) -> bool {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
-        Uplink::Activity { .. }
-        | Uplink::AttributesWanted { .. }
-        | Uplink::PendingRpcWanted { .. } => true,
-        Uplink::SessionOpened { .. }
+        Uplink::Activity { .. } | Uplink::PendingRpcWanted { .. } => true,
+        Uplink::AttributesWanted { .. }
+        | Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
@@ -245,7 +249,7 @@ mod tests {
             output: OutputTarget::None,
             ..EmbeddedSettings::default()
         };
-        Embedded::start(settings, Arc::new(Endpoints::default()), clock)
+        Embedded::start(settings, 1 << 20, Arc::new(Endpoints::default()), clock)
     }
 
     #[test]

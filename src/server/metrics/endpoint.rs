@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::{endpoint::EndpointStats, platform::uplink::UplinkKind};
 
 use super::{
-    Limit, Message, Metrics, NotificationResult, RegistrationEvent, RpcResult, SendResult,
+    Limit, Message, Metrics, NotificationResult, OtaState, RegistrationEvent, RpcResult, SendResult,
 };
 
 impl Metrics {
@@ -65,6 +65,13 @@ impl Metrics {
         add(sends.of(SendResult::Unmapped), since.unmapped_sends);
         add(&self.implausible_times, since.implausible_times);
         add(&self.sleeps, since.asleep);
+        let states = &self.ota_states;
+        add(states.of(OtaState::Downloading), since.ota_downloading);
+        add(states.of(OtaState::Downloaded), since.ota_downloaded);
+        add(states.of(OtaState::Verified), since.ota_verified);
+        add(states.of(OtaState::Updating), since.ota_updating);
+        add(states.of(OtaState::Updated), since.ota_updated);
+        add(states.of(OtaState::Failed), since.ota_failed);
     }
 }
 
