@@ -35,6 +35,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             (Code::PUT, 2..) => self.write(now, message, &path, true),
             (Code::POST, 1) => self.create(message, &path),
             (Code::POST, 3) if self.objects.execute(&path).is_ok() => {
+                if !self.update_executed(now, &path) {
+                    return Response::new(Code::METHOD_NOT_ALLOWED);
+                }
                 let arguments = String::from_utf8_lossy(&message.payload()).into_owned();
                 self.events.push_back(SimEvent::Executed(path, arguments));
                 Ok(Response::new(Code::CHANGED))
@@ -219,6 +222,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 self.events.push_back(SimEvent::Written(*path, value));
             }
             self.notify(now, path);
+            self.update_written(now, path);
         }
     }
 

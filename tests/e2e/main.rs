@@ -25,4 +25,5 @@ mod registry;
 mod server;
 mod settings;
 mod stop;
+mod updates;
 mod wire;

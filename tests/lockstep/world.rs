@@ -175,6 +175,7 @@ impl World {
             lifetime: Duration::from_secs(300),
             confirmable: true,
             queue_mode,
+            updates: false,
             coap: parameters,
         };
         Self {
