@@ -115,6 +115,7 @@ async fn drive(device: usize, port: u16, start: Instant) -> Vec<Duration> {
         lifetime: Duration::from_secs(3600),
         confirmable: true,
         queue_mode: false,
+        updates: false,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(4);

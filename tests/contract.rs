@@ -18,6 +18,8 @@ mod from_core;
 mod golden;
 #[path = "support/murmur2.rs"]
 mod murmur2;
+#[path = "contract/ota.rs"]
+mod ota;
 #[path = "contract/to_core.rs"]
 mod to_core;
 #[path = "support/wire.rs"]

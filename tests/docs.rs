@@ -223,7 +223,7 @@ fn the_example_registry_is_valid() {
         fs::write(path, content).unwrap();
         written += 1;
     }
-    assert_eq!(written, 3);
+    assert_eq!(written, 4);
     let settings = EmbeddedSettings {
         registry_dir: folder.path().join("registry"),
         ..EmbeddedSettings::default()

@@ -109,6 +109,13 @@ impl Demo {
             );
             println!("     events as they happen        curl -N http://{http}/api/events");
             println!("     metrics                      curl http://{http}/metrics");
+            println!(
+                "\n7. New firmware goes to every device when its description is in the folder:"
+            );
+            let packages = registry.0.join("packages");
+            let packages = packages.display();
+            println!("     echo 'demo-firmware 2.0' > {packages}/fw.bin");
+            println!("     echo '{PACKAGE}' > {packages}/fw.json");
             println!("\nValues keep arriving; Ctrl-C ends it.\n");
             watch_values(&mut arriving, usize::MAX).await;
         };
@@ -156,6 +163,7 @@ fn start_device(
         lifetime: Duration::from_secs(300),
         confirmable: true,
         queue_mode: false,
+        updates: true,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(16);
@@ -358,6 +366,7 @@ impl Registry {
         }]);
         let profiles = self.0.join("profiles");
         fs::create_dir_all(&profiles)?;
+        fs::create_dir_all(self.0.join("packages"))?;
         let file = profiles.join(format!("{PROFILE_NAME}.json"));
         fs::write(file, format!("{profile:#}\n"))
     }
@@ -372,7 +381,9 @@ impl Drop for Registry {
 }
 
 const PROFILE_NAME: &str = "demo";
-/// Device and Temperature, in every version that clients announce.
+/// What describes the package that the tour shows.
+const PACKAGE: &str = r#"{"type":"FIRMWARE","title":"demo-firmware","version":"2.0","file":"fw.bin","profiles":["demo"]}"#;
+/// Device, Temperature and Firmware Update, in every version that clients announce.
 const PROFILE: &str = include_str!("demo_profile.json");
 const PERIOD: Duration = Duration::from_secs(2);
 /// Lines of values before the tour goes on.

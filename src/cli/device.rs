@@ -88,6 +88,7 @@ impl Device {
             lifetime: Duration::from_secs(self.lifetime.max(1)),
             confirmable: !self.non,
             queue_mode: self.queue_mode,
+            updates: true,
             coap: Arc::new(TransmissionParameters::default()),
         };
         // Whoever reads the first line may interrupt at once.
@@ -160,12 +161,14 @@ fn resolve(option: &str, uri: &str, port: u16) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("{option} {uri}: no address"))
 }
 
-/// A Device object and a Temperature object, with values.
+/// The objects Device, Firmware Update, Software Management and Temperature, with values.
 pub(crate) fn objects() -> SimObjects {
     let catalog = core::catalog();
     let mut objects = SimObjects::default();
     for (object, version) in [
         (3, ObjectVersion::new(1, 2)),
+        (5, ObjectVersion::new(1, 1)),
+        (9, ObjectVersion::new(1, 1)),
         (3303, ObjectVersion::new(1, 1)),
     ] {
         if let Some(model) = catalog.exact(object, version) {
@@ -175,9 +178,21 @@ pub(crate) fn objects() -> SimObjects {
     for (path, value) in [
         ("/3/0/0", Value::String("Lightship".to_owned())),
         ("/3/0/1", Value::String("Simulated device".to_owned())),
+        ("/3/0/3", Value::String("1.0".to_owned())),
         ("/3/0/9", Value::Integer(95)),
         ("/3/0/14", Value::String("+00:00".to_owned())),
         ("/3/0/16", Value::String("U".to_owned())),
+        ("/3/0/19", Value::String("1.0".to_owned())),
+        ("/5/0/3", Value::Integer(0)),
+        ("/5/0/5", Value::Integer(0)),
+        ("/5/0/6", Value::String("firmware".to_owned())),
+        ("/5/0/7", Value::String("1.0".to_owned())),
+        ("/5/0/8/0", Value::Integer(0)),
+        ("/5/0/9", Value::Integer(2)),
+        ("/9/0/0", Value::String("software".to_owned())),
+        ("/9/0/1", Value::String("1.0".to_owned())),
+        ("/9/0/7", Value::Integer(0)),
+        ("/9/0/9", Value::Integer(0)),
         ("/3303/0/5700", Value::Float(21.5)),
         ("/3303/0/5701", Value::String("Cel".to_owned())),
     ] {

@@ -15,7 +15,9 @@ use tokio::{sync::broadcast, task::spawn_blocking};
 use crate::{
     bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
-    endpoint::{EndpointSettings, HeldRpc, settings::AwakeWindows, telemetry::TimeForm},
+    endpoint::{
+        EndpointSettings, HeldRpc, ota::PushSlots, settings::AwakeWindows, telemetry::TimeForm,
+    },
     lwm2m::model::core,
     platform::{
         DownlinkSink, Platform,
@@ -169,7 +171,8 @@ impl PlatformSide {
     async fn start(settings: &Settings, sink: Arc<dyn DownlinkSink>) -> anyhow::Result<Self> {
         match settings.mode {
             Mode::Embedded => {
-                let embedded = Embedded::start(settings.embedded.clone(), sink, clock::now)?;
+                let cache = settings.ota.cache_bytes;
+                let embedded = Embedded::start(settings.embedded.clone(), cache, sink, clock::now)?;
                 Ok(Self::Embedded(Arc::new(embedded)))
             }
             #[cfg(feature = "kafka")]
@@ -282,6 +285,8 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         log_max_length: settings.transport.log_max_length,
         held_rpc: HeldRpc::new(settings.limits.held_rpc),
         rpc: settings.rpc,
+        ota: Arc::new(settings.ota.clone()),
+        push_slots: PushSlots::new(settings.ota.max_concurrent_pushes),
         time_form: time_form(settings),
         awake_windows: AwakeWindows {
             queue_mode: Duration::from_millis(settings.lwm2m.queue_mode_window_ms),
@@ -341,6 +346,8 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
             report_ms: millis(settings.transport.activity_report_ms),
             inactivity_ms: millis(settings.transport.session_inactivity_ms),
         },
+        redis: settings.redis.clone(),
+        package_cache_bytes: settings.ota.cache_bytes,
     }
 }
 

@@ -92,7 +92,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             Some(Received::Request(message)) => self.handle_request(now, peer, message),
             Some(Received::Response(message)) => self.handle_response(now, peer, message),
         }
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
     }
 
     /// Does what is due: retransmits, gives up, acknowledges requests whose answer takes long.
@@ -121,12 +121,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         while let Some(token) = self
             .requests
             .iter()
-            .find(|request| request.deadline <= now)
+            .find(|request| request.due().is_some_and(|deadline| deadline <= now))
             .map(|request| request.token)
         {
             self.fail(token, Failure::Timeout);
         }
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
     }
 
     /// The next datagram to send, and to whom.
@@ -143,7 +143,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.requests
             .iter()
-            .map(|request| request.deadline)
+            .filter_map(OpenRequest::due)
             .chain(self.messages.poll_timeout())
             .min()
     }
@@ -165,6 +165,25 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         let token = self.fresh_token();
         self.open(now, peer, request.clone(), timeout, token, Kind::Plain);
         token
+    }
+
+    /// Like [`Self::request`], but after the first block each one waits for [`Self::send_yielding`], so that the owner can
+    /// send others in between. While it waits it takes no NSTART slot, and `timeout` does not run.
+    pub fn request_yielding(
+        &mut self,
+        now: Instant,
+        peer: P,
+        request: &Request,
+        timeout: Duration,
+    ) -> Token {
+        let token = self.fresh_token();
+        self.open(now, peer, request.clone(), timeout, token, Kind::Yielding);
+        token
+    }
+
+    /// Sends the next block of the requests that yielded, as far as slots are free.
+    pub fn send_yielding(&mut self, now: Instant) {
+        self.send_next_blocks(now, true);
     }
 
     /// Sends a request with Observe 0 like [`Self::request`] (RFC 7641 section 3.1).
@@ -226,7 +245,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             known = true;
         }
         // What was cancelled may have had the slot that another one waits for.
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
         known
     }
 
@@ -304,7 +323,10 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// Requests that occupy an NSTART slot: sent, and neither acknowledged nor answered, or waiting to send their next
     /// block.
     pub fn open_requests(&self) -> usize {
-        let waiting = self.requests.iter().filter(|request| request.waits);
+        let waiting = self
+            .requests
+            .iter()
+            .filter(|request| request.waits && !request.yields());
         self.messages
             .outstanding_requests()
             .saturating_add(waiting.count())
@@ -564,7 +586,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             Kind::Notification(observation) if message.token() == observation => request
                 .transfer
                 .begin_download(now, message, &self.bodies, limit),
-            Kind::Plain | Kind::Observe | Kind::CancelObservation | Kind::Notification(_) => {
+            Kind::Plain
+            | Kind::Yielding
+            | Kind::Observe
+            | Kind::CancelObservation
+            | Kind::Notification(_) => {
                 request
                     .transfer
                     .handle_response(now, message, &self.bodies, limit)
@@ -605,7 +631,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                     ended: false,
                 });
             }
-            Kind::Plain => false,
+            Kind::Plain | Kind::Yielding => false,
             Kind::Observe => {
                 if message.code().is_error() {
                     // The first block may have begun one.
@@ -691,18 +717,22 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         }
     }
 
-    /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7).
-    fn send_next_blocks(&mut self, now: Instant) {
+    /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7): of those that yielded, or
+    /// of the others.
+    fn send_next_blocks(&mut self, now: Instant, yielding: bool) {
         while self.messages.outstanding_requests() < self.messages.nstart()
-            && let Some(token) = self.next_waiting()
+            && let Some(token) = self.next_waiting(yielding)
         {
             self.send_block(now, token);
         }
     }
 
     /// The request whose block is to be sent next, if one waits and no older one has a body for the same path.
-    fn next_waiting(&self) -> Option<Token> {
-        let mut waiting = self.requests.iter().filter(|request| request.waits);
+    fn next_waiting(&self, yielding: bool) -> Option<Token> {
+        let mut waiting = self
+            .requests
+            .iter()
+            .filter(|request| request.waits && request.yields() == yielding);
         let next = waiting.find(|request| {
             self.requests
                 .iter()
@@ -728,6 +758,9 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             return;
         };
         request.waits = false;
+        if request.yields() {
+            request.deadline = later(now, request.timeout);
+        }
         request.token = fresh.unwrap_or(request.handle);
         let (peer, token) = (request.peer, request.token);
         let message = request.transfer.next();
@@ -782,6 +815,16 @@ impl<P> OpenRequest<P> {
             && !message.block2().is_some_and(|block| block.more)
     }
 
+    /// Whether each block waits for the owner.
+    fn yields(&self) -> bool {
+        self.kind == Kind::Yielding
+    }
+
+    /// When it fails.
+    fn due(&self) -> Option<Instant> {
+        (!(self.waits && self.yields())).then_some(self.deadline)
+    }
+
     /// Whether the owner asked for it.
     const fn is_the_owners(&self) -> bool {
         self.kind.observation().is_none()
@@ -793,6 +836,8 @@ impl<P> OpenRequest<P> {
 enum Kind {
     /// Nothing.
     Plain,
+    /// Nothing; its blocks wait for the owner.
+    Yielding,
     /// It may start one.
     Observe,
     /// It ends the one with its token.
@@ -805,7 +850,7 @@ impl Kind {
     const fn observation(self) -> Option<Token> {
         match self {
             Self::Notification(token) => Some(token),
-            Self::Plain | Self::Observe | Self::CancelObservation => None,
+            Self::Plain | Self::Yielding | Self::Observe | Self::CancelObservation => None,
         }
     }
 }

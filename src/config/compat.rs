@@ -234,6 +234,12 @@ pub const ALIASES: &[Alias] = &[
         "kafka.topics.notifications_properties",
     ),
     copy("TB_QUEUE_CORE_PARTITIONS", "core.partitions"),
+    copy("CACHE_TYPE", "redis.cache_type"),
+    copy("REDIS_HOST", "redis.host"),
+    copy("REDIS_PORT", "redis.port"),
+    copy("REDIS_DB", "redis.db"),
+    copy("REDIS_USERNAME", "redis.username"),
+    copy("REDIS_PASSWORD", "redis.password"),
     copy(
         "TB_QUEUE_PARTITIONS_HASH_FUNCTION_NAME",
         "core.hash_function",
@@ -288,24 +294,18 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "CACHE_TYPE",
             "REDIS_CONNECTION_TYPE",
-            "REDIS_HOST",
-            "REDIS_PORT",
             "REDIS_NODES",
             "REDIS_MAX_REDIRECTS",
             "REDIS_MASTER",
             "REDIS_SENTINELS",
             "REDIS_SENTINEL_PASSWORD",
-            "REDIS_DB",
-            "REDIS_USERNAME",
-            "REDIS_PASSWORD",
             "TB_REDIS_SSL_ENABLED",
             "TB_REDIS_SSL_PEM_CERT",
             "TB_REDIS_SSL_PEM_KEY",
             "TB_REDIS_SSL_PEM_KEY_PASSWORD",
         ],
-        "state is not kept in Redis, and this release fetches no packages from it",
+        "update packages alone are read from Redis, from one server without TLS",
     ),
     (
         &[

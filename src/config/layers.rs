@@ -419,4 +419,5 @@ pub(super) const SECRETS: &[&str] = &[
     "lwm2m.server.credentials.key_password",
     "lwm2m.server.credentials.keystore_password",
     "lwm2m.trust.keystore_password",
+    "redis.password",
 ];

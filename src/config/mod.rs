@@ -49,7 +49,8 @@ impl Sources {
 /// Settings that passed all checks.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The settings. `mode`, `service.id`, `service.node_id` and `http.api` are set.
+    /// The settings. `mode`, `service.id`, `service.node_id`, `http.api` and
+    /// `ota.open_download` are set.
     pub settings: Settings,
     /// Every value with the layer it comes from, by key; secrets masked.
     pub values: Vec<EffectiveValue>,
@@ -106,6 +107,8 @@ fn resolve(settings: &mut Settings, host_name: &str) -> Option<(&'static str, St
         Mode::Kafka => ApiAccess::Off,
     };
     settings.http.api.get_or_insert(access);
+    let open = settings.mode == Mode::Kafka;
+    settings.ota.open_download.get_or_insert(open);
     let id = settings.service.id(host_name).to_owned();
     // Two instances must not share an ordinal, so one that does not fit is not replaced by 0.
     let unfit = settings.service.node_id.is_none()

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "kafka")]
-use crate::platform::thingsboard::settings::{CoreSettings, CoreVersion, KafkaSettings};
+use crate::platform::thingsboard::settings::{
+    CoreSettings, CoreVersion, KafkaSettings, RedisSettings,
+};
 use crate::{
     coap::TransmissionParameters,
-    endpoint::{rpc::RpcSettings, settings::TransportSettings},
+    endpoint::{ota::OtaSettings, rpc::RpcSettings, settings::TransportSettings},
     platform::{embedded::EmbeddedSettings, service::ServiceSettings},
     server::{
         http::HttpSettings,
@@ -46,12 +48,17 @@ pub struct Settings {
     pub nosec: NoSecSettings,
     /// Commands.
     pub rpc: RpcSettings,
+    /// Updates over the air.
+    pub ota: OtaSettings,
     /// The Kafka client.
     #[cfg(feature = "kafka")]
     pub kafka: KafkaSettings,
     /// The platform core.
     #[cfg(feature = "kafka")]
     pub core: CoreSettings,
+    /// Where the platform leaves update packages.
+    #[cfg(feature = "kafka")]
+    pub redis: RedisSettings,
     /// Differences between releases of the platform.
     #[cfg(feature = "kafka")]
     pub compat: CompatSettings,
@@ -234,6 +241,28 @@ impl Settings {
             "limits.registrations_per_s",
             "must be above 0",
         );
+        let ota = &self.ota;
+        for (base, scheme, key) in [
+            (&ota.public_coap_base, "coap://", "ota.public_coap_base"),
+            (&ota.public_coaps_base, "coaps://", "ota.public_coaps_base"),
+        ] {
+            require(
+                base.is_empty() || base.starts_with(scheme),
+                key,
+                &format!("must begin with {scheme}"),
+            );
+        }
+        for (value, key) in [
+            (ota.push_max_s, "ota.push_max_s"),
+            (ota.await_state_s, "ota.await_state_s"),
+            (ota.update_max_s, "ota.update_max_s"),
+            (
+                ota.download_blocks_per_s.into(),
+                "ota.download_blocks_per_s",
+            ),
+        ] {
+            require(value > 0, key, "must be above 0");
+        }
         #[cfg(feature = "kafka")]
         {
             require(

@@ -83,6 +83,9 @@ impl EndpointActor {
         }
         let stats = self.machine.stats();
         self.shell.publish(&self.published, &stats);
+        for state in stats.ota_states_since(&self.published) {
+            tracing::info!(endpoint = %self.machine.name(), state, "update reported");
+        }
         self.published = stats;
         self.arm(ctx);
     }

@@ -42,6 +42,11 @@ impl SharedAttributes {
         }
     }
 
+    /// Whether they are still to be asked for.
+    pub(super) const fn are_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// Notes that the device took a value that was set at `ts`.
     pub(super) fn taken(&mut self, path: Path, ts: UnixMillis) {
         self.taken.insert(path, ts);
@@ -94,6 +99,7 @@ impl Endpoint {
             PowerSaving::Never | PowerSaving::QueueMode(_) => return,
             PowerSaving::Psm(_) | PowerSaving::Edrx { .. } => {}
         }
+        self.ota.want_again();
         if !self.attributes.wanted {
             self.attributes.wanted = true;
             self.attributes.quiet = true;

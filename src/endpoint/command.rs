@@ -5,6 +5,7 @@ use super::{
     downlink::is_over,
     observation::{Ended, Observed},
     operation::{Failed, Paths},
+    ota::Step,
     presence::PowerSaving,
     *,
 };
@@ -256,6 +257,11 @@ impl Endpoint {
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     fn send_waiting(&mut self, now: Now) {
         self.ask_attributes();
+        self.begin_ota(now);
+        self.send_commands(now);
+    }
+
+    pub(super) fn send_commands(&mut self, now: Now) {
         let saving = self.power_saving();
         while self.presence.admits(saving)
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
@@ -264,7 +270,8 @@ impl Endpoint {
                 return;
             };
             let Some(command) = self.downlink.next() else {
-                return;
+                // Packages go after everything else, block by block.
+                return self.exchanges.send_yielding(now.mono);
             };
             let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
             let request = command.operation.request(registration.data.objects.root());
@@ -280,11 +287,19 @@ impl Endpoint {
                 continue;
             }
             let line = command.operation.sending(&self.context(registration));
-            self.log(now, &session, &line);
+            if !matches!(&command.origin, Origin::Ota { step, .. } if step.is_quiet()) {
+                self.log(now, &session, &line);
+            }
             if let Origin::Rpc { id, .. } = command.origin {
                 self.status(&session, id, RpcStatus::Sent);
             }
-            let token = if command.operation.observes().is_some() {
+            let is_package =
+                matches!(&command.origin, Origin::Ota { step, .. } if step.carries_package());
+            let token = if is_package {
+                let timeout = self.settings.coap.exchange_lifetime();
+                self.exchanges
+                    .request_yielding(now.mono, peer, &request, timeout)
+            } else if command.operation.observes().is_some() {
                 self.exchanges.observe(now.mono, peer, &request, timeout)
             } else {
                 self.exchanges.request(now.mono, peer, &request, timeout)
@@ -315,6 +330,10 @@ impl Endpoint {
         }
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
+        if let Origin::Ota { kind, step } = &command.origin {
+            let answer = (message.code(), observing);
+            return self.handle_ota_response(now, token, (*kind, step), answer, outcome);
+        }
         if let (true, Some(format)) = (observing, operation.observes()) {
             let mut observed = Observed::new(operation.paths().clone(), format);
             observed.reported(message.observe());
@@ -361,6 +380,22 @@ impl Endpoint {
         let failed = command
             .operation
             .failed(failure, &self.context(registration));
+        if let Origin::Ota { kind, step } = &command.origin {
+            if !step.is_quiet() {
+                self.log(now, &session, &failed.log);
+            }
+            match failure {
+                // The device has moved; what was executed may have been.
+                Failure::Cancelled if *step != Step::Execute => self.downlink.put_back(command),
+                Failure::Blockwise | Failure::Cancelled | Failure::Reset | Failure::Timeout => {
+                    self.lose_ota_step(now, *kind, step);
+                }
+            }
+            if failure == Failure::Timeout {
+                self.fall_asleep(now);
+            }
+            return;
+        }
         self.fail(now, &session, &command.origin, failure, failed);
         let is_wanted_as_before =
             matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
@@ -386,7 +421,7 @@ impl Endpoint {
         failure: Failure,
         failed: Failed,
     ) {
-        if matches!(origin, Origin::Cancel(_)) {
+        if matches!(origin, Origin::Cancel(_) | Origin::Ota { .. }) {
             return;
         }
         if let Origin::Rpc { id, persisted, .. } = origin {
@@ -422,11 +457,18 @@ impl Endpoint {
         }
         for command in self.downlink.drain() {
             match command.origin {
+                Origin::Ota {
+                    kind,
+                    step: Step::Execute,
+                } => self.ota.not_executed(kind),
                 Origin::Rpc {
                     persisted: true, ..
                 } => self.stats.postponed_rpc += 1,
                 Origin::Rpc { .. } => ended.push((command, Failure::Cancelled)),
-                Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) => {}
+                Origin::Profile
+                | Origin::Attribute { .. }
+                | Origin::Cancel(_)
+                | Origin::Ota { .. } => {}
             }
         }
         for (command, failure) in ended {

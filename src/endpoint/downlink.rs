@@ -1,7 +1,7 @@
 //! The order of requests to the device: NSTART, priorities, expiry, duplicates.
 //!
 //! Commands of the platform go before its shared attributes, then the end of observations, then the profile's own work
-//! (`rulings` 2.9); within a class first come, first served. The caller takes the next command whenever the message
+//! (`rulings` 2.9), then updates; within a class first come, first served. The caller takes the next command whenever the message
 //! layer has a free NSTART slot (RFC 7252 section 4.7).
 
 use std::collections::VecDeque;
@@ -11,10 +11,13 @@ use uuid::Uuid;
 use crate::{
     coap::Token,
     lwm2m::path::Path,
-    platform::{RpcRequest, time::UnixMillis, uplink::RpcId},
+    platform::{RpcRequest, package::PackageKind, time::UnixMillis, uplink::RpcId},
 };
 
-use super::operation::{Operation, Paths};
+use super::{
+    operation::{Operation, Paths},
+    ota::Step,
+};
 
 /// One request to the device and on whose behalf it is made.
 #[derive(Clone, Debug)]
@@ -37,6 +40,13 @@ pub(super) enum Origin {
     },
     /// The observation of this token was given up, and the device is told so; nobody waits for the answer.
     Cancel(Token),
+    /// A step of an update.
+    Ota {
+        /// Of what.
+        kind: PackageKind,
+        /// Which one.
+        step: Step,
+    },
     /// An RPC.
     Rpc {
         /// Its identity.
@@ -58,7 +68,7 @@ impl Origin {
     /// Whether the core has given up on it.
     fn is_over(&self, now: UnixMillis) -> bool {
         match self {
-            Self::Profile | Self::Attribute { .. } | Self::Cancel(_) => false,
+            Self::Profile | Self::Attribute { .. } | Self::Cancel(_) | Self::Ota { .. } => false,
             Self::Rpc { expires, .. } => is_over(*expires, now),
         }
     }
@@ -67,7 +77,7 @@ impl Origin {
     fn attribute(&self, path: &Path) -> Option<UnixMillis> {
         match self {
             Self::Attribute { path: own, ts } => (own == path).then_some(*ts),
-            Self::Profile | Self::Cancel(_) | Self::Rpc { .. } => None,
+            Self::Profile | Self::Cancel(_) | Self::Ota { .. } | Self::Rpc { .. } => None,
         }
     }
 }
@@ -85,6 +95,7 @@ pub(super) struct DownlinkQueue {
     attributes: VecDeque<Command>,
     cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
+    ota: VecDeque<Command>,
     under_way: Vec<(Token, Command)>,
     /// RPC that came before the object models did.
     unread: VecDeque<RpcRequest>,
@@ -129,7 +140,9 @@ impl DownlinkQueue {
     pub(super) fn next_expiration(&self) -> Option<UnixMillis> {
         let read = self.rpc.iter().filter_map(|command| match command.origin {
             Origin::Rpc { expires, .. } => Some(expires),
-            Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) => None,
+            Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) | Origin::Ota { .. } => {
+                None
+            }
         });
         let unread = self.unread.iter().map(|request| request.expires);
         let all = read.chain(unread);
@@ -169,6 +182,7 @@ impl DownlinkQueue {
                 }
             }
             Origin::Cancel(_) => self.cancels.push_back(command),
+            Origin::Ota { .. } => self.ota.push_back(command),
             Origin::Rpc { .. } => self.rpc.push_back(command),
         }
     }
@@ -177,6 +191,7 @@ impl DownlinkQueue {
     pub(super) fn put_back(&mut self, command: Command) {
         match command.origin {
             Origin::Profile => self.profile.push_front(command),
+            Origin::Ota { .. } => self.ota.push_front(command),
             // Of one path there is one; the newest stays.
             Origin::Attribute { .. } | Origin::Cancel(_) | Origin::Rpc { .. } => self.push(command),
         }
@@ -199,6 +214,7 @@ impl DownlinkQueue {
         self.next_attribute()
             .or_else(|| self.cancels.pop_front())
             .or_else(|| self.profile.pop_front())
+            .or_else(|| self.ota.pop_front())
     }
 
     /// Values of one path follow each other: the older of two under way might be the one that stays.
@@ -266,6 +282,7 @@ impl DownlinkQueue {
         let others = self.attributes.drain(..);
         let others = others.chain(self.cancels.drain(..));
         let others = others.chain(self.profile.drain(..));
+        let others = others.chain(self.ota.drain(..));
         self.rpc.drain(..).chain(others).collect()
     }
 
@@ -308,8 +325,29 @@ impl DownlinkQueue {
         let index = cancels.position(|command| command.operation.paths().equal(paths))?;
         match self.cancels.remove(index)?.origin {
             Origin::Cancel(token) => Some(token),
-            Origin::Profile | Origin::Attribute { .. } | Origin::Rpc { .. } => None,
+            Origin::Profile
+            | Origin::Attribute { .. }
+            | Origin::Ota { .. }
+            | Origin::Rpc { .. } => None,
         }
+    }
+
+    /// Forgets what waits for an update, but for the command to install; the tokens of its package that is under way.
+    pub(super) fn abandon_ota(&mut self, kind: PackageKind) -> Vec<Token> {
+        let is_over = |command: &Command, writes: bool| match &command.origin {
+            Origin::Ota { kind: own, step } => {
+                *own == kind
+                    && *step != Step::Execute
+                    && (!writes || matches!(step, Step::Write(_)))
+            }
+            Origin::Profile | Origin::Attribute { .. } | Origin::Cancel(_) | Origin::Rpc { .. } => {
+                false
+            }
+        };
+        self.ota.retain(|command| !is_over(command, false));
+        let under_way = |(_, command): &mut (Token, Command)| is_over(command, true);
+        let ended = self.under_way.extract_if(.., under_way);
+        ended.map(|(token, _)| token).collect()
     }
 
     /// The queue of the next registration: what was sent stays known, what waited is gone.
@@ -323,7 +361,7 @@ impl DownlinkQueue {
     /// Requests that wait or are under way.
     pub(super) fn len(&self) -> usize {
         let commands = self.rpc.len() + self.attributes.len();
-        let waiting = commands + self.cancels.len() + self.profile.len();
+        let waiting = commands + self.cancels.len() + self.profile.len() + self.ota.len();
         waiting + self.under_way.len() + self.unread.len()
     }
 

@@ -21,6 +21,7 @@ mod held;
 mod history;
 mod observation;
 pub mod operation;
+pub mod ota;
 mod presence;
 mod registration;
 mod report;
@@ -53,7 +54,8 @@ use crate::{
         SessionId, SessionInfo, Uplink, UplinkId,
         credentials::Admission,
         downlink::SessionCloseReason,
-        peer::{Peer, PeerId},
+        package::PackageId,
+        peer::{Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
@@ -66,6 +68,7 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use ota::Ota;
 use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
@@ -101,6 +104,7 @@ pub struct Endpoint {
     presence: Presence,
     resources: Resources,
     attributes: SharedAttributes,
+    ota: Ota,
     deliveries: Deliveries,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
@@ -157,6 +161,8 @@ pub enum Key {
     Registration(RegistrationId),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
+    /// A package that it is to fetch, and where it is.
+    Package(PackageId, PeerId),
 }
 
 impl Key {
@@ -207,6 +213,7 @@ impl Endpoint {
             presence: Presence::default(),
             resources: Resources::default(),
             attributes: SharedAttributes::default(),
+            ota: Ota::default(),
             deliveries: Deliveries::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
@@ -291,7 +298,10 @@ impl Endpoint {
                     }));
                 }
             }
-            Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
+            Downlink::ProfileChanged(profile) => {
+                self.change_profile(now, profile);
+                self.reconsider_packages(now);
+            }
             Downlink::DeviceChanged { device, power } => {
                 if let Some(registration) = &mut self.registration {
                     registration.power = power;
@@ -314,7 +324,9 @@ impl Endpoint {
                     self.resources.change_model(object, model);
                 }
             }
+            Downlink::AttributesDeleted(keys) => self.withdraw_packages(now, &keys),
             Downlink::Attributes { updated, requested } => {
+                self.assign_packages(now, &updated);
                 self.handle_attributes(now, updated, requested);
             }
         }
@@ -358,6 +370,7 @@ impl Endpoint {
         if self.timers.expired(Timer::Models, now.mono) {
             self.ask_models_again();
         }
+        self.handle_ota_timeout(now);
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();
             if self.candidate.is_none() {
@@ -400,6 +413,7 @@ impl Endpoint {
             .and_then(|candidate| candidate.exchanges.as_ref());
         [
             self.timers.next(),
+            self.ota.poll_timeout(),
             self.exchanges.poll_timeout(),
             candidate.and_then(|exchanges| exchanges.poll_timeout()),
         ]
@@ -627,9 +641,12 @@ impl Endpoint {
         {
             match result {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),
-                Ok(Answer::Models(_)) => self.decide(now, Err(QuestionError::Invalid)),
+                Ok(Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_)) => {
+                    self.decide(now, Err(QuestionError::Invalid));
+                }
                 Err(error) => self.decide(now, Err(error)),
             }
+        } else if self.handle_ota_answer(now, id, &result) {
         } else if self.resources.awaits(id) {
             let models = match result {
                 Ok(Answer::Models(models)) => models,
@@ -637,7 +654,8 @@ impl Endpoint {
                 Err(QuestionError::Unavailable) => {
                     return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
                 }
-                Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
+                Ok(Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_))
+                | Err(_) => Vec::new(),
             };
             self.resources.learn(id, models);
             if self.resources.are_known() {

@@ -189,6 +189,13 @@ impl Endpoint {
             return;
         }
         let session = Arc::clone(&registration.session);
+        if self.ota.keeps_awake() {
+            let window = self.power_saving().window();
+            if let Some(deadline) = window.and_then(|window| now.mono.checked_add(window)) {
+                self.timers.set(Timer::Sleep, deadline);
+            }
+            return;
+        }
         self.timers.stop(Timer::Sleep);
         if self.presence.sleep() {
             self.stats.asleep += 1;

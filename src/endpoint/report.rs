@@ -24,6 +24,10 @@ impl Endpoint {
                 own.exchanges.acknowledge(now.mono, id);
             }
         };
+        if let Some(path) = self.ota.watches(token) {
+            self.handle_ota_notification(now, path, message, fresh);
+            return acknowledge(self);
+        }
         let Some(observed) = self.observations.get(token).cloned() else {
             return acknowledge(self);
         };
@@ -104,9 +108,10 @@ impl Endpoint {
     pub(super) fn report(
         &mut self,
         now: Now,
-        nodes: Vec<(Path, Node)>,
+        mut nodes: Vec<(Path, Node)>,
         deferred: Option<Deferred>,
     ) {
+        nodes.retain(|(path, _)| !ota::is_package_resource(path));
         let sample = Sample { time: None, nodes };
         let history = History::new(vec![sample], now.wall);
         let reported = self.report_history(now, history, Standing::Newest, deferred);
@@ -147,9 +152,11 @@ impl Endpoint {
         )?;
         match standing {
             Standing::Newest => {
-                for (path, (resource, ts)) in latest {
-                    self.resources.store(path, &resource, ts);
+                for (path, (resource, ts)) in &latest {
+                    self.resources.store(*path, resource, *ts);
                 }
+                // What comes of it goes before the values themselves, as with the platform's own transport.
+                self.show_to_ota(received, &latest);
             }
             Standing::Late => attributes.clear(),
         }

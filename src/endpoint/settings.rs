@@ -10,7 +10,12 @@ use crate::{
     platform::peer::PeerId,
 };
 
-use super::{held::HeldRpc, rpc::RpcSettings, telemetry::TimeForm};
+use super::{
+    held::HeldRpc,
+    ota::{OtaSettings, PushSlots},
+    rpc::RpcSettings,
+    telemetry::TimeForm,
+};
 
 /// What the endpoints of one shard share.
 #[derive(Clone, Debug)]
@@ -38,6 +43,10 @@ pub struct EndpointSettings {
     pub held_rpc: HeldRpc,
     /// How commands are read.
     pub rpc: RpcSettings,
+    /// How updates are done.
+    pub ota: Arc<OtaSettings>,
+    /// Who is sent packages, in the whole process.
+    pub push_slots: PushSlots,
     /// How points in time are published.
     pub time_form: TimeForm,
     /// How long devices that save power are awake after what they say.
@@ -86,6 +95,8 @@ impl Default for EndpointSettings {
             log_max_length: transport.log_max_length,
             held_rpc: HeldRpc::default(),
             rpc: RpcSettings::default(),
+            ota: Arc::default(),
+            push_slots: PushSlots::new(0),
             time_form: TimeForm::default(),
             core_models: Arc::default(),
         }

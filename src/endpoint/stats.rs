@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    EndpointName, observation::Observations, presence::Presence, registration::Registration,
-    resources::Resources, rpc::render,
+    EndpointName, observation::Observations, ota::Status, presence::Presence,
+    registration::Registration, resources::Resources, rpc::render,
 };
 
 macro_rules! counters {
@@ -95,6 +95,53 @@ counters! {
     postponed_rpc,
     /// How often the device fell asleep.
     asleep,
+    /// Updates reported as DOWNLOADING.
+    ota_downloading,
+    /// Updates reported as DOWNLOADED.
+    ota_downloaded,
+    /// Updates reported as VERIFIED.
+    ota_verified,
+    /// Updates reported as UPDATING.
+    ota_updating,
+    /// Updates reported as UPDATED.
+    ota_updated,
+    /// Updates reported as FAILED.
+    ota_failed,
+}
+
+impl EndpointStats {
+    /// The states of updates that were reported since `earlier`.
+    pub fn ota_states_since(&self, earlier: &Self) -> impl Iterator<Item = &'static str> + use<> {
+        let states = [
+            (
+                Status::Downloading,
+                self.ota_downloading - earlier.ota_downloading,
+            ),
+            (
+                Status::Downloaded,
+                self.ota_downloaded - earlier.ota_downloaded,
+            ),
+            (Status::Verified, self.ota_verified - earlier.ota_verified),
+            (Status::Updating, self.ota_updating - earlier.ota_updating),
+            (Status::Updated, self.ota_updated - earlier.ota_updated),
+            (Status::Failed, self.ota_failed - earlier.ota_failed),
+        ];
+        let reported = states.into_iter().filter(|(_, count)| *count > 0);
+        reported.map(|(status, _)| status.name())
+    }
+
+    /// Counts a report on an update.
+    pub(super) const fn count_ota(&mut self, status: Status) {
+        let counter = match status {
+            Status::Downloading => &mut self.ota_downloading,
+            Status::Downloaded => &mut self.ota_downloaded,
+            Status::Verified => &mut self.ota_verified,
+            Status::Updating => &mut self.ota_updating,
+            Status::Updated => &mut self.ota_updated,
+            Status::Failed => &mut self.ota_failed,
+        };
+        *counter += 1;
+    }
 }
 
 /// What an endpoint has open at one moment, message layer included. All of it is bounded, and ends by itself.

@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod key_text;
 pub mod log_line;
 pub mod name;
+pub mod package;
 pub mod peer;
 pub mod profile;
 pub mod secret;

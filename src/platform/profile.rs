@@ -128,6 +128,18 @@ pub struct ClientSettings {
     /// Power settings of the profile.
     #[serde(flatten)]
     pub power: PowerSettings,
+    /// How firmware reaches the device: 1 by a Write to Object 5, 2 by the address from which the device fetches it, 3 by
+    /// a Write to Object 19; absent = 1.
+    pub fw_update_strategy: Option<i64>,
+    /// How software reaches the device: 1 by a Write to Object 9, 2 by address; absent = 1.
+    pub sw_update_strategy: Option<i64>,
+    /// What the addresses of firmware begin with, `coap://host:port`.
+    pub fw_update_resource: Option<String>,
+    /// What the addresses of software begin with.
+    pub sw_update_resource: Option<String>,
+    /// Whether a description of the package is written to Object 19 before.
+    #[serde(rename = "useObject19ForOtaInfo", deserialize_with = "null_is_default")]
+    pub use_object_19_for_info: bool,
 }
 
 /// Power settings of a profile or of a device; times in milliseconds, 0 and absent mean "not set".

@@ -8,6 +8,7 @@ use crate::lwm2m::path::{ObjectId, ObjectVersion};
 
 use super::{
     downlink::ReplyTo,
+    package::{PackageId, PackageKind},
     session::{PlatformId, SessionInfo},
     time::UnixMillis,
 };
@@ -238,6 +239,19 @@ pub enum Question {
         /// Object ids with version.
         keys: Vec<(ObjectId, ObjectVersion)>,
     },
+    /// Which package is assigned to this device? [`QuestionError::NotFound`]: none; [`QuestionError::Invalid`]: one that
+    /// the platform does not hold itself.
+    Package {
+        /// The device's tenant.
+        tenant: PlatformId,
+        /// The device.
+        device: PlatformId,
+        /// What it is to update.
+        kind: PackageKind,
+    },
+    /// The bytes of a package. [`QuestionError::NotFound`]: they are not where the platform puts them;
+    /// [`QuestionError::Invalid`]: they can never be had; [`QuestionError::Unavailable`]: not this time.
+    PackageBytes(PackageId),
 }
 
 /// How an uplink ended for which a device waits.

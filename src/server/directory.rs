@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     },
     platform::{
         Downlink, DownlinkSink, SessionId, SessionInfo, Undeliverable, downlink::Scope,
-        peer::PeerId,
+        package::PackageId, peer::PeerId,
     },
 };
 
@@ -66,6 +67,15 @@ struct Tables {
     peers: HashMap<PeerId, EndpointAddr>,
     registrations: HashMap<RegistrationId, EndpointAddr>,
     sessions: HashMap<SessionId, (EndpointAddr, Arc<SessionInfo>)>,
+    /// Packages that devices are to fetch.
+    packages: HashMap<(PackageId, PeerId), EndpointAddr>,
+    /// The addresses of those devices, and how many are there.
+    origins: HashMap<(PackageId, IpAddr), usize>,
+}
+
+/// The address of a peer, IPv4 as such.
+fn origin(peer: &PeerId) -> IpAddr {
+    peer.remote().ip().to_canonical()
 }
 
 impl Directory {
@@ -106,6 +116,11 @@ impl Directory {
             Key::Registration(id) => {
                 tables.registrations.insert(*id, addr.clone());
             }
+            Key::Package(id, peer) => {
+                if tables.packages.insert((*id, *peer), addr.clone()).is_none() {
+                    *tables.origins.entry((*id, origin(peer))).or_default() += 1;
+                }
+            }
             Key::Session(session) => {
                 tables
                     .sessions
@@ -127,6 +142,18 @@ impl Directory {
             Key::Registration(id) => {
                 if tables.registrations.get(id) == Some(addr) {
                     tables.registrations.remove(id);
+                }
+            }
+            Key::Package(id, peer) => {
+                if tables.packages.get(&(*id, *peer)) == Some(addr) {
+                    tables.packages.remove(&(*id, *peer));
+                    let place = (*id, origin(peer));
+                    if let Some(count) = tables.origins.get_mut(&place) {
+                        *count -= 1;
+                        if *count == 0 {
+                            tables.origins.remove(&place);
+                        }
+                    }
                 }
             }
             Key::Session(session) => {
@@ -184,6 +211,13 @@ impl Directory {
             .filter(|addr| addr.actor.connected())
             .cloned()
             .collect()
+    }
+
+    /// Whether a package is assigned to the device at this peer; with `by_address`, to any device at its address.
+    pub(crate) fn may_fetch(&self, id: PackageId, peer: &PeerId, by_address: bool) -> bool {
+        let tables = self.read();
+        tables.packages.contains_key(&(id, *peer))
+            || (by_address && tables.origins.contains_key(&(id, origin(peer))))
     }
 
     /// How many endpoints there are.

@@ -185,6 +185,8 @@ impl From<&Question> for Request {
         match question {
             Question::Credentials { .. } => Self::Credentials,
             Question::Models { .. } => Self::Models,
+            Question::Package { .. } => Self::Package,
+            Question::PackageBytes(_) => Self::PackageBytes,
         }
     }
 }

@@ -9,6 +9,7 @@ mod bootstrap;
 pub mod clock;
 mod deliver;
 pub mod directory;
+mod download;
 pub mod http;
 pub mod ingress;
 pub mod keys;
@@ -38,6 +39,7 @@ use crate::{
 
 use bootstrap::{BootstrapDirectory, BootstrapParts, BootstrapShard};
 use directory::{Control, Directory};
+use download::Downloads;
 use http::{Endpoints, Health};
 use metered::MeteredPlatform;
 use metrics::Metrics;
@@ -138,6 +140,13 @@ impl Foundation {
             Arc::clone(&parts.metrics),
             parts.clock,
         ));
+        let downloads = Downloads::new(
+            Arc::clone(&self.directory),
+            Arc::clone(&platform),
+            Arc::clone(&parts.metrics),
+            parts.clock,
+            Arc::clone(&parts.endpoint.ota),
+        );
         let (phase, watch) = watch::channel(Phase::Serving);
         let mut arbiters = Vec::new();
         for (index, (socket, control)) in sockets.into_iter().zip(self.control).enumerate() {
@@ -171,6 +180,7 @@ impl Foundation {
                 shards,
                 directory: Arc::clone(&self.directory),
                 platform: Arc::clone(&platform),
+                downloads: Arc::clone(&downloads),
                 clock: parts.clock,
                 metrics: Arc::clone(&parts.metrics),
                 phase: watch.clone(),

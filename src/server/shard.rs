@@ -11,6 +11,7 @@ use std::{
 
 use actix::{Actor, Addr, prelude::SendError};
 use bytes::Bytes;
+use futures_util::future::Either;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
 use super::{
     Phase, deliver,
     directory::{Control, Directory, EndpointAddr},
+    download::{self, Downloads, Verdict},
     http::Heartbeat,
     ingress::{Decision, Ingress},
     listen,
@@ -57,6 +59,7 @@ pub(super) struct ShardParts {
     pub(super) shards: usize,
     pub(super) directory: Arc<Directory>,
     pub(super) platform: Arc<dyn Platform>,
+    pub(super) downloads: Arc<Downloads>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) heartbeat: Heartbeat,
@@ -117,16 +120,26 @@ impl Shard {
         }
     }
 
-    /// Tells `/livez` that this shard's thread still turns.
+    /// Tells `/livez` that this shard's thread still turns; the first one also looks after the packages.
     pub(super) async fn beat(self: Rc<Self>) {
         loop {
-            self.parts.heartbeat.beat((self.parts.clock)().mono);
+            let now = (self.parts.clock)().mono;
+            self.parts.heartbeat.beat(now);
+            if self.parts.index == 0 {
+                self.parts.downloads.tidy(now);
+            }
             tokio::time::sleep(HEARTBEAT).await;
         }
     }
 
     fn dispatch(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
         let payload = Bytes::copy_from_slice(datagram.payload);
+        if download::may_be_request(&payload)
+            && let Ok(message) = Message::parse(payload.clone())
+            && download::is_request(&message)
+        {
+            return self.download(datagram.peer, message);
+        }
         // Borrowed, not cloned: cloning an actix address allocates.
         let refused = match self.peers.borrow().get(&datagram.peer) {
             Some(actor) => self.forward(actor, datagram.peer, payload),
@@ -138,6 +151,44 @@ impl Shard {
         if let Some(payload) = refused {
             self.admit(datagram.peer, payload);
         }
+    }
+
+    /// A request for an update package.
+    fn download(self: &Rc<Self>, peer: PeerId, message: Message) {
+        let now = (self.parts.clock)().mono;
+        let downloads = &self.parts.downloads;
+        let verdict = downloads.decide(now, &unsecured(peer), &message);
+        let (pause, found) = match verdict {
+            Verdict::Answer(response) => {
+                return self
+                    .transport
+                    .send(peer, download::datagram(&message, &response));
+            }
+            Verdict::Serve(pause, package) if pause.is_zero() => {
+                let response = downloads.answer(&message, Ok(package));
+                return self
+                    .transport
+                    .send(peer, download::datagram(&message, &response));
+            }
+            Verdict::Serve(pause, package) => (pause, Either::Left(package)),
+            Verdict::Wait(pause, found) => (pause, Either::Right(found)),
+        };
+        let shard = Rc::clone(self);
+        actix::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let found = match found {
+                Either::Left(package) => Ok(package),
+                // Without an answer the process stops.
+                Either::Right(found) => match found.await {
+                    Ok(found) => found,
+                    Err(_) => return,
+                },
+            };
+            let response = shard.parts.downloads.answer(&message, found);
+            shard
+                .transport
+                .send(peer, download::datagram(&message, &response));
+        });
     }
 
     /// Hands a datagram to an actor; gives it back when the actor has ended.

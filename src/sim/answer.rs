@@ -37,6 +37,8 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             (Code::POST, 3) if self.objects.execute(&path).is_ok() => {
                 if let (true, Some(bootstrap)) = (is_trigger(&path), &mut self.bootstrap) {
                     bootstrap.wanted = true;
+                } else if !self.update_executed(now, &path) {
+                    return Response::new(Code::METHOD_NOT_ALLOWED);
                 }
                 let arguments = String::from_utf8_lossy(&message.payload()).into_owned();
                 self.events.push_back(SimEvent::Executed(path, arguments));
@@ -222,6 +224,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 self.events.push_back(SimEvent::Written(*path, value));
             }
             self.notify(now, path);
+            self.update_written(now, path);
         }
     }
 

@@ -24,6 +24,7 @@ use super::{
     bootstrap::Bootstrap,
     objects::{SimObjects, parse_value},
     observer::Observer,
+    updates::Updates,
 };
 
 /// How a simulated device behaves.
@@ -37,6 +38,8 @@ pub struct SimSettings {
     pub confirmable: bool,
     /// Whether to register in Queue Mode. The device answers at any time all the same.
     pub queue_mode: bool,
+    /// Whether packages for Objects 5 and 9 are installed; else what the server writes there is kept, and no more.
+    pub updates: bool,
     /// RFC 7252 section 4.8.
     pub coap: Arc<TransmissionParameters>,
 }
@@ -115,6 +118,8 @@ pub struct SimDevice<P> {
     pub(super) notified: Vec<(Token, Path)>,
     /// Sends without answer.
     sends: Vec<Token>,
+    /// What is being updated, if the device does that.
+    pub(super) updates: Option<Updates>,
     /// The server is to learn of other instances.
     pub(super) relist: bool,
     pub(super) events: VecDeque<SimEvent>,
@@ -146,6 +151,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub fn new(settings: SimSettings, objects: SimObjects, server: P, seed: [u8; 32]) -> Self {
         let coap = Arc::clone(&settings.coap);
         let bodies = coap.bodies();
+        let updates = settings.updates.then(Updates::default);
         let exchanges = Exchanges::new(coap, bodies, seed, [0; 2]);
         Self {
             settings,
@@ -157,6 +163,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             observers: Vec::new(),
             notified: Vec::new(),
             sends: Vec::new(),
+            updates,
             relist: false,
             events: VecDeque::new(),
         }
@@ -312,6 +319,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.exchanges.handle_timeout(now);
         self.handle_events(now);
+        self.finish_installs(now);
         match &self.state {
             State::Waiting { until } if *until <= now => self.start(now),
             State::Bootstrapping { until, .. } if *until <= now => {
@@ -356,7 +364,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             | State::Registered { .. }
             | State::Deregistering(_) => None,
         };
-        own.into_iter().chain(self.exchanges.poll_timeout()).min()
+        let others = self.exchanges.poll_timeout().into_iter();
+        own.into_iter()
+            .chain(others)
+            .chain(self.next_install())
+            .min()
     }
 
     /// The device's objects.
@@ -427,6 +439,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn handle_response(&mut self, now: Instant, token: Token, message: &Message) {
+        if self.update_fetched(now, token, Some(message)) {
+            return;
+        }
         if self.forget_send(token) {
             return self.events.push_back(if message.code() == Code::CHANGED {
                 SimEvent::Sent
@@ -501,6 +516,9 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn handle_failure(&mut self, now: Instant, token: Token) {
+        if self.update_fetched(now, token, None) {
+            return;
+        }
         if self.forget_send(token) {
             return self.events.push_back(SimEvent::SendUnanswered);
         }

@@ -11,6 +11,7 @@ mod observer;
 pub mod run;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 pub use device::{SimDevice, SimEvent, SimSettings};
 pub use objects::SimObjects;

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use lightship::platform::{
+    package::PackageKind,
     session::{DeviceInfo, PlatformId, SessionId, SessionInfo},
     thingsboard::{
         convert::{
@@ -54,8 +55,6 @@ fn records_of_all_groups_are_written_as_the_reference_writes_them() {
 /// The reference reports activity once more after CLOSED (`measured.md` M20), and once of a bootstrap session (M11), in the
 /// same form; ours are of bootstrap sessions alone.
 const BARE_REPORT: &str = "report without subscriptions";
-/// Asked by a later issue.
-const PACKAGE: &str = "never ours: package";
 /// Sent by a later issue.
 const USAGE: &str = "never ours: usage statistics";
 
@@ -309,7 +308,20 @@ fn api_request(record: &Golden) -> &'static str {
         } else if message.get_all_queue_routing_info_request_msg.is_some() {
             ("queues question", ApiQuestion::Routing)
         } else {
-            return PACKAGE;
+            let request = message.ota_package_request_msg.unwrap();
+            let kind = match request.r#type.as_str() {
+                "FIRMWARE" => PackageKind::Firmware,
+                "SOFTWARE" => PackageKind::Software,
+                other => panic!("package type {other}"),
+            };
+            (
+                "package question",
+                ApiQuestion::Package {
+                    tenant: PlatformId(id(request.tenant_id_msb, request.tenant_id_lsb)),
+                    device: PlatformId(id(request.device_id_msb, request.device_id_lsb)),
+                    kind,
+                },
+            )
         };
     assert_eq!(question(&asked), value, "{asked:?}");
     kind

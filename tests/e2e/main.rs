@@ -26,4 +26,5 @@ mod registry;
 mod server;
 mod settings;
 mod stop;
+mod updates;
 mod wire;

@@ -187,7 +187,9 @@ impl Endpoint {
         };
         self.ask(question).map(|answer| match answer {
             Answer::Credentials(admission) => admission,
-            Answer::Models(_) => panic!("not asked for"),
+            Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
         })
     }
 

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use lightship::{
     lwm2m::path::ObjectVersion,
-    platform::{Answer, PlatformId, Question, QuestionError, credentials::ClientCredentials},
+    platform::{
+        Answer, PlatformId, Question, QuestionError,
+        credentials::ClientCredentials,
+        package::{PackageId, PackageKind},
+    },
 };
 
 use crate::fixture::{Fixture, PATIENCE, eventually};
@@ -52,6 +56,33 @@ fn a_stranger_is_not_found_and_asked_for_once() {
 }
 
 #[test]
+fn the_package_of_a_device_is_asked_for_by_kind() {
+    let fixture = Fixture::start();
+    let admission = fixture.endpoint().credentials("ep1").unwrap();
+    let id = uuid::Uuid::from_u128(7);
+    fixture
+        .core
+        .assign_package(fixture.device, "FIRMWARE", (id, "fw", "2"));
+    let ask = |kind| {
+        fixture.endpoint().ask(Question::Package {
+            tenant: admission.device.tenant,
+            device: admission.device.device,
+            kind,
+        })
+    };
+    let Ok(Answer::Package(package)) = ask(PackageKind::Firmware) else {
+        panic!("no package");
+    };
+    assert_eq!(package.id, PackageId(id));
+    assert_eq!(
+        (package.title.as_str(), package.version.as_str()),
+        ("fw", "2")
+    );
+    assert_eq!(ask(PackageKind::Software), Err(QuestionError::NotFound));
+    assert_eq!(fixture.core.questions("package"), 2);
+}
+
+#[test]
 fn models_come_in_exactly_the_version_asked_for() {
     let fixture = Fixture::start();
     fixture.core.add_model(MODEL);
@@ -63,7 +94,9 @@ fn models_come_in_exactly_the_version_asked_for() {
         };
         match fixture.endpoint().ask(question).unwrap() {
             Answer::Models(models) => models,
-            Answer::Credentials(_) => panic!("not asked for"),
+            Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
         }
     };
     let (v1_0, v1_1) = (ObjectVersion::V1_0, ObjectVersion::new(1, 1));

@@ -6,6 +6,7 @@ mod bootstrap;
 mod commands;
 mod composite;
 mod observation;
+mod ota;
 mod presence;
 mod profile;
 mod registration;

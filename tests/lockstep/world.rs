@@ -24,6 +24,7 @@ use lightship::{
         Answer, DeviceInfo, Downlink, Outcome, PlatformId, Question, QuestionError, Reply,
         RpcRequest, Uplink, UplinkId,
         credentials::{Admission, BootstrapCredentials, ClientCredentials},
+        package::{Package, PackageInfo},
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         profile::{DeviceProfile, PowerSettings},
         time::{Now, UnixMillis},
@@ -80,6 +81,10 @@ pub(crate) struct ScriptedPlatform {
     pub(crate) models: Vec<Arc<ObjectModel>>,
     /// Questions for models end in a timeout.
     pub(crate) models_unavailable: bool,
+    /// The package that is assigned, and its bytes; questions for bytes fail so often before.
+    pub(crate) package: Result<PackageInfo, QuestionError>,
+    pub(crate) bytes: Result<Bytes, QuestionError>,
+    pub(crate) bytes_missing: usize,
     /// How uplinks with an id end, and after how long.
     pub(crate) outcome: Outcome,
     pub(crate) delay: Duration,
@@ -97,7 +102,7 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
     ) -> Self {
-        Self::build(profile, seed, parameters, false, |_| {})
+        Self::build(profile, seed, parameters, false, objects(), |_| {})
     }
 
     /// A world with other settings of endpoints.
@@ -107,7 +112,17 @@ impl World {
         change: impl FnOnce(&mut EndpointSettings),
     ) -> Self {
         let parameters = TransmissionParameters::default();
-        Self::build(profile, seed, parameters, false, change)
+        Self::build(profile, seed, parameters, false, objects(), change)
+    }
+
+    /// A world with objects for updates beside the usual ones, and other settings.
+    pub(crate) fn with_updates(
+        profile: &str,
+        seed: u8,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> Self {
+        let parameters = TransmissionParameters::default();
+        Self::build(profile, seed, parameters, false, updatable(), change)
     }
 
     /// A world whose device registers in Queue Mode.
@@ -117,6 +132,7 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
+            objects(),
             |_| {},
         )
     }
@@ -128,6 +144,7 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
+            objects(),
             |settings| settings.log_enabled = false,
         )
     }
@@ -139,6 +156,7 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
+            objects(),
             |settings| settings.held_rpc = held,
         )
     }
@@ -148,6 +166,7 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
         queue_mode: bool,
+        objects: SimObjects,
         change: impl FnOnce(&mut EndpointSettings),
     ) -> Self {
         #[expect(
@@ -171,12 +190,14 @@ impl World {
             lifetime: Duration::from_secs(300),
             confirmable: true,
             queue_mode,
+            updates: false,
             coap: parameters,
         };
         Self {
             now,
             endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::new(settings), [seed; 32]),
-            device: SimDevice::new(sim, objects(), (), [seed.wrapping_add(100); 32]),
+            platform: ScriptedPlatform::new(profile, &objects),
+            device: SimDevice::new(sim, objects, (), [seed.wrapping_add(100); 32]),
             peer: peer(5683),
             network: Network {
                 delay: Duration::from_millis(20),
@@ -186,7 +207,6 @@ impl World {
                 cut: false,
                 random: Random::from_seed([seed.wrapping_add(50); 32]),
             },
-            platform: ScriptedPlatform::new(profile),
             events: Vec::new(),
             closed: None,
             bound: Vec::new(),
@@ -418,11 +438,14 @@ impl Network {
 }
 
 impl ScriptedPlatform {
-    fn new(profile: &str) -> Self {
+    fn new(profile: &str, objects: &SimObjects) -> Self {
         Self {
             admission: Ok(Arc::new(admission("dev1", profile))),
-            models: objects().models().cloned().collect(),
+            models: objects.models().cloned().collect(),
             models_unavailable: false,
+            package: Err(QuestionError::NotFound),
+            bytes: Ok(Bytes::from_static(&[1])),
+            bytes_missing: 0,
             outcome: Outcome::Durable,
             delay: Duration::from_millis(10),
             uplinks: Vec::new(),
@@ -458,6 +481,30 @@ impl ScriptedPlatform {
                     id: *id,
                     result: Ok(Answer::Models(known.cloned().collect())),
                 })
+            }
+            Uplink::Question {
+                id,
+                question: Question::Package { .. },
+            } => Some(Reply::Answer {
+                id: *id,
+                result: self.package.clone().map(Answer::Package),
+            }),
+            Uplink::Question {
+                id,
+                question: Question::PackageBytes(_),
+            } => {
+                let missing = self.bytes_missing.checked_sub(1);
+                let result = match missing {
+                    Some(left) => {
+                        self.bytes_missing = left;
+                        Err(QuestionError::NotFound)
+                    }
+                    None => self
+                        .bytes
+                        .clone()
+                        .map(|bytes| Answer::PackageBytes(Arc::new(Package::new(bytes)))),
+                };
+                Some(Reply::Answer { id: *id, result })
             }
             Uplink::Telemetry { id: Some(id), .. } | Uplink::Attributes { id: Some(id), .. } => {
                 Some(Reply::Done {
@@ -553,6 +600,30 @@ pub(crate) fn objects() -> SimObjects {
     .into();
     for (path, value) in values {
         objects.set(path.parse::<Path>().unwrap(), value);
+    }
+    objects
+}
+
+/// The same, and Objects 5 and 9 with nothing installed.
+pub(crate) fn updatable() -> SimObjects {
+    let catalog = core::catalog();
+    let mut objects = objects();
+    for (object, version) in [(5, ObjectVersion::new(1, 2)), (9, ObjectVersion::new(1, 1))] {
+        objects.add_object(Arc::clone(catalog.exact(object, version).unwrap()));
+    }
+    let text = |text: &str| Value::String(text.to_owned());
+    for (path, value) in [
+        ("/5/0/3", Value::Integer(0)),
+        ("/5/0/5", Value::Integer(0)),
+        ("/5/0/6", text("")),
+        ("/5/0/7", text("")),
+        ("/5/0/9", Value::Integer(2)),
+        ("/9/0/0", text("")),
+        ("/9/0/1", text("")),
+        ("/9/0/7", Value::Integer(0)),
+        ("/9/0/9", Value::Integer(0)),
+    ] {
+        objects.set(path.parse().unwrap(), value);
     }
     objects
 }

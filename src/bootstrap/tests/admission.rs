@@ -1,5 +1,7 @@
 //! Who is bootstrapped, and with what.
 
+use crate::platform::key_text;
+
 use super::*;
 
 #[test]
@@ -8,11 +10,7 @@ fn b8_b9_b10_b11_secured_devices_get_their_keys() {
     for (sample, peer, asked) in [
         (PSK, psk(1, "SOME_PSK_ID"), "SOME_PSK_ID"),
         (RPK, secured(1, PeerIdentity::RawPublicKey(spki)), "dev1"),
-        (
-            X509,
-            secured(1, certificate("dev1", "dev1")),
-            "dev1",
-        ),
+        (X509, secured(1, certificate("dev1", "dev1")), "dev1"),
     ] {
         let mut world = World::discovering(sample, &peer);
         assert_eq!(world.questions(), [asked]);
@@ -77,10 +75,7 @@ fn b12_a56_who_is_another_device_learns_nothing() {
             secured(1, PeerIdentity::RawPublicKey(Bytes::from_static(&[1]))),
         ),
         (RPK, peer(1)),
-        (
-            X509,
-            secured(1, certificate("dev2", "dev2")),
-        ),
+        (X509, secured(1, certificate("dev2", "dev2"))),
         (X509, peer(1)),
         (NOSEC, psk(1, "SOME_PSK_ID")),
     ] {

@@ -65,6 +65,8 @@ impl Endpoint {
         self.timers.stop(Timer::Models);
         self.timers.stop(Timer::Sleep);
         self.observations = Observations::default();
+        let shared = self.ota.unregistered().into_iter();
+        self.bindings.extend(shared.map(Output::Unbind));
         self.downlink = self.downlink.successor();
         for send in self.deliveries.abandon() {
             self.put_send_off(now, send);

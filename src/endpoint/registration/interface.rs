@@ -25,6 +25,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether the path is that of an update package: it ends with `tbfw` or `tbsw` and an id.
+    pub fn is_package(message: &Message) -> bool {
+        let (mut before, mut last) = (None, None);
+        for segment in message.uri_path() {
+            before = last.replace(segment);
+        }
+        matches!(before, Some("tbfw" | "tbsw"))
+    }
+
     /// Reads method and path; an id that cannot be one of ours is `None`.
     pub fn of(message: &Message) -> Self {
         let mut path = message.uri_path();
@@ -34,6 +43,8 @@ impl Target {
             (Some("rd"), Some(id), None, Code::DELETE) => Self::Deregister(id.parse().ok()),
             (Some("dp"), None, None, Code::POST) => Self::Send,
             (Some("rd"), _, None, _) | (Some("dp"), None, None, _) => Self::WrongMethod,
+            // To fetch one never comes here: that is answered for everybody alike.
+            _ if Self::is_package(message) => Self::WrongMethod,
             _ => Self::Unknown,
         }
     }

@@ -171,6 +171,7 @@ impl Endpoint {
         let question = self.ask(Question::Models { tenant, keys });
         self.resources = Resources::awaiting(question);
         self.attributes = SharedAttributes::wanted();
+        self.ota.registered();
     }
 
     /// Puts the candidate's message layer in the place of the registration's, whose open requests end.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId`, `transportConfiguration` (power settings) and `shared` (attributes) |
 //! | `profiles/<name>.json` | a device profile as the platform exports it, or its bare `transportConfiguration` |
+//! | `packages/*.json` | an update package: `type`, `title`, `version`, its `file` or `url`, and `devices` and `profiles` to which it is assigned |
 //! | `models/*.xml` | object models (DDF); they take precedence over the built-in ones |
 //!
 //! Invariants: one thread owns all state; it takes what [`Embedded`] accepts from a bounded queue, in order, so replies
@@ -15,6 +16,7 @@ mod device;
 mod event;
 mod folder;
 mod output;
+mod package;
 mod queue;
 mod registry;
 mod sessions;
@@ -64,11 +66,13 @@ pub struct Embedded {
 
 impl Embedded {
     /// Reads the registry, opens the output and starts the thread. A folder that does not exist is an empty registry.
+    /// Packages take at most `package_cache_bytes` bytes of memory.
     ///
     /// # Errors
     /// [`StartError`], with everything that is wrong in the registry.
     pub fn start(
         settings: EmbeddedSettings,
+        package_cache_bytes: usize,
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
     ) -> Result<Self, StartError> {
@@ -77,7 +81,8 @@ impl Embedded {
             source,
         })?;
         let mute = settings.output == OutputTarget::None;
-        let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
+        let worker = Worker::new(settings, package_cache_bytes, output, sink, clock)
+            .map_err(StartError::Registry)?;
         let events = worker.events().clone();
         let (messages, queue) = queue::queue();
         let thread = thread::Builder::new()
@@ -279,7 +284,7 @@ mod tests {
             output: OutputTarget::None,
             ..EmbeddedSettings::default()
         };
-        Embedded::start(settings, Arc::new(Endpoints::default()), clock)
+        Embedded::start(settings, 1 << 20, Arc::new(Endpoints::default()), clock)
     }
 
     #[test]

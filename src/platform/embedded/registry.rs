@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,6 +15,7 @@ use crate::{
         Downlink,
         credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::Scope,
+        package::{PackageId, PackageKind},
         profile::{DeviceProfile, PowerSettings},
         session::{DeviceInfo, PlatformId},
     },
@@ -21,6 +23,7 @@ use crate::{
 
 use super::{
     folder::{Content, Folder, Problem},
+    package::PackageEntry,
     settings::EmbeddedSettings,
 };
 
@@ -35,6 +38,7 @@ pub(super) struct Registry {
     shared: BTreeMap<String, Map<String, Json>>,
     /// The built-in models, overridden by those of files.
     models: ModelCatalog,
+    packages: BTreeMap<PackageId, (PathBuf, PackageEntry)>,
     /// Profile of unknown endpoints, if these are admitted.
     unknown: Option<Arc<DeviceProfile>>,
 }
@@ -53,6 +57,7 @@ impl Registry {
         registry.add_profiles(folder);
         registry.add_models(folder, &mut problems);
         registry.add_devices(folder, &mut problems);
+        registry.add_packages(folder, &mut problems);
         if settings.accept_unknown {
             registry.unknown = registry.profiles.get(&settings.default_profile).cloned();
             if registry.unknown.is_none() {
@@ -120,6 +125,34 @@ impl Registry {
             (endpoint.clone(), gone.chain(set).collect::<Map<_, _>>())
         });
         changes.filter(|(_, changes)| !changes.is_empty()).collect()
+    }
+
+    /// The package that is assigned to a device: its own, else that of its profile.
+    pub(super) fn assigned(&self, device: &DeviceInfo, kind: PackageKind) -> Option<&PackageEntry> {
+        let known = self.by_device.get(&device.device);
+        let device = known.map_or(device, |admission| &admission.device);
+        let all = self.packages.values().map(|(_, entry)| entry);
+        let mut of_kind = all.filter(|entry| entry.kind() == kind);
+        let own = of_kind
+            .clone()
+            .find(|own| own.devices.contains(&device.name));
+        own.or_else(|| of_kind.find(|own| own.profiles.contains(&device.kind)))
+    }
+
+    /// As [`Self::assigned`], for a device of which the id is known.
+    pub(super) fn assigned_to(
+        &self,
+        device: PlatformId,
+        kind: PackageKind,
+    ) -> Option<&PackageEntry> {
+        let known = self.by_device.get(&device)?;
+        self.assigned(&known.device, kind)
+    }
+
+    /// A package, and the file with its bytes.
+    pub(super) fn package(&self, id: PackageId) -> Option<(&PackageEntry, PathBuf)> {
+        let (folder, entry) = self.packages.get(&id)?;
+        Some((entry, folder.join(entry.file.as_ref()?)))
     }
 
     /// The object models.
@@ -292,6 +325,36 @@ impl Registry {
             problems.extend(wrong.into_iter().map(|(member, message)| {
                 Problem::at_pointer(file, format!("{pointer}{member}"), message)
             }));
+        }
+    }
+
+    fn add_packages(&mut self, folder: &Folder, problems: &mut Vec<Problem>) {
+        let mut assigned = HashMap::new();
+        for (file, content) in folder.contents() {
+            let Content::Package(entry) = content else {
+                continue;
+            };
+            let mut wrong: Vec<_> = entry.problems().into_iter().collect();
+            let devices = entry.devices.iter().map(|name| ("/devices", name));
+            let profiles = entry.profiles.iter().map(|name| ("/profiles", name));
+            for (pointer, name) in devices.chain(profiles) {
+                if assigned
+                    .insert((entry.kind(), pointer, name), file)
+                    .is_some()
+                {
+                    wrong.push((pointer, "another package is assigned there"));
+                }
+            }
+            if self.packages.contains_key(&entry.id()) {
+                wrong.push(("", "another file has this type, title and version"));
+            }
+            problems.extend(wrong.into_iter().map(|(pointer, message)| match pointer {
+                "" => Problem::of_file(file, message.to_owned()),
+                _ => Problem::at_pointer(file, pointer.to_owned(), message.to_owned()),
+            }));
+            let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+            self.packages
+                .insert(entry.id(), (folder, entry.as_ref().clone()));
         }
     }
 
@@ -603,6 +666,38 @@ mod tests {
                 version: ObjectVersion::V1_0,
                 model: None
             }
+        );
+    }
+
+    #[test]
+    fn packages_that_are_wrong_or_in_each_others_way_are_told_with_their_place() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        let entry = |rest: &str| format!(r#"{{"type":"FIRMWARE","title":"fw",{rest}}}"#);
+        folder.write(
+            "packages/a.json",
+            &entry(r#""version":"1","file":"a.bin","profiles":["p"]"#),
+        );
+        folder.write(
+            "packages/b.json",
+            &entry(r#""version":"2","file":"../b.bin","profiles":["p"]"#),
+        );
+        folder.write(
+            "packages/c.json",
+            &entry(r#""version":" ","checksum":"12""#),
+        );
+        let root = folder.path().display();
+        assert_eq!(
+            build(&folder, &EmbeddedSettings::default()).unwrap_err(),
+            [
+                format!("{root}/packages/b.json: /file: not the name of a file in packages/"),
+                format!("{root}/packages/b.json: /profiles: another package is assigned there"),
+                format!("{root}/packages/c.json: /version: the version is blank"),
+                format!("{root}/packages/c.json: either `file` or `url` is needed"),
+                format!(
+                    "{root}/packages/c.json: /checksum: not the 64 hexadecimal digits of a SHA-256"
+                ),
+            ]
         );
     }
 }

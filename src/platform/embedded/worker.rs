@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io, iter,
+    fs, io, iter,
     sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::platform::{
     Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
     Undeliverable, Uplink, UplinkId,
+    package::{NoRoom, Package, PackageCache, PackageId, PackageKind},
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
@@ -23,6 +24,7 @@ use super::{
     event::{Event, EventKind},
     folder::{Folder, Problem},
     output::Output,
+    package::PackageEntry,
     queue::MessageReceiver,
     registry::Registry,
     sessions::Sessions,
@@ -80,6 +82,7 @@ pub(super) struct Worker {
     rpcs: HashMap<Uuid, RpcDone>,
     last_request: i32,
     strangers: Strangers,
+    packages: PackageCache,
     /// Uplinks that are answered once the output is flushed.
     unflushed: Vec<(UplinkId, ReplyTo)>,
     output_fails: bool,
@@ -92,6 +95,7 @@ impl Worker {
     /// Everything that is wrong in it.
     pub(super) fn new(
         settings: EmbeddedSettings,
+        package_cache_bytes: usize,
         output: Output,
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
@@ -119,6 +123,7 @@ impl Worker {
             rpcs: HashMap::new(),
             last_request: 0,
             strangers: Strangers::default(),
+            packages: PackageCache::new(package_cache_bytes),
             unflushed: Vec::new(),
             output_fails: false,
         };
@@ -218,9 +223,15 @@ impl Worker {
             }
             Uplink::AttributesWanted { session, keys } => {
                 let endpoint = self.registry.endpoint(&session.device);
+                let assigned = PackageKind::ALL.into_iter();
+                let assigned =
+                    assigned.filter_map(|kind| self.registry.assigned(&session.device, kind));
+                let mut updated: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
+                updated.retain(|(key, ..)| keys.contains(key));
+                updated.extend(self.shared.some(endpoint, keys));
                 // Where there are none, the asker learns that there is nothing to wait for.
                 let found = Downlink::Attributes {
-                    updated: self.shared.some(endpoint, keys),
+                    updated,
                     requested: true,
                 };
                 self.sink.deliver(session.id, found).ok();
@@ -263,6 +274,91 @@ impl Worker {
                     .cloned()
                     .collect(),
             )),
+            Question::Package { device, kind, .. } => {
+                // A device that the registry does not name has a session, or it could not ask.
+                let unnamed = self.sessions.all().find(|(_, own)| own.device == *device);
+                let unnamed = unnamed.and_then(|(_, own)| self.registry.assigned(own, *kind));
+                let named = self.registry.assigned_to(*device, *kind);
+                let entry = named.or(unnamed).ok_or(QuestionError::NotFound)?;
+                if entry.url.is_some() {
+                    return Err(QuestionError::Invalid);
+                }
+                Ok(Answer::Package(entry.info()))
+            }
+            Question::PackageBytes(id) => self.bytes_of(*id).map(Answer::PackageBytes),
+        }
+    }
+
+    /// The bytes of a package, read from its file unless they are in memory.
+    fn bytes_of(&mut self, id: PackageId) -> Result<Arc<Package>, QuestionError> {
+        if let Some(package) = self.packages.get(id) {
+            return Ok(package);
+        }
+        let (entry, file) = self.registry.package(id).ok_or(QuestionError::NotFound)?;
+        let failed = |error: &dyn std::error::Error| {
+            tracing::warn!(
+                event = "package_unreadable",
+                %error,
+                "{} is not given to devices",
+                file.display()
+            );
+        };
+        let read = fs::metadata(&file).and_then(|metadata| {
+            let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+            match self.packages.make_room(length) {
+                Ok(()) => fs::read(&file).map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
+        });
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                failed(&error);
+                return Err(match error {
+                    NoRoom::Ever => QuestionError::Invalid,
+                    NoRoom::Now => QuestionError::Unavailable,
+                });
+            }
+            Err(error) => {
+                failed(&error);
+                return Err(QuestionError::Invalid);
+            }
+        };
+        let inserted = self.packages.insert(id, bytes.into());
+        let package = inserted.map_err(|_| QuestionError::Unavailable)?;
+        let stated = entry.checksum.as_ref();
+        if stated.is_some_and(|stated| !stated.eq_ignore_ascii_case(&package.checksum())) {
+            tracing::warn!(
+                event = "package_damaged",
+                "{} has not the checksum that its description states; it is not given to devices",
+                file.display()
+            );
+            return Err(QuestionError::Invalid);
+        }
+        Ok(package)
+    }
+
+    /// Tells devices what became assigned to them, or is no longer, since `old`.
+    fn tell_assignments(&self, old: &Registry) {
+        for (session, device) in self.sessions.all() {
+            for kind in PackageKind::ALL {
+                let downlink = match (
+                    old.assigned(device, kind),
+                    self.registry.assigned(device, kind),
+                ) {
+                    (before, after) if before == after => continue,
+                    (_, Some(entry)) => Downlink::Attributes {
+                        updated: entry.attributes(),
+                        requested: false,
+                    },
+                    (_, None) => {
+                        let names = ["title", "version", "tag", "url"];
+                        let names = names.map(|name| kind.attribute(name));
+                        Downlink::AttributesDeleted(names.to_vec())
+                    }
+                };
+                self.sink.deliver(session, downlink).ok();
+            }
         }
     }
 
@@ -411,6 +507,7 @@ impl Worker {
             Ok(registry) => {
                 let changes = registry.changes_since(&self.registry);
                 let old = std::mem::replace(&mut self.registry, registry);
+                self.tell_assignments(&old);
                 tracing::info!(
                     event = "registry_reloaded",
                     changes = changes.len(),
@@ -498,7 +595,7 @@ mod tests {
         let endpoints = Arc::new(Endpoints::default());
         let output = Output::open(&settings.output).unwrap();
         let sink = Arc::<Endpoints>::clone(&endpoints);
-        let worker = Worker::new(settings, output, sink, clock).unwrap();
+        let worker = Worker::new(settings, 1 << 20, output, sink, clock).unwrap();
         Fixture {
             folder,
             endpoints,
@@ -629,7 +726,7 @@ mod tests {
             outcome: Outcome::Durable,
         };
         assert_eq!(fixture.replies.take(), [done]);
-        let written = std::fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
+        let written = fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
         assert_eq!(
             written,
             concat!(
@@ -862,5 +959,125 @@ mod tests {
             seen.push(event.name());
         }
         assert_eq!(seen, ["opened", "telemetry", "telemetry", "closed"]);
+    }
+
+    const PACKAGE: &str =
+        r#"{"type":"FIRMWARE","title":"fw","version":"2","file":"fw.bin","devices":["Meter"]}"#;
+
+    fn keys(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_assigned_package_is_told_described_and_handed_out() {
+        let mut fixture = fixture();
+        fixture.folder.write("packages/fw.bin", "package");
+        fixture.folder.write("packages/fw.json", PACKAGE);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let Some(Downlink::Attributes {
+            updated,
+            requested: false,
+        }) = fixture.endpoints.delivered.lock().unwrap().pop()
+        else {
+            panic!("the device was not told");
+        };
+        let told: Vec<_> = updated
+            .iter()
+            .map(|(key, value, _)| (key.as_str(), value))
+            .collect();
+        let text = |text: &str| KeyValue::String(text.to_owned());
+        assert_eq!(
+            told,
+            [("fw_title", &text("fw")), ("fw_version", &text("2"))]
+        );
+
+        fixture.submit(Uplink::AttributesWanted {
+            session: session.clone(),
+            keys: keys(&["fw_title", "sw_title"]),
+        });
+        let Some(Downlink::Attributes {
+            updated,
+            requested: true,
+        }) = fixture.endpoints.delivered.lock().unwrap().pop()
+        else {
+            panic!("not answered");
+        };
+        assert_eq!(updated.len(), 1);
+
+        let question = |kind| Question::Package {
+            tenant: session.device.tenant,
+            device: session.device.device,
+            kind,
+        };
+        let software = fixture.ask(question(PackageKind::Software));
+        assert_eq!(software, Err(QuestionError::NotFound));
+        let Ok(Answer::Package(info)) = fixture.ask(question(PackageKind::Firmware)) else {
+            panic!("no package");
+        };
+        assert_eq!(
+            (info.title.as_str(), info.file_name.as_str()),
+            ("fw", "fw.bin")
+        );
+        let Ok(Answer::PackageBytes(package)) = fixture.ask(Question::PackageBytes(info.id)) else {
+            panic!("no bytes");
+        };
+        assert_eq!(package.bytes(), "package");
+
+        fixture.folder.remove("packages/fw.json");
+        fixture.worker.poll();
+        assert_eq!(
+            fixture.endpoints.delivered.lock().unwrap().pop(),
+            Some(Downlink::AttributesDeleted(keys(&[
+                "fw_title",
+                "fw_version",
+                "fw_tag",
+                "fw_url"
+            ])))
+        );
+        let gone = fixture.ask(Question::PackageBytes(PackageId(Uuid::from_u128(1))));
+        assert_eq!(gone, Err(QuestionError::NotFound));
+    }
+
+    #[test]
+    fn the_package_of_a_device_goes_before_that_of_its_profile() {
+        let mut fixture = fixture();
+        let all = PACKAGE
+            .replace("\"2\"", "\"3\"")
+            .replace(r#""devices":["Meter"]"#, r#""profiles":["p"]"#);
+        fixture.folder.write("packages/all.json", &all);
+        fixture.folder.write("packages/fw.json", PACKAGE);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let assigned = fixture
+            .worker
+            .registry
+            .assigned(&session.device, PackageKind::Firmware);
+        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("2"));
+        fixture.folder.remove("packages/fw.json");
+        fixture.worker.poll();
+        let assigned = fixture
+            .worker
+            .registry
+            .assigned(&session.device, PackageKind::Firmware);
+        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("3"));
+    }
+
+    #[test]
+    fn a_package_elsewhere_is_not_held_here() {
+        let mut fixture = fixture();
+        let elsewhere = PACKAGE.replace(
+            r#""file":"fw.bin""#,
+            r#""url":"https://example.org/fw.bin""#,
+        );
+        fixture.folder.write("packages/fw.json", &elsewhere);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let question = Question::Package {
+            tenant: session.device.tenant,
+            device: session.device.device,
+            kind: PackageKind::Firmware,
+        };
+        assert_eq!(fixture.ask(question), Err(QuestionError::Invalid));
     }
 }

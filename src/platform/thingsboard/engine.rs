@@ -23,6 +23,7 @@ use super::{
     caches::{Caches, NoRoute, Route, session_of},
     clock,
     convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
+    package_store::PackageStore,
     partition::partition,
     producer::{Producer, Record, Refusal},
     question::Asker,
@@ -49,6 +50,7 @@ pub(super) struct Engine {
     pub(super) routing_changed: Condvar,
     pub(super) requests: Mutex<Requests<Asker>>,
     pub(super) sessions: Mutex<Sessions>,
+    pub(super) packages: PackageStore,
     deadlines: Mutex<Deadlines>,
     next_attribute_request: AtomicI32,
     stopped: AtomicBool,
@@ -61,6 +63,7 @@ impl Engine {
         sink: Arc<dyn DownlinkSink>,
         producer: Producer,
         keeper: TopicKeeper,
+        packages: PackageStore,
         stats: Arc<Stats>,
     ) -> Self {
         let timeout = Duration::from_millis(settings.kafka.api_timeout_ms.into());
@@ -70,6 +73,7 @@ impl Engine {
             producer,
             keeper,
             stats,
+            packages,
             caches: Mutex::new(Caches::new(&settings.kafka, settings.core_version)),
             routing_changed: Condvar::new(),
             requests: Mutex::new(Requests::new(timeout, settings.kafka.api_max_pending)),

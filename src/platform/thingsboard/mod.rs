@@ -8,6 +8,7 @@
 //! | `kafka-notifications` | `notifications`: what the core sends unasked reaches endpoints and caches |
 //! | `kafka-timer` | deadlines, `activity`, knowledge that grew old |
 //! | `kafka-topics` | `topic_keeper`: missing topics |
+//! | `redis-packages` | `package_store`: the bytes of update packages |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
 //! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id. Usage
@@ -24,6 +25,7 @@ mod engine;
 mod json;
 mod model_desk;
 mod notifications;
+mod package_store;
 pub mod partition;
 mod producer;
 mod proto;
@@ -63,6 +65,7 @@ use self::{
     convert::ApiQuestion,
     engine::Engine,
     notifications::Notifications,
+    package_store::PackageStore,
     producer::Producer,
     responses::Responses,
     settings::AutoOffsetReset,
@@ -85,6 +88,7 @@ pub struct ThingsBoard {
     responses: Mutex<Option<JoinHandle<()>>>,
     timer: Mutex<Option<JoinHandle<()>>>,
     producer: Mutex<Option<JoinHandle<()>>>,
+    packages: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ThingsBoard {
@@ -128,12 +132,15 @@ impl ThingsBoard {
             &topics.group(),
             kafka.auto_offset_reset,
         )?;
+        let (packages, reader) =
+            PackageStore::new(settings.redis.clone(), settings.package_cache_bytes);
         let engine = Arc::new(Engine::new(
             settings.clone(),
             topics,
             sink,
             producer,
             keeper,
+            packages,
             stats,
         ));
 
@@ -144,10 +151,13 @@ impl ThingsBoard {
             responses: Mutex::default(),
             timer: Mutex::default(),
             producer: Mutex::default(),
+            packages: Mutex::default(),
             engine: Arc::clone(&engine),
         };
         // From here on an error drops `started`, which stops what runs already.
         spawn("kafka-topics", move || maker.run())?;
+        let thread = spawn("redis-packages", move || reader.run())?;
+        *lock(&started.packages) = Some(thread);
         started.spawn_producer()?;
         started.spawn_timer()?;
         let stop = Arc::clone(&started.stop);
@@ -191,6 +201,8 @@ impl ThingsBoard {
         join(&self.timer);
         join(&self.responses);
         self.engine.stop();
+        self.engine.packages.close();
+        join(&self.packages);
         self.engine.producer.close();
         join(&self.producer);
     }

@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    BootstrapResult, Limit, Malformed, Message, Metrics, NotificationResult, RegistrationEvent,
-    RpcResult, SendResult,
+    BootstrapResult, Limit, Malformed, Message, Metrics, NotificationResult, OtaState,
+    RegistrationEvent, RpcResult, SendResult,
 };
 
 impl Metrics {
@@ -78,6 +78,13 @@ impl Metrics {
         add(sends.of(SendResult::Unmapped), since.unmapped_sends);
         add(&self.implausible_times, since.implausible_times);
         add(&self.sleeps, since.asleep);
+        let states = &self.ota_states;
+        add(states.of(OtaState::Downloading), since.ota_downloading);
+        add(states.of(OtaState::Downloaded), since.ota_downloaded);
+        add(states.of(OtaState::Verified), since.ota_verified);
+        add(states.of(OtaState::Updating), since.ota_updating);
+        add(states.of(OtaState::Updated), since.ota_updated);
+        add(states.of(OtaState::Failed), since.ota_failed);
     }
 }
 

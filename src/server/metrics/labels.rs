@@ -16,6 +16,20 @@ label! {
     pub enum Direction "direction" { In "in", Out "out" }
 }
 label! {
+    /// What became of a request for an update package: a block was `served`; `denied`: the package is not for this peer;
+    /// `missing`: it cannot be had; `limited`: too much is asked for.
+    pub enum DownloadResult "result" {
+        Denied "denied", Limited "limited", Malformed "malformed", Missing "missing", Served "served",
+    }
+}
+label! {
+    /// What was reported of an update.
+    pub enum OtaState "state" {
+        Downloading "downloading", Downloaded "downloaded", Verified "verified", Updating "updating",
+        Updated "updated", Failed "failed",
+    }
+}
+label! {
     /// Why a datagram was dropped unhandled.
     pub enum DropReason "reason" {
         KernelBuffer "kernel_buffer", Multicast "multicast", Send "send",
@@ -55,7 +69,9 @@ label! {
 }
 label! {
     /// What is asked of the platform.
-    pub enum Request "request" { Credentials "credentials", Models "models" }
+    pub enum Request "request" {
+        Credentials "credentials", Models "models", Package "package", PackageBytes "package_bytes",
+    }
 }
 label! {
     /// How a question to the platform ended.

@@ -66,6 +66,10 @@ pub struct Metrics {
     pub rpc: Counters<RpcResult>,
     /// `lightship_commands_total`
     pub commands: Counters<(RpcMethod, CommandResult)>,
+    /// `lightship_ota_states_total`
+    pub ota_states: Counters<OtaState>,
+    /// `lightship_downloads_total`
+    pub downloads: Counters<DownloadResult>,
     /// `lightship_udp_datagrams_total`
     pub udp_datagrams: Counters<Direction>,
     /// `lightship_udp_bytes_total`
@@ -188,6 +192,16 @@ impl Metrics {
                 r,
                 "commands",
                 "Commands of the platform, by whether they reached an endpoint",
+            ),
+            ota_states: add(
+                r,
+                "ota_states",
+                "States of updates reported to the platform",
+            ),
+            downloads: add(
+                r,
+                "downloads",
+                "Requests for blocks of update packages, by what became of them",
             ),
             udp_datagrams: add(
                 r,

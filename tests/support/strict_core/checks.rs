@@ -91,6 +91,7 @@ impl State {
                 .validate_device_lw_m2m_credentials_request_msg
                 .is_some(),
             message.resource_request_msg.is_some(),
+            message.ota_package_request_msg.is_some(),
             message.get_all_queue_routing_info_request_msg.is_some(),
         ];
         let count = members.iter().filter(|present| **present).count();
@@ -108,6 +109,15 @@ impl State {
                 "{}",
                 asked.resource_type
             );
+        }
+        if let Some(asked) = &message.ota_package_request_msg {
+            let kind = asked.r#type.as_str();
+            rule!(
+                ["FIRMWARE", "SOFTWARE"].contains(&kind),
+                "package type {kind}"
+            );
+            let tenant = uuid(asked.tenant_id_msb, asked.tenant_id_lsb);
+            rule!(tenant == TENANT, "tenant {tenant}");
         }
         Ok(self.answer(record, &message))
     }

@@ -132,6 +132,15 @@ impl StrictCore {
         }
     }
 
+    /// Assigns a package to a device; nobody is told.
+    pub(crate) fn assign_package(&self, device: Uuid, kind: &str, package: (Uuid, &str, &str)) {
+        let (id, title, version) = package;
+        let package = (id, title.to_owned(), version.to_owned());
+        self.lock()
+            .packages
+            .insert((device, kind.to_owned()), package);
+    }
+
     /// Removes an object model and tells the transports.
     pub(crate) fn delete_model(&self, key: &str, service_id: &str) {
         self.lock().models.remove(key);

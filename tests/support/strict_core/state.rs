@@ -14,12 +14,13 @@ use super::{
     super::wire::{
         ApiUsageStateProto, AttributeUpdateNotificationMsg, DeviceInfoProto, DeviceProfileProto,
         DeviceProto, EntityDeleteMsg, EntityUpdateMsg, GetAttributeResponseMsg,
-        GetEntityProfileResponseMsg, GetQueueRoutingInfoResponseMsg, GetResourceResponseMsg,
-        KeyValueProto, KeyValueType, ResourceDeleteMsg, SessionCloseNotificationProto,
-        TbResourceProto, TenantProfileProto, ToDeviceRpcRequestMsg, ToTransportMsg,
-        ToTransportUpdateCredentialsProto, TransportApiRequestMsg, TransportApiResponseMsg,
-        TransportToDeviceActorMsg, TsKvProto, ValidateDeviceCredentialsResponseMsg,
-        entity_update_msg::EntityUpdate, get_entity_profile_response_msg::Data,
+        GetEntityProfileResponseMsg, GetOtaPackageResponseMsg, GetQueueRoutingInfoResponseMsg,
+        GetResourceResponseMsg, KeyValueProto, KeyValueType, ResourceDeleteMsg, ResponseStatus,
+        SessionCloseNotificationProto, TbResourceProto, TenantProfileProto, ToDeviceRpcRequestMsg,
+        ToTransportMsg, ToTransportUpdateCredentialsProto, TransportApiRequestMsg,
+        TransportApiResponseMsg, TransportToDeviceActorMsg, TsKvProto,
+        ValidateDeviceCredentialsResponseMsg, entity_update_msg::EntityUpdate,
+        get_entity_profile_response_msg::Data,
     },
     RpcOptions,
     bus::{Action, PARTITIONS, Received},
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) credentials: HashMap<String, Uuid>,
     pub(super) profiles: HashMap<Uuid, Profile>,
     pub(super) models: HashMap<String, Vec<u8>>,
+    /// Id, title and version of what is assigned, by device and type.
+    pub(super) packages: HashMap<(Uuid, String), (Uuid, String, String)>,
     pub(super) queues: BTreeMap<String, Queue>,
     pub(super) tenant_enabled: bool,
     pub(super) tenant_version: i64,
@@ -133,6 +136,7 @@ impl State {
             credentials: HashMap::new(),
             profiles: HashMap::new(),
             models: HashMap::new(),
+            packages: HashMap::new(),
             queues: BTreeMap::from([("Main".to_owned(), main)]),
             tenant_enabled: true,
             tenant_version: 1,
@@ -235,6 +239,19 @@ impl State {
                     data: Some(data.clone()),
                 }),
             });
+        } else if let Some(asked) = &request.ota_package_request_msg {
+            name = "package";
+            let device = uuid(asked.device_id_msb, asked.device_id_lsb);
+            let mut response = GetOtaPackageResponseMsg::default();
+            response.set_response_status(ResponseStatus::NotFound);
+            if let Some((id, title, version)) = self.packages.get(&(device, asked.r#type.clone())) {
+                response.set_response_status(ResponseStatus::Success);
+                (response.ota_package_id_msb, response.ota_package_id_lsb) = halves(*id);
+                response.title.clone_from(title);
+                response.version.clone_from(version);
+                response.file_name = "package.bin".to_owned();
+            }
+            answer.ota_package_response_msg = Some(response);
         } else if request.get_all_queue_routing_info_request_msg.is_some() {
             name = "routing";
             let (tenant_id_msb, tenant_id_lsb) = halves(NULL);

@@ -5,21 +5,23 @@ use serde::Deserialize;
 
 use super::{
     ConvertError, MODEL_TYPE, ProfileRecord, TenantRecord, customer, halves, platform_id,
-    queue_info,
+    queue_info, uuid,
 };
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
     platform::{
         credentials::{BootstrapCredentials, ClientCredentials},
+        package::{PackageId, PackageInfo, PackageKind},
         profile::{PowerMode, PowerSettings},
         session::{DeviceInfo, PlatformId},
         thingsboard::{
             proto::{
-                self, TransportApiRequestMsg, TransportApiResponseMsg,
+                self, ResponseStatus, TransportApiRequestMsg, TransportApiResponseMsg,
                 get_entity_profile_response_msg::Data,
             },
             routing::QueueInfo,
         },
+        uplink::QuestionError,
     },
 };
 
@@ -38,6 +40,15 @@ pub enum ApiQuestion {
         object: ObjectId,
         /// Object version.
         version: ObjectVersion,
+    },
+    /// Which package is assigned to this device?
+    Package {
+        /// Its tenant.
+        tenant: PlatformId,
+        /// The device.
+        device: PlatformId,
+        /// What the package updates.
+        kind: PackageKind,
     },
     /// Which queues are there?
     Routing,
@@ -69,6 +80,25 @@ pub fn question(question: &ApiQuestion) -> Vec<u8> {
                 tenant_id_lsb,
                 resource_type: MODEL_TYPE.to_owned(),
                 resource_key: format!("{object}_{version}"),
+            });
+        }
+        ApiQuestion::Package {
+            tenant,
+            device,
+            kind,
+        } => {
+            let (device_id_msb, device_id_lsb) = halves(device.0);
+            let (tenant_id_msb, tenant_id_lsb) = halves(tenant.0);
+            let r#type = match kind {
+                PackageKind::Firmware => "FIRMWARE",
+                PackageKind::Software => "SOFTWARE",
+            };
+            message.ota_package_request_msg = Some(proto::GetOtaPackageRequestMsg {
+                device_id_msb,
+                device_id_lsb,
+                tenant_id_msb,
+                tenant_id_lsb,
+                r#type: r#type.to_owned(),
             });
         }
         ApiQuestion::Routing => {
@@ -113,6 +143,8 @@ pub enum Answer {
     Model(Vec<u8>),
     /// What was asked for is not there.
     Nothing,
+    /// A package, or what the core says in its place.
+    Package(Result<PackageInfo, QuestionError>),
     /// All queues.
     Routing(Vec<QueueInfo>),
     /// A tenant.
@@ -147,6 +179,9 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
             .and_then(|resource| resource.data)
             .map_or(Answer::Nothing, Answer::Model));
     }
+    if let Some(package) = message.ota_package_response_msg {
+        return Ok(Answer::Package(package_answer(package)));
+    }
     let queues: Vec<_> = message
         .get_queue_routing_info_response_msgs
         .into_iter()
@@ -165,6 +200,19 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
     } else {
         Answer::Routing(queues)
     })
+}
+
+fn package_answer(answer: proto::GetOtaPackageResponseMsg) -> Result<PackageInfo, QuestionError> {
+    match answer.response_status() {
+        ResponseStatus::Success => Ok(PackageInfo {
+            id: PackageId(uuid(answer.ota_package_id_msb, answer.ota_package_id_lsb)),
+            title: answer.title,
+            version: answer.version,
+            file_name: answer.file_name,
+        }),
+        ResponseStatus::Unknown | ResponseStatus::NotFound => Err(QuestionError::NotFound),
+        ResponseStatus::Failure => Err(QuestionError::Invalid),
+    }
 }
 
 fn credentials_answer(
@@ -233,6 +281,27 @@ mod tests {
             "42050a03657031"
         );
         assert_eq!(hex(&question(&ApiQuestion::Routing)), "7200");
+    }
+
+    #[test]
+    fn a_package_without_success_is_told_from_none() {
+        let asked = |status: ResponseStatus| {
+            let message = TransportApiResponseMsg {
+                ota_package_response_msg: Some(proto::GetOtaPackageResponseMsg {
+                    response_status: status.into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            answer(&message.encode_to_vec())
+        };
+        for (status, error) in [
+            (ResponseStatus::Unknown, QuestionError::NotFound),
+            (ResponseStatus::NotFound, QuestionError::NotFound),
+            (ResponseStatus::Failure, QuestionError::Invalid),
+        ] {
+            assert_eq!(asked(status), Ok(Answer::Package(Err(error))), "{status:?}");
+        }
     }
 
     #[test]
