@@ -397,6 +397,10 @@ impl Endpoint {
             return;
         }
         self.fail(now, &session, &command.origin, failure, failed);
+        if let Origin::Attribute { path, .. } = &command.origin {
+            // The device may have taken the value, though its answer was lost.
+            self.resources.forget(path);
+        }
         let is_wanted_as_before =
             matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
         match failure {

@@ -467,3 +467,24 @@ fn l24_values_are_read_by_the_model_that_the_tenant_uploads() {
         [level.clone(), level.clone(), level, KeyValue::Double(95.0)]
     );
 }
+
+#[test]
+fn a_value_that_the_device_may_have_taken_unheard_is_not_taken_for_the_old_one() {
+    let mut world = World::registered(PROFILE, 170);
+    world.network.cut = true;
+    update(&mut world, 1000, &[("utcOffset", text("+05"))]);
+    // It took the value; its answers are lost.
+    world.set("/3/0/14", Value::String("+05".to_owned()));
+    world.run(seconds(200));
+    world.network.cut = false;
+    world.device.update(world.now.mono);
+    world.run(seconds(5));
+    let (sent, _) = during(&mut world, |world| {
+        update(world, 2000, &[("utcOffset", text("+02:00"))]);
+    });
+    assert_eq!(sent, ["PUT /3/0/14"]);
+    assert_eq!(
+        on_device(&world, "/3/0/14"),
+        Some(&Value::String("+02:00".to_owned()))
+    );
+}
