@@ -218,6 +218,7 @@ fn boot(
         lifetime: LIFETIME,
         confirmable: kind != Kind::Drx { confirmable: false },
         queue_mode: kind == Kind::QueueMode,
+        updates: false,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let mut bytes = [boots; 32];

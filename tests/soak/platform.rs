@@ -127,6 +127,9 @@ impl World {
                 };
                 self.downlink(session.id, downlink, None);
             }
+            Uplink::BootstrapReport { .. } => {
+                return violation(None, "an endpoint reports a bootstrap");
+            }
             Uplink::PendingRpcWanted { session } => {
                 self.is_open(device, session.id)?;
                 self.give_pending(device);
@@ -203,6 +206,8 @@ impl World {
                 let known = models.filter(|model| keys.contains(&(model.id, model.version)));
                 Ok(Answer::Models(known.cloned().collect()))
             }
+            // None is assigned.
+            Question::Package { .. } | Question::PackageBytes(_) => Err(QuestionError::NotFound),
         }
     }
 
@@ -298,6 +303,7 @@ fn admission(index: usize, device: &Device) -> Admission {
         client: ClientCredentials::NoSec {
             endpoint: device.name.clone(),
         },
+        bootstrap: None,
         profile: Arc::new(profile(index, device.kind, index as u64 % 4)),
         power: device.power(),
     }

@@ -64,9 +64,8 @@ impl Server {
             held_rpc: HeldRpc::new(HELD),
             ..EndpointSettings::default()
         };
-        let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
         Self {
-            ingress: Ingress::new(&settings, &limits, &nosec, &mut random, now),
+            ingress: ingress(&settings, &mut random, now),
             settings: Arc::new(settings),
             random,
             endpoints: BTreeMap::new(),
@@ -100,8 +99,7 @@ impl Server {
             return violation(None, format!("{count} {what} are left"));
         }
         // What strangers began to send goes with the next ingress.
-        let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
-        self.ingress = Ingress::new(&self.settings, &limits, &nosec, &mut self.random, now);
+        self.ingress = ingress(&self.settings, &mut self.random, now);
         match self.settings.bodies.used() {
             0 => Ok(()),
             used => violation(None, format!("{used} bytes of bodies are left")),
@@ -124,7 +122,8 @@ impl World {
         let decision = self.server.ingress.decide(self.now.mono, peer, payload);
         let (serial, message) = match decision {
             Decision::Answer(answer) => return self.send_down(peer, answer),
-            Decision::Drop(_) | Decision::Limited => return,
+            // Of the bootstrap server nobody wants anything here.
+            Decision::Drop(_) | Decision::Limited | Decision::Bootstrap(..) => return,
             Decision::Registered(id, message) => match self.server.registrations.get(&id) {
                 Some(serial) => (*serial, message),
                 None => {
@@ -451,6 +450,8 @@ impl Server {
             }
             Key::Registration(id) => self.registrations.insert(*id, serial),
             Key::Session(session) => self.sessions.insert(session.id, serial),
+            // No package is assigned.
+            Key::Package(..) => None,
         };
         None
     }
@@ -461,8 +462,24 @@ impl Server {
             Key::Peer(peer) => remove_if(&mut self.peers, peer, |(own, _)| *own == serial),
             Key::Registration(id) => remove_if(&mut self.registrations, id, is_own),
             Key::Session(session) => remove_if(&mut self.sessions, &session.id, is_own),
+            Key::Package(..) => {}
         }
     }
+}
+
+/// A message layer for strangers that knows nobody.
+fn ingress(settings: &EndpointSettings, random: &mut Random, now: Instant) -> Ingress {
+    let (coap, bodies) = (Arc::clone(&settings.coap), settings.bodies.clone());
+    let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
+    Ingress::new(
+        ServerRole::Lwm2m,
+        coap,
+        bodies,
+        &limits,
+        &nosec,
+        random,
+        now,
+    )
 }
 
 fn remove_if<K: Ord, V>(map: &mut BTreeMap<K, V>, key: &K, is_it: impl Fn(&mut V) -> bool) {
