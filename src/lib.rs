@@ -6,6 +6,7 @@
 //! | [`lwm2m`] | the OMA data model: paths, values, nodes, object models, content formats, the registration payload |
 //! | [`platform`] | the vocabulary between a device and the platform core, and its two implementations |
 //! | [`endpoint`] | what the server decides for one registered endpoint |
+//! | [`store`] | makes the records of endpoints survive a restart |
 //! | [`server`] | sockets, threads, directory, clock, shutdown, HTTP |
 //! | [`sim`] | a simulated LwM2M client on the same codecs |
 //! | [`config`], [`cli`] | settings and commands |
@@ -20,3 +21,4 @@ pub mod lwm2m;
 pub mod platform;
 pub mod server;
 pub mod sim;
+pub mod store;
