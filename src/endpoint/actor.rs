@@ -15,9 +15,13 @@ use crate::{
         peer::{Inbound, Outbound, Peer, PeerId},
         time::Clock,
     },
+    store::record,
 };
 
-use super::{CloseReason, Endpoint, EndpointStats, EndpointSummary, Key, Output};
+use super::{
+    CloseReason, Endpoint, EndpointName, EndpointStats, EndpointSummary, Key, Output, Ticket,
+    Urgency,
+};
 
 /// What the actor needs of the server it runs in.
 pub trait Shell {
@@ -35,6 +39,18 @@ pub trait Shell {
     fn misrouted(&self, peer: PeerId, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
+    /// Keeps a record of the endpoint; false: there is no room. The actor hears of a record that somebody waits for.
+    fn save(
+        &self,
+        endpoint: &EndpointName,
+        record: &record::Endpoint,
+        urgency: Urgency,
+        actor: &Addr<EndpointActor>,
+    ) -> bool;
+    /// Keeps no record of the endpoint any more.
+    fn forget(&self, endpoint: &EndpointName);
+    /// A restored endpoint knows its profile, or has ended.
+    fn restored(&self);
 }
 
 /// See the module's description.
@@ -105,6 +121,14 @@ impl EndpointActor {
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
             Output::Delivered { waited } => self.shell.delivered(waited),
+            Output::Save { record, urgency } => {
+                let (name, address) = (self.machine.name(), ctx.address());
+                if !self.shell.save(name, &record, urgency, &address) {
+                    self.machine.handle_refused_record((self.clock)());
+                }
+            }
+            Output::Forget => self.shell.forget(self.machine.name()),
+            Output::Restored => self.shell.restored(),
             Output::Closed(reason) => {
                 self.closed = true;
                 self.shell
@@ -179,6 +203,8 @@ impl Actor for EndpointActor {
         ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
         self.reply_to = Some(self.shell.reply_to(&ctx.address()));
         self.address = Some(ctx.address());
+        // One that was restored has something to say.
+        self.drain(ctx);
     }
 }
 
@@ -242,6 +268,14 @@ impl Message for PlatformMessage {
 pub struct PlatformReply(pub Reply);
 
 impl Message for PlatformReply {
+    type Result = ();
+}
+
+/// A record that the endpoint waited for is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordKept(pub Ticket);
+
+impl Message for RecordKept {
     type Result = ();
 }
 
@@ -311,6 +345,15 @@ impl Handler<PlatformReply> for EndpointActor {
 
     fn handle(&mut self, PlatformReply(reply): PlatformReply, ctx: &mut Context<Self>) {
         self.machine.handle_reply((self.clock)(), reply);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<RecordKept> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, RecordKept(ticket): RecordKept, ctx: &mut Context<Self>) {
+        self.machine.handle_kept_record((self.clock)(), ticket);
         self.drain(ctx);
     }
 }

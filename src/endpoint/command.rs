@@ -168,42 +168,60 @@ impl Endpoint {
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     pub(super) fn pump(&mut self, now: Now) {
         self.ask_attributes();
+        self.send_waiting(now);
+        self.watch_record(now);
+    }
+
+    fn send_waiting(&mut self, now: Now) {
         let saving = self.power_saving();
         while self.presence.admits(saving)
+            && !self.downlink.holds()
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
         {
-            let Some(registration) = &self.registration else {
+            if self.registration.is_none() {
                 return;
-            };
+            }
             let Some(command) = self.downlink.next(now.wall) else {
                 return;
             };
-            let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
-            let request = command.operation.request(registration.data.objects.root());
-            let timeout = saving
-                .request_timeout()
-                .unwrap_or(self.settings.request_timeout);
-            if let Origin::Cancel(token) = command.origin {
-                let exchanges = &mut self.exchanges;
-                if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
-                    self.downlink.sent(token, command);
-                    self.presence.requested();
-                }
-                continue;
+            if self.must_be_kept_first(&command) {
+                return self.send_once_kept(command);
             }
-            let line = command.operation.sending(&self.context(registration));
-            self.log(now, &session, &line);
-            if let Origin::Rpc { id, .. } = command.origin {
-                self.status(&session, id, RpcStatus::Sent);
-            }
-            let token = if command.operation.observes().is_some() {
-                self.exchanges.observe(now.mono, peer, &request, timeout)
-            } else {
-                self.exchanges.request(now.mono, peer, &request, timeout)
-            };
-            self.downlink.sent(token, command);
-            self.presence.requested();
+            self.dispatch(now, command);
         }
+    }
+
+    /// Sends a command.
+    pub(super) fn dispatch(&mut self, now: Now, command: Command) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
+        let request = command.operation.request(registration.data.objects.root());
+        let timeout = self
+            .power_saving()
+            .request_timeout()
+            .unwrap_or(self.settings.request_timeout);
+        if let Origin::Cancel(token) = command.origin {
+            let exchanges = &mut self.exchanges;
+            if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
+                self.downlink.sent(token, command);
+                self.presence.requested();
+            }
+            return;
+        }
+        let line = command.operation.sending(&self.context(registration));
+        self.log(now, &session, &line);
+        if let Origin::Rpc { id, .. } = command.origin {
+            self.status(&session, id, RpcStatus::Sent);
+        }
+        let token = if command.operation.observes().is_some() {
+            self.exchanges.observe(now.mono, peer, &request, timeout)
+        } else {
+            self.exchanges.request(now.mono, peer, &request, timeout)
+        };
+        self.downlink.sent(token, command);
+        self.presence.requested();
     }
 
     pub(super) fn handle_response(

@@ -20,6 +20,7 @@ mod fixture;
 mod history;
 mod observation;
 pub mod operation;
+mod persistence;
 mod presence;
 mod registration;
 mod report;
@@ -57,6 +58,7 @@ use crate::{
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
     },
+    store::record,
 };
 
 use attributes::SharedAttributes;
@@ -65,12 +67,14 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use persistence::Persistence;
 use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
 use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
+pub use persistence::{Ticket, UnusableRecord, Urgency};
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
 pub use stats::{EndpointStats, EndpointSummary};
@@ -95,6 +99,7 @@ pub struct Endpoint {
     resources: Resources,
     attributes: SharedAttributes,
     deliveries: Deliveries,
+    persistence: Persistence,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
     bindings: VecDeque<Output>,
@@ -137,6 +142,17 @@ pub enum Output {
         /// The datagram.
         payload: Bytes,
     },
+    /// Keep this record of the endpoint, in the place of the one before.
+    Save {
+        /// The record.
+        record: Box<record::Endpoint>,
+        /// How to hand it over.
+        urgency: Urgency,
+    },
+    /// There is nothing of the endpoint to be kept any more.
+    Forget,
+    /// A restored endpoint knows its profile, or has ended.
+    Restored,
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
 }
@@ -199,6 +215,7 @@ impl Endpoint {
             resources: Resources::default(),
             attributes: SharedAttributes::default(),
             deliveries: Deliveries::default(),
+            persistence: Persistence::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -347,7 +364,14 @@ impl Endpoint {
             self.put_overdue_sends_off(now);
         }
         if self.timers.expired(Timer::Models, now.mono) {
-            self.ask_models_again();
+            if self.is_unconfirmed() {
+                self.ask_for_confirmation();
+            } else {
+                self.ask_models_again();
+            }
+        }
+        if self.timers.expired(Timer::Record, now.mono) {
+            self.save(Urgency::Soon);
         }
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();
@@ -359,9 +383,14 @@ impl Endpoint {
         self.pump(now);
     }
 
-    /// Ends the registration because the server stops: the session is closed, nothing is said to the device.
+    /// Ends the endpoint because the server stops; nothing is said to the device. The session is closed, unless a record
+    /// of the endpoint is kept.
     pub fn stop(&mut self, now: Now) {
-        self.end(now, CloseReason::Stopped);
+        if self.settings.record_delay.is_some() && self.registration.is_some() {
+            self.suspend(now);
+        } else {
+            self.end(now, CloseReason::Stopped);
+        }
         self.pump(now);
     }
 
@@ -607,6 +636,12 @@ impl Endpoint {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),
                 Ok(Answer::Models(_)) => self.decide(now, Err(QuestionError::Invalid)),
                 Err(error) => self.decide(now, Err(error)),
+            }
+        } else if self.awaits_confirmation(id) {
+            match result {
+                Ok(Answer::Credentials(admission)) => self.confirm(now, Ok(admission)),
+                Ok(Answer::Models(_)) => self.confirm(now, Err(QuestionError::Invalid)),
+                Err(error) => self.confirm(now, Err(error)),
             }
         } else if self.resources.awaits(id) {
             let models = match result {

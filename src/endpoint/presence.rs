@@ -16,6 +16,14 @@ pub(super) struct Presence {
 }
 
 impl Presence {
+    /// A device of which is not known when it was last awake.
+    pub(super) const fn asleep() -> Self {
+        Self {
+            asleep: true,
+            paged: false,
+        }
+    }
+
     /// Notes a message of the device; whether that woke it up.
     fn heard(&mut self) -> bool {
         self.paged = false;
@@ -124,6 +132,9 @@ impl Endpoint {
 
     /// The device has said something: it is awake, and what was put off until then is asked for.
     pub(super) fn heard(&mut self, now: Now) {
+        if self.is_heard_unconfirmed() {
+            return;
+        }
         let Some(registration) = &self.registration else {
             return;
         };

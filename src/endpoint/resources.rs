@@ -15,7 +15,10 @@ use crate::{
         value::Value,
     },
     platform::{RequestId, time::UnixMillis},
+    store::record,
 };
+
+use super::persistence::values;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -127,6 +130,42 @@ impl Resources {
         }
     }
 
+    /// What is kept of the values.
+    pub(super) fn record(&self) -> Vec<record::LastValue> {
+        let mut room = MAX_KEPT_BYTES;
+        let mut kept = Vec::new();
+        for (path, resource, ts) in self.values() {
+            if let Some(left) = room.checked_sub(size(resource)) {
+                room = left;
+                kept.push(values::record(path, resource, ts));
+            }
+        }
+        kept
+    }
+
+    /// What was kept: the values, and whether the profile's work is done for all of `there`. `question` will bring more.
+    pub(super) fn restored(
+        record: &[record::LastValue],
+        there: BTreeSet<Path>,
+        question: RequestId,
+    ) -> Self {
+        let mut restored = Self {
+            begun: there,
+            ..Self::awaiting(question)
+        };
+        for value in record {
+            if let Some((path, resource, ts)) = values::restored(value) {
+                restored.store(path, &resource, ts);
+            }
+        }
+        restored
+    }
+
+    /// The profile's work is to begin for everything.
+    pub(super) fn begin_anew(&mut self) {
+        self.begun.clear();
+    }
+
     /// The last value of a resource.
     pub(super) fn get(&self, path: &Path) -> Option<&Resource> {
         self.values.get(path).map(|(resource, _)| resource)
@@ -183,6 +222,8 @@ fn detached(resource: &Resource) -> Resource {
 
 /// Memory for the last values of one endpoint.
 const MAX_VALUES_BYTES: usize = 64 * 1024;
+/// Room for the last values in the record of one endpoint, in the same measure.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
 /// What an entry costs beside its values.
 const ENTRY_BYTES: usize = 64;
 

@@ -4,6 +4,7 @@ mod deregister;
 mod expiry;
 mod id;
 mod interface;
+mod record;
 mod register;
 mod update;
 
@@ -25,7 +26,7 @@ use super::Key;
 pub use id::RegistrationId;
 pub(super) use interface::read_register;
 pub use interface::{Target, register_name};
-pub(super) use register::{RETRY_AFTER_S, versions};
+pub(super) use register::{RETRY_AFTER_S, admits, versions};
 
 /// The endpoint client name (`ep`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +69,8 @@ pub(in crate::endpoint) struct Registration {
     /// Power settings of the device's own.
     pub(in crate::endpoint) power: PowerSettings,
     pub(in crate::endpoint) last_update: UnixMillis,
+    /// How often an Update changed something.
+    pub(in crate::endpoint) changes: u64,
 }
 
 impl Registration {

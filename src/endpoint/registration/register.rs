@@ -92,7 +92,15 @@ impl Endpoint {
             return;
         };
         let admission = match answer {
-            Ok(admission) if admits(&admission.client, &candidate) => admission,
+            Ok(admission)
+                if admits(
+                    &admission.client,
+                    &candidate.peer.identity,
+                    &candidate.data.endpoint,
+                ) =>
+            {
+                admission
+            }
             Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
                 return self.refuse(now, candidate, &Response::new(Code::FORBIDDEN));
             }
@@ -119,6 +127,7 @@ impl Endpoint {
             profile: Arc::clone(&admission.profile),
             power: admission.power.clone(),
             last_update: now.wall,
+            changes: 0,
         };
         for key in registration.keys() {
             self.bindings.push_back(Output::Bind(key));
@@ -157,6 +166,7 @@ impl Endpoint {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
             self.release(now, &old);
+            self.close_session(&old);
             self.lingering = Some(old);
         }
         self.stop_lingering();
@@ -200,11 +210,13 @@ const MAX_OBJECTS: usize = 256;
 
 /// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
 /// document decides how the device must authenticate, never the id by which it was found.
-fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
-    match (credentials, &candidate.peer.identity) {
-        (ClientCredentials::NoSec { endpoint }, PeerIdentity::Unsecured) => {
-            *endpoint == candidate.data.endpoint
-        }
+pub(in crate::endpoint) fn admits(
+    credentials: &ClientCredentials,
+    identity: &PeerIdentity,
+    name: &str,
+) -> bool {
+    match (credentials, identity) {
+        (ClientCredentials::NoSec { endpoint }, PeerIdentity::Unsecured) => endpoint == name,
         _ => false,
     }
 }
