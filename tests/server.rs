@@ -107,6 +107,7 @@ async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatfor
             address: ([127, 0, 0, 1], 0).into(),
             platform: Arc::<OpenPlatform>::clone(platform),
             clock: clock::now,
+            store: None,
             metrics: Arc::new(Metrics::new(now.wall)),
             health: Arc::new(Health::new(now.mono)),
             limits,

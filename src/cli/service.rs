@@ -26,7 +26,9 @@ use crate::{
             CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
         },
         metrics::{Metrics, Security, State},
+        records,
     },
+    store::Store,
 };
 
 /// A running service.
@@ -34,6 +36,7 @@ pub(crate) struct Service {
     settings: Settings,
     pub(crate) platform: PlatformSide,
     pub(crate) server: Server,
+    store: Option<Arc<Store>>,
     pub(crate) http: HttpServer,
     pub(crate) health: Arc<Health>,
 }
@@ -64,6 +67,8 @@ impl Service {
         let foundation = Foundation::new(settings.runtime.clone());
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
+        let service_id = settings.service.id.as_deref().unwrap_or_default();
+        let store = records::open(&settings.state, service_id, &metrics)?;
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
         let services = Services {
@@ -73,6 +78,7 @@ impl Service {
                 Arc::clone(&directory),
                 Arc::clone(&late),
                 Arc::clone(&health),
+                store.clone(),
             ),
             endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
             commands: (settings.mode == Mode::Embedded)
@@ -86,12 +92,14 @@ impl Service {
             address: free_address(settings.lwm2m.server.address(), options)?,
             platform: platform.seam(),
             clock: clock::now,
+            store: store.clone(),
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
             endpoint: endpoint_settings(&settings),
         };
+        health.set_state(State::Restoring);
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
@@ -101,6 +109,7 @@ impl Service {
             settings,
             platform,
             server,
+            store,
             http,
             health,
         })
@@ -140,10 +149,14 @@ impl Service {
         let Self {
             platform,
             server,
+            store,
             http,
             ..
         } = self;
         server.close();
+        if let Some(store) = store {
+            finished(spawn_blocking(move || store.close()).await);
+        }
         platform.stop().await;
         http.stop();
     }
@@ -215,10 +228,10 @@ impl PlatformSide {
     }
 }
 
-/// The result of work on another thread; a panic there is logged.
+/// The result of work on a thread that may wait; a panic there is logged.
 fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
     result
-        .inspect_err(|error| tracing::error!(%error, "the platform side panicked"))
+        .inspect_err(|error| tracing::error!(%error, "work on a thread of its own panicked"))
         .ok()
 }
 
@@ -230,8 +243,16 @@ type Late = Arc<OnceLock<PlatformSide>>;
     not(feature = "kafka"),
     expect(unused_variables, reason = "only a broker is outside this process")
 )]
-fn refresh(directory: Arc<Directory>, platform: Late, health: Arc<Health>) -> Refresh {
+fn refresh(
+    directory: Arc<Directory>,
+    platform: Late,
+    health: Arc<Health>,
+    store: Option<Arc<Store>>,
+) -> Refresh {
     Arc::new(move |metrics| {
+        let pending = store.as_ref().map_or(0, |store| store.pending());
+        let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+        metrics.state_pending_writes.set(pending);
         let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
         metrics.registrations.of(Security::NoSec).set(registered);
         match platform.get() {
@@ -263,6 +284,11 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             psm: Duration::from_millis(settings.lwm2m.psm_activity_timer_ms),
             edrx: Duration::from_millis(settings.lwm2m.paging_window_ms),
         },
+        // Changes gather in the endpoint for one half of the time, before the file for the other.
+        record_delay: settings
+            .state
+            .folder()
+            .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
 }

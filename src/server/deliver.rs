@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc};
 use actix::Addr;
 
 use crate::{
-    endpoint::actor::{EndpointActor, PlatformReply},
+    endpoint::{
+        Ticket,
+        actor::{EndpointActor, PlatformReply, RecordKept},
+    },
     platform::{Reply, ReplySink, ReplyTo},
 };
 
@@ -28,6 +31,18 @@ impl ReplySink for Mailbox {
     fn reply(&self, reply: Reply) {
         self.0.do_send(PlatformReply(reply));
     }
+}
+
+/// Tells an endpoint that a record is kept for which it waits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an endpoint waits for one record at a time"
+)]
+pub(super) fn record_kept(
+    endpoint: Addr<EndpointActor>,
+    ticket: Ticket,
+) -> impl FnOnce() + Send + 'static {
+    move || endpoint.do_send(RecordKept(ticket))
 }
 
 impl fmt::Debug for Mailbox {
