@@ -7,6 +7,7 @@ mod composite;
 mod observation;
 mod presence;
 mod registration;
+mod restart;
 mod send;
 mod world;
 
