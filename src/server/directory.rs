@@ -305,14 +305,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
-        let (sender, mut queue) = mpsc::channel(1);
-        let directory = Directory::new(vec![sender]);
-        directory.complete();
-        let context = Context::<EndpointActor>::new();
-        let id = SessionId(Uuid::from_u128(1));
-        let session = Arc::new(SessionInfo {
+    fn session(id: SessionId) -> Arc<SessionInfo> {
+        Arc::new(SessionInfo {
             id,
             device: Arc::new(DeviceInfo {
                 tenant: PlatformId::NULL,
@@ -322,7 +316,17 @@ mod tests {
                 name: "ep1".to_owned(),
                 kind: "lw".to_owned(),
             }),
-        });
+        })
+    }
+
+    #[test]
+    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
+        let (sender, mut queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        directory.complete();
+        let context = Context::<EndpointActor>::new();
+        let id = SessionId(Uuid::from_u128(1));
+        let session = session(id);
         let addr = EndpointAddr {
             actor: context.address(),
             shard: 0,
@@ -342,5 +346,24 @@ mod tests {
         drop(queue);
         let gone = directory.deliver(id, Downlink::CredentialsChanged);
         assert!(matches!(gone, Err(Undeliverable::UnknownSession(_))));
+    }
+
+    #[test]
+    fn l25_a_message_for_a_session_that_may_be_restored_waits() {
+        let (sender, _queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        let session = session(SessionId(Uuid::from_u128(1)));
+        let id = session.id;
+        let context = Context::<EndpointActor>::new();
+        let addr = EndpointAddr {
+            actor: context.address(),
+            shard: 0,
+        };
+        std::thread::scope(|scope| {
+            let delivered = scope.spawn(|| directory.deliver(id, Downlink::DeviceDeleted));
+            directory.bind(&Key::Session(session), &addr);
+            directory.complete();
+            assert_eq!(delivered.join().unwrap(), Ok(()));
+        });
     }
 }

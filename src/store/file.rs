@@ -303,14 +303,17 @@ mod tests {
     fn a71_a_file_of_a_later_release_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = open(folder.path(), "ls-0").unwrap();
-        let transaction = file.database.begin_write().unwrap();
-        {
+        file.commit(&rows(&[("a", Some(b"1"))]), 5).unwrap();
+        let write = |schema: i64| {
+            let database = Database::open(folder.path().join(FILE_NAME)).unwrap();
+            let transaction = database.begin_write().unwrap();
             let mut meta = transaction.open_table(META).unwrap();
-            meta.insert("schema", &2_i64.to_be_bytes()[..]).unwrap();
-        }
-        transaction.commit().unwrap();
+            meta.insert("schema", &schema.to_be_bytes()[..]).unwrap();
+            drop(meta);
+            transaction.commit().unwrap();
+        };
         drop(file);
-        let before = fs::read(folder.path().join(FILE_NAME)).unwrap();
+        write(2);
         for _ in 0..2 {
             let error = open(folder.path(), "ls-0").err().unwrap();
             assert!(
@@ -318,10 +321,9 @@ mod tests {
                 "{error:?}"
             );
         }
-        assert_eq!(
-            fs::read(folder.path().join(FILE_NAME)).unwrap().len(),
-            before.len()
-        );
+        write(1);
+        let file = open(folder.path(), "ls-0").unwrap();
+        assert_eq!(content(&file), [("a".to_owned(), b"1".to_vec())]);
     }
 
     #[test]

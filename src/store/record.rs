@@ -35,6 +35,14 @@ impl Endpoint {
         if sum != checksum(message) {
             return Err(BadRecord::Damaged);
         }
+        Self::from_message(message)
+    }
+
+    /// Reads a row without its checksum.
+    ///
+    /// # Errors
+    /// [`BadRecord::Malformed`] when it is none.
+    pub fn from_message(message: &[u8]) -> Result<Self, BadRecord> {
         Self::decode(message).map_err(|_| BadRecord::Malformed)
     }
 }
