@@ -29,7 +29,7 @@ lint: ## format, lints, licences and sources of the dependencies
 	else echo 'skipped: cargo-deny is not installed'; fi
 
 bench: ## measure formats, message layer, the whole stack beside a bare socket, and the way to Kafka
-	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations
+	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations --bench state
 	cargo run --release $(CARGOFLAGS) -- bench
 	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench kafka
 

@@ -205,7 +205,10 @@ mod tests {
 
     #[test]
     fn a_failed_start_says_by_its_status_what_to_look_at() {
-        use crate::server::{StartError, http::HttpError};
+        use crate::{
+            server::{StartError, http::HttpError},
+            store::OpenError,
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], 5685));
         let taken = || io::Error::from(io::ErrorKind::AddrInUse);
         let bind = StartError::Bind {
@@ -221,6 +224,16 @@ mod tests {
             (StartError::Worker.into(), 1),
             (http.into(), 3),
             (HttpError::Unprotected(address).into(), 2),
+            (OpenError::InUse { path: "x".into() }.into(), 5),
+            (
+                OpenError::Schema {
+                    path: "x".into(),
+                    found: 2,
+                }
+                .into(),
+                2,
+            ),
+            (OpenError::Damaged { path: "x".into() }.into(), 1),
             (anyhow::anyhow!("anything else"), 1),
         ] {
             assert_eq!(exit_code(&error), status, "{error}");

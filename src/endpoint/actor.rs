@@ -109,7 +109,12 @@ impl EndpointActor {
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
                 if let Key::Registration(registration) = &key {
-                    tracing::info!(endpoint = %self.machine.name(), %registration, "endpoint registered");
+                    let endpoint = self.machine.name();
+                    if self.machine.is_unconfirmed() {
+                        tracing::debug!(%endpoint, %registration, "endpoint restored");
+                    } else {
+                        tracing::info!(%endpoint, %registration, "endpoint registered");
+                    }
                 }
                 self.shell.bind(&key, &ctx.address());
                 self.bound.retain(|own| !own.replaces(&key));

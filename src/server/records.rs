@@ -155,6 +155,11 @@ impl Records {
         self.metrics.state_unusable_records.inc_by(bad);
         let restored = i64::try_from(sent).unwrap_or(i64::MAX);
         self.metrics.state_restored_endpoints.set(restored);
+        tracing::info!(
+            event = "restored",
+            endpoints = sent,
+            "endpoints continue from the state file"
+        );
     }
 
     /// Waits until the platform has confirmed every restored endpoint, at most for `limit`. Returns how many it has not.

@@ -115,15 +115,13 @@ impl Shard {
     /// Makes an endpoint of its record.
     fn revive(self: &Rc<Self>, name: &EndpointName, record: &Record, alive: UnixMillis) {
         let parts = &self.parts;
-        let restored = Endpoint::restore(
-            name.clone(),
-            record,
-            Arc::clone(&parts.endpoint_settings),
-            self.seed(),
-            (parts.clock)(),
-            alive,
-        );
-        let Ok(machine) = restored else {
+        let restore = || {
+            let settings = Arc::clone(&parts.endpoint_settings);
+            let now = (parts.clock)();
+            Endpoint::restore(name.clone(), record, settings, self.seed(), now, alive)
+        };
+        // A record that is too much for us must not keep the others from being restored.
+        let Ok(Ok(machine)) = catch_unwind(AssertUnwindSafe(restore)) else {
             return parts.records.discard(name);
         };
         parts.directory.find_or_insert(name, || {

@@ -4,9 +4,9 @@
 //! never with traffic. Changes gather for a moment before the record is handed over. A command that must not be repeated
 //! is sent only once its id is on record (delivery promise, rule 3).
 //!
-//! An endpoint that was restored has its session at once. What it needs to understand the device, profile and object
-//! models, it asks of the platform, which may also say that the device is gone; until then nothing of the device is
-//! acknowledged but Updates.
+//! An endpoint that was restored has its session at once, and opens it again when the platform has confirmed the device,
+//! and with it told the profile; object models are asked for next. Until they are known, nothing of the device is
+//! acknowledged but Updates, and commands wait.
 
 pub(super) mod values;
 
@@ -121,9 +121,6 @@ impl Endpoint {
         for key in registration.keys() {
             own.bindings.push_back(Output::Bind(key));
         }
-        own.outputs.push_back(Output::Uplink(Uplink::SessionOpened {
-            session: Arc::clone(&registration.session),
-        }));
         let question = own.ask(Question::Credentials {
             id: registration.data.endpoint.clone(),
         });
@@ -181,8 +178,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether a restored endpoint waits for the platform to confirm it.
-    pub(super) const fn is_unconfirmed(&self) -> bool {
+    /// Whether it was restored, and the platform has not confirmed it yet.
+    pub const fn is_unconfirmed(&self) -> bool {
         self.persistence.restoring.is_some()
     }
 
@@ -253,6 +250,9 @@ impl Endpoint {
             registration.session = Arc::clone(&session);
             self.bindings.push_back(Output::Bind(Key::Session(session)));
         }
+        let session = Arc::clone(&registration.session);
+        self.outputs
+            .push_back(Output::Uplink(Uplink::SessionOpened { session }));
         let tenant = admission.device.tenant;
         let keys = registration::versions(&registration.data);
         if mark(&admission.profile) == profile_mark {

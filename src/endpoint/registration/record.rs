@@ -143,3 +143,99 @@ fn session(kept: &record::Session) -> Option<SessionInfo> {
         }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::fixture::Fixture;
+
+    fn registration(remote: &str, identity: PeerIdentity) -> Registration {
+        let fixture = Fixture::f();
+        let id = |number| PlatformId(Uuid::from_u128(number));
+        let device = DeviceInfo {
+            tenant: id(1),
+            customer: PlatformId::NULL,
+            device: id(2),
+            profile: id(3),
+            name: "Zähler 7".to_owned(),
+            kind: "meter".to_owned(),
+        };
+        Registration {
+            id: "00NV9l4mMN".parse().unwrap(),
+            address: remote.into(),
+            peer: Peer {
+                id: PeerId::Udp {
+                    remote: remote.parse().unwrap(),
+                    local: Some("192.0.2.9".parse().unwrap()),
+                },
+                role: ServerRole::Lwm2m,
+                identity,
+            },
+            data: fixture.registration,
+            session: Arc::new(SessionInfo {
+                id: SessionId(Uuid::from_u128(9)),
+                device: Arc::new(device),
+            }),
+            profile: Arc::default(),
+            power: Default::default(),
+            last_update: UnixMillis(1_700_000_000_000),
+            changes: 0,
+        }
+    }
+
+    fn kept(registration: &Registration) -> record::Endpoint {
+        record::Endpoint {
+            registration: Some(registration.record()),
+            peer: Some(registration.peer_record()),
+            session: Some(registration.session_record()),
+            ..record::Endpoint::default()
+        }
+    }
+
+    #[test]
+    fn peers_of_every_kind_and_their_sessions_are_restored() {
+        for (remote, identity) in [
+            ("192.0.2.1:5683", PeerIdentity::Unsecured),
+            (
+                "[2001:db8::1]:56830",
+                PeerIdentity::PreSharedKey("id".to_owned()),
+            ),
+            (
+                "[::ffff:192.0.2.1]:1",
+                PeerIdentity::RawPublicKey(Bytes::from_static(b"\0\xff")),
+            ),
+            ("192.0.2.1:2", PeerIdentity::Certificate("cn".to_owned())),
+        ] {
+            let before = registration(remote, identity);
+            let after = Registration::restored(&kept(&before)).unwrap();
+            assert_eq!(after.peer, before.peer);
+            assert_eq!(after.address, before.address);
+            assert_eq!(after.session, before.session);
+            assert_eq!(
+                (after.id, after.last_update),
+                (before.id, before.last_update)
+            );
+            assert_eq!(after.data, before.data);
+        }
+    }
+
+    #[test]
+    fn a_record_that_lacks_a_part_or_has_a_wrong_one_is_none() {
+        let good = kept(&registration("192.0.2.1:5683", PeerIdentity::Unsecured));
+        let changes: [fn(&mut record::Endpoint); 8] = [
+            |own| own.registration = None,
+            |own| own.peer = None,
+            |own| own.session = None,
+            |own| own.registration.as_mut().unwrap().id = "short".to_owned(),
+            |own| own.registration.as_mut().unwrap().links = String::new(),
+            |own| own.registration.as_mut().unwrap().content_formats = vec![65_536],
+            |own| own.peer.as_mut().unwrap().remote = "nowhere".to_owned(),
+            |own| own.session.as_mut().unwrap().id = Bytes::from_static(b"short"),
+        ];
+        for change in changes {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert!(Registration::restored(&bad).is_none(), "{bad:?}");
+        }
+    }
+}
