@@ -147,7 +147,7 @@ fn file(rows: u32) {
     for index in 0..rows {
         store.put(&format!("urn:dev:{index}"), &record).unwrap();
     }
-    store.close();
+    drop(store);
     let took: Duration = commits.try_iter().map(|(_, took)| took).sum();
     println!("| {rows} records, new | {} |", millis(took));
     let opening = Instant::now();

@@ -133,7 +133,7 @@ impl Store {
         self.shared.pending()
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits, ends the thread and closes the file; nothing is kept from here on.
     pub fn close(&self) {
         let thread = self
             .thread
@@ -145,6 +145,7 @@ impl Store {
             if thread.join().is_err() {
                 tracing::error!(event = "state_panicked", "the state thread had panicked");
             }
+            self.shared.close();
         }
     }
 }

@@ -140,6 +140,10 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    pub(super) fn close(&self) {
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Writes until it is stopped, then what is left.
     pub(super) fn run(&self) {
         let mut failing = false;
