@@ -3,6 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     clippy::disallowed_methods,
     reason = "this is a measurement"
 )]

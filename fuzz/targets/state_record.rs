@@ -18,19 +18,20 @@ pub(crate) fn run(data: &[u8]) {
     let Ok(first) = record::Endpoint::from_message(data) else {
         return;
     };
-    let Some(second) = kept_by_successor(&first) else {
+    let Some(second) = successor(&first).map(left_by) else {
         return;
     };
-    let third = kept_by_successor(&second).expect("what was made of a record can be used");
-    assert_eq!(third, second);
+    let third = successor(&second).map(left_by);
+    assert_eq!(third.as_ref(), Some(&second));
 }
 
-/// What the endpoint that continues from `record` leaves at a stop.
-fn kept_by_successor(record: &record::Endpoint) -> Option<record::Endpoint> {
-    static NOW: LazyLock<Now> = LazyLock::new(|| Now {
-        mono: start(),
-        wall: UnixMillis(1_700_000_000_000),
-    });
+static NOW: LazyLock<Now> = LazyLock::new(|| Now {
+    mono: start(),
+    wall: UnixMillis(1_700_000_000_000),
+});
+
+/// The endpoint that continues from `record`.
+fn successor(record: &record::Endpoint) -> Option<Endpoint> {
     let mut parameters = record.registration.as_ref()?.parameters.iter();
     let name = parameters.find_map(|parameter| parameter.strip_prefix("ep="))?;
     let settings = Arc::new(EndpointSettings {
@@ -38,7 +39,11 @@ fn kept_by_successor(record: &record::Endpoint) -> Option<record::Endpoint> {
         ..EndpointSettings::default()
     });
     let name = EndpointName::new(name);
-    let mut endpoint = Endpoint::restore(name, record, settings, [1; 32], *NOW, NOW.wall).ok()?;
+    Endpoint::restore(name, record, settings, [1; 32], *NOW, NOW.wall).ok()
+}
+
+/// What an endpoint leaves at a stop.
+fn left_by(mut endpoint: Endpoint) -> record::Endpoint {
     endpoint.stop(*NOW);
     let mut kept = None;
     while let Some(output) = endpoint.poll_output() {
@@ -46,7 +51,7 @@ fn kept_by_successor(record: &record::Endpoint) -> Option<record::Endpoint> {
             kept = Some(*record);
         }
     }
-    Some(kept.expect("a stop hands the record over"))
+    kept.expect("a stop hands the record over")
 }
 
 #[expect(

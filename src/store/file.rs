@@ -158,6 +158,10 @@ fn number(bytes: &[u8]) -> i64 {
 }
 
 /// Tells what an operator can do about an error.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of the database's many errors these are the ones that mean something to an operator"
+)]
 fn failure(error: impl Into<redb::Error>, path: &Path) -> OpenError {
     let path = path.to_owned();
     match error.into() {

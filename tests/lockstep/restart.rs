@@ -1,5 +1,4 @@
 //! What survives the end of the server's process, and what does not (`device-lifecycle.md` L25, `operations.md` 4).
-#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::{sync::Arc, time::Duration};
 

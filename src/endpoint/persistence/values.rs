@@ -188,7 +188,7 @@ mod tests {
             record::LastValue {
                 multiple: true,
                 r#type: 99,
-                ..good.clone()
+                ..good
             },
         ] {
             assert_eq!(restored(&bad), None, "{bad:?}");
