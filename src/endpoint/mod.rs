@@ -371,7 +371,7 @@ impl Endpoint {
             }
         }
         if self.timers.expired(Timer::Record, now.mono) {
-            self.save(Urgency::Soon);
+            self.save_changes();
         }
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();

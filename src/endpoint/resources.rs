@@ -29,6 +29,8 @@ pub(super) struct Resources {
     known: bool,
     /// Objects and object instances for which the profile's work has begun.
     begun: BTreeSet<Path>,
+    /// Whether it has begun for all that the device has.
+    all_begun: bool,
     values: BTreeMap<Path, (Resource, UnixMillis)>,
     /// Bytes that `values` takes, about.
     used: usize,
@@ -56,6 +58,12 @@ impl Resources {
     /// Notes that `question` will bring more models.
     pub(super) fn await_models(&mut self, question: RequestId) {
         self.awaited.insert(question);
+        self.all_begun = false;
+    }
+
+    /// Whether the profile's work has begun for all that the device has.
+    pub(super) const fn all_begun(&self) -> bool {
+        self.all_begun
     }
 
     /// Notes that `question` replaces those that are awaited.
@@ -85,6 +93,7 @@ impl Resources {
     /// Notes which objects and object instances the device has now, and answers those for which the profile's work is
     /// still to begin. What comes back after it was gone is new.
     pub(super) fn begin(&mut self, there: BTreeSet<Path>) -> Vec<Path> {
+        self.all_begun = true;
         let begun = std::mem::replace(&mut self.begun, there);
         self.begun.difference(&begun).copied().collect()
     }
@@ -143,14 +152,16 @@ impl Resources {
         kept
     }
 
-    /// What was kept: the values, and whether the profile's work is done for all of `there`. `question` will bring more.
+    /// What was kept: the values, and that the profile's work is done for all of `there`, or for nothing. `question` will
+    /// bring more.
     pub(super) fn restored(
         record: &[record::LastValue],
-        there: BTreeSet<Path>,
+        there: Option<BTreeSet<Path>>,
         question: RequestId,
     ) -> Self {
         let mut restored = Self {
-            begun: there,
+            all_begun: there.is_some(),
+            begun: there.unwrap_or_default(),
             ..Self::awaiting(question)
         };
         for value in record {
@@ -164,6 +175,7 @@ impl Resources {
     /// The profile's work is to begin for everything.
     pub(super) fn begin_anew(&mut self) {
         self.begun.clear();
+        self.all_begun = false;
     }
 
     /// The last value of a resource.

@@ -318,6 +318,25 @@ fn traffic_and_unchanged_updates_write_nothing() {
 }
 
 #[test]
+fn a_restart_alone_writes_nothing() {
+    let mut world = World::kept(PROFILE, 221);
+    let written = world.store.written;
+    world.crash(seconds(1));
+    world.run(seconds(300));
+    assert!(world.events.contains(&SimEvent::Updated));
+    assert_eq!(world.store.written, written);
+    // And what changes before the platform has answered is not lost.
+    world.platform.delay = seconds(5);
+    world.crash(seconds(1));
+    world.peer = peer(5684);
+    world.device.update(world.now.mono);
+    world.run(seconds(20));
+    assert_eq!(world.store.written, written + 1);
+    let record = world.store.record.as_ref().unwrap();
+    assert_eq!(record.peer.as_ref().unwrap().remote, "192.0.2.1:5684");
+}
+
+#[test]
 fn changes_are_written_a_moment_later_and_together() {
     let mut world = World::kept(PROFILE, 216);
     let written = world.store.written;

@@ -10,8 +10,6 @@
 
 pub(super) mod values;
 
-use std::collections::BTreeSet;
-
 use crate::store::record;
 
 use super::{observation::Observed, presence::PowerSaving, registration::admits, *};
@@ -46,6 +44,7 @@ struct Restoring {
     question: RequestId,
     profile_mark: u64,
     settled: bool,
+    changes: [u64; 3],
     /// The device has said something since.
     heard: bool,
 }
@@ -124,15 +123,15 @@ impl Endpoint {
         let question = own.ask(Question::Credentials {
             id: registration.data.endpoint.clone(),
         });
-        let there = match record.settled {
-            true => registration.data.objects.paths().collect(),
-            false => BTreeSet::new(),
-        };
+        let there = record
+            .settled
+            .then(|| registration.data.objects.paths().collect());
         own.resources = Resources::restored(&record.values, there, question);
         own.persistence.restoring = Some(Restoring {
             question,
             profile_mark: record.profile_mark,
             settled: record.settled,
+            changes: own.changes(&registration),
             heard: false,
         });
         own.resume_lifetime(now, alive, &registration);
@@ -173,6 +172,8 @@ impl Endpoint {
 
     /// There is no room for the record: it is handed over again later.
     pub fn handle_refused_record(&mut self, now: Now) {
+        self.persistence.kept = None;
+        self.persistence.changed = true;
         if let Some(delay) = self.settings.record_delay {
             self.timers.set(Timer::Record, now.mono + delay.max(RETRY));
         }
@@ -232,16 +233,19 @@ impl Endpoint {
             }
             Ok(_) | Err(_) => return self.end(now, CloseReason::Removed),
         };
-        let Some(Restoring {
-            profile_mark,
-            heard,
-            ..
-        }) = self.persistence.restoring.take()
-        else {
+        let Some(restoring) = self.persistence.restoring.take() else {
             return;
         };
         self.outputs.push_back(Output::Restored);
         registration.power = admission.power.clone();
+        let (old_session, profile) = (Arc::clone(&registration.session), &admission.profile);
+        self.persistence.kept = Some(Kept {
+            session: old_session,
+            profile: Arc::clone(profile),
+            profile_mark: restoring.profile_mark,
+            changes: restoring.changes,
+            settled: restoring.settled,
+        });
         if registration.session.device != admission.device {
             let session = Arc::new(SessionInfo {
                 id: registration.session.id,
@@ -255,15 +259,16 @@ impl Endpoint {
             .push_back(Output::Uplink(Uplink::SessionOpened { session }));
         let tenant = admission.device.tenant;
         let keys = registration::versions(&registration.data);
-        if mark(&admission.profile) == profile_mark {
-            registration.profile = Arc::clone(&admission.profile);
+        if mark(profile) == restoring.profile_mark {
+            registration.profile = Arc::clone(profile);
         } else {
+            self.persistence.kept = None;
             self.resources.begin_anew();
-            self.change_profile(now, Arc::clone(&admission.profile));
+            self.change_profile(now, Arc::clone(profile));
         }
         let question = self.ask(Question::Models { tenant, keys });
         self.resources.await_instead(question);
-        if heard {
+        if restoring.heard {
             self.heard(now);
         } else if self.power_saving() != PowerSaving::Never {
             self.presence = Presence::asleep();
@@ -287,6 +292,14 @@ impl Endpoint {
         }
         self.persistence.changed = true;
         self.timers.set(Timer::Record, now.mono + delay);
+    }
+
+    /// Hands the record over, unless all is again as it was.
+    pub(super) fn save_changes(&mut self) {
+        self.persistence.changed = false;
+        if self.is_record_stale() {
+            self.save(Urgency::Soon);
+        }
     }
 
     fn is_record_stale(&self) -> bool {
@@ -313,7 +326,7 @@ impl Endpoint {
     fn is_settled(&self) -> bool {
         match &self.persistence.restoring {
             Some(restoring) => restoring.settled,
-            None => !self.resources.are_awaited() && !self.downlink.has_profile_work(),
+            None => self.resources.all_begun() && !self.downlink.has_profile_work(),
         }
     }
 
