@@ -86,6 +86,50 @@ fn l25_after_kill_9_devices_are_served_without_a_register() {
 }
 
 #[test]
+fn a63_kill_9_under_load_costs_no_acknowledged_value_and_no_registration() {
+    const ACKNOWLEDGED: &str = "the server has acknowledged the new value of /3303/0/5700";
+    let home = home();
+    let mut server = start(&home);
+    let mut devices: Vec<_> = NAMES
+        .iter()
+        .map(|name| server.registered_device(&home, name))
+        .collect();
+    for name in NAMES {
+        let answer = server.rpc(&home, &[name, "Execute", "/3/0/12"]);
+        assert!(answer.stdout.contains("CHANGED"), "{answer:?}");
+    }
+    // Each time the server dies while the devices have values under way.
+    for (round, acknowledged) in [1, 17, 4, 31, 9, 2, 23, 13].into_iter().enumerate() {
+        for step in 0..60 {
+            for device in &mut devices {
+                device.send_line(&format!("set /3303/0/5700 {round}{step:02}.5"));
+            }
+        }
+        for _ in 0..acknowledged {
+            devices[round % 3].expect(PATIENCE, |line| line == ACKNOWLEDGED);
+        }
+        server.process.signal("KILL");
+        server.process.wait(PATIENCE);
+        server = start_again(&home, &server);
+    }
+    assert_served(&home, &server, &mut devices, 1.5);
+    let written = home.telemetry();
+    for (name, device) in NAMES.iter().zip(&devices) {
+        let acknowledged = device.lines();
+        let acknowledged = acknowledged.iter().filter(|line| *line == ACKNOWLEDGED);
+        let written = written
+            .iter()
+            .filter(|line| line["endpoint"] == *name && !line["values"]["temperature"].is_null());
+        // The first value came with the answer to Observe.
+        let (written, acknowledged) = (written.count() - 1, acknowledged.count());
+        assert!(
+            written >= acknowledged,
+            "{name}: {written} of {acknowledged}"
+        );
+    }
+}
+
+#[test]
 fn l25_a_stop_keeps_sessions_and_devices_are_served_after_the_next_start() {
     let home = home();
     let mut server = start(&home);
