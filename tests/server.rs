@@ -158,6 +158,15 @@ impl Client {
         Self { socket, next: 1 }
     }
 
+    /// One that waits for longer than it takes to print the backtrace of a panic: what is repeated meets another endpoint
+    /// after that.
+    fn patient(server: SocketAddr) -> Self {
+        let client = Self::new(server);
+        let patience = Some(Duration::from_secs(10));
+        client.socket.set_read_timeout(patience).unwrap();
+        client
+    }
+
     fn ask(
         &mut self,
         method: Code,
@@ -407,7 +416,7 @@ fn a_panic_ends_one_endpoint_alone_and_closes_its_session() {
         let id_of_other = other.register("dev2");
         // Its session is open once its next request is answered.
         assert_eq!(other.update(&id_of_other), Code::CHANGED);
-        let mut client = Client::new(server);
+        let mut client = Client::patient(server);
         platform.panics.store(true, Ordering::Relaxed);
         let id = client.register("dev1");
         assert_eq!(client.update(&id), Code::NOT_FOUND);
@@ -489,7 +498,7 @@ fn a67_an_endpoint_whose_actor_panics_continues_from_its_record_but_not_twice_in
         let server = start_at(any, 2, limits, Some(Arc::clone(&kept)), &platform).await;
         let address = server.address();
         let test = tokio::task::spawn_blocking(move || {
-            let mut client = Client::new(address);
+            let mut client = Client::patient(address);
             let id = client.register("dev1");
             await_record(&kept, "dev1");
             // The answer leaves before the actor panics.
