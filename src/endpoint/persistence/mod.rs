@@ -259,12 +259,15 @@ impl Endpoint {
             .push_back(Output::Uplink(Uplink::SessionOpened { session }));
         let tenant = admission.device.tenant;
         let keys = registration::versions(&registration.data);
-        if mark(profile) == restoring.profile_mark {
-            registration.profile = Arc::clone(profile);
-        } else {
+        registration.profile = Arc::clone(profile);
+        if mark(profile) != restoring.profile_mark {
+            // What the former one was is not known, so that all is done anew; what is observed still is reset.
             self.persistence.kept = None;
             self.resources.begin_anew();
-            self.change_profile(now, Arc::clone(profile));
+            for token in self.observations.tokens() {
+                self.exchanges.cancel(now.mono, token);
+                self.observations.remove(token);
+            }
         }
         let question = self.ask(Question::Models { tenant, keys });
         self.resources.await_instead(question);
