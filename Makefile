@@ -32,8 +32,8 @@ lint: ## format, lints, licences and sources of the dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo 'skipped: cargo-deny is not installed'; fi
 
-bench: ## measure formats, message layer, the whole stack beside a bare socket, and the way to Kafka
-	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations
+bench: ## measure formats, message layer, records, the whole stack beside a bare socket, and the way to Kafka
+	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations --bench state
 	cargo run --release $(CARGOFLAGS) -- bench
 	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench kafka
 

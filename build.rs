@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-const FILES: [&str; 5] = [
+/// The record of an endpoint.
+const STATE: [&str; 1] = ["proto/state.proto"];
+/// What is exchanged with the platform core.
+const PLATFORM: [&str; 5] = [
     "proto/common.proto",
     "proto/core.proto",
     "proto/notifications.proto",
@@ -12,13 +15,19 @@ const FILES: [&str; 5] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    if std::env::var_os("CARGO_FEATURE_KAFKA").is_none() {
-        return Ok(());
+    compile(&STATE)?;
+    if std::env::var_os("CARGO_FEATURE_KAFKA").is_some() {
+        compile(&PLATFORM)?;
     }
-    let descriptors = protox::compile(FILES, ["proto"])?;
+    Ok(())
+}
+
+fn compile(files: &[&str]) -> Result<(), Box<dyn Error>> {
+    let descriptors = protox::compile(files, ["proto"])?;
     prost_build::Config::new()
         // Sorted metadata: the same message always has the same bytes.
         .btree_map(["."])
+        .bytes([".lightship"])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! | [`platform`] | the vocabulary between a device and the platform core, and its two implementations |
 //! | [`endpoint`] | what the server decides for one registered endpoint |
 //! | [`bootstrap`] | what the bootstrap server does for one endpoint |
+//! | [`store`] | makes the records of endpoints survive a restart |
 //! | [`server`] | sockets, threads, directory, clock, shutdown, HTTP |
 //! | [`sim`] | a simulated LwM2M client on the same codecs |
 //! | [`config`], [`cli`] | settings and commands |
@@ -23,3 +24,4 @@ pub mod lwm2m;
 pub mod platform;
 pub mod server;
 pub mod sim;
+pub mod store;

@@ -19,6 +19,8 @@ mod lwm2m_format;
 mod lwm2m_registration;
 #[path = "../fuzz/targets/lwm2m_samples.rs"]
 mod lwm2m_samples;
+#[path = "../fuzz/targets/state_record.rs"]
+mod state_record;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -75,6 +77,11 @@ fn lwm2m_samples_corpus() {
     replay("lwm2m_samples", lwm2m_samples::run);
 }
 
+#[test]
+fn state_record_corpus() {
+    replay("state_record", state_record::run);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -96,6 +103,20 @@ proptest! {
     ) {
         lwm2m_format::run(&[&[format, depth], rest.as_slice()].concat());
     }
+
+    #[test]
+    fn state_records_are_restored_or_refused(
+        rest in vec(any::<u8>(), 0..60),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        state_record::run(&rest);
+        let mut record = *include_bytes!("../fuzz/corpus/state_record/observing");
+        for (index, byte) in changes {
+            record[index.index(record.len())] = byte;
+        }
+        state_record::run(&record);
+    }
+
     #[test]
     fn lwm2m_samples_are_read_or_refused(
         format in 3_u8..15,

@@ -31,7 +31,9 @@ use crate::{
             CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
         },
         metrics::{Metrics, Security, State},
+        records,
     },
+    store::Store,
 };
 
 /// A running service.
@@ -39,6 +41,7 @@ pub(crate) struct Service {
     settings: Settings,
     pub(crate) platform: PlatformSide,
     pub(crate) server: Server,
+    store: Option<Arc<Store>>,
     pub(crate) http: HttpServer,
     pub(crate) health: Arc<Health>,
 }
@@ -69,6 +72,8 @@ impl Service {
         let foundation = Foundation::new(settings.runtime.clone());
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
+        let service_id = settings.service.id.as_deref().unwrap_or_default();
+        let store = records::open(&settings.state, service_id, &metrics)?;
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
         let endpoint = endpoint_settings(&settings);
@@ -80,6 +85,7 @@ impl Service {
                 endpoint.held_rpc.clone(),
                 Arc::clone(&late),
                 Arc::clone(&health),
+                store.clone(),
             ),
             endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
             commands: (settings.mode == Mode::Embedded)
@@ -101,12 +107,14 @@ impl Service {
             bootstrap,
             platform: platform.seam(),
             clock: clock::now,
+            store: store.clone(),
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
             endpoint,
         };
+        health.set_state(State::Restoring);
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
@@ -119,6 +127,7 @@ impl Service {
             settings,
             platform,
             server,
+            store,
             http,
             health,
         })
@@ -158,10 +167,14 @@ impl Service {
         let Self {
             platform,
             server,
+            store,
             http,
             ..
         } = self;
         server.close();
+        if let Some(store) = store {
+            finished(spawn_blocking(move || store.close()).await);
+        }
         platform.stop().await;
         http.stop();
     }
@@ -234,10 +247,10 @@ impl PlatformSide {
     }
 }
 
-/// The result of work on another thread; a panic there is logged.
+/// The result of work on a thread that may wait; a panic there is logged.
 fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
     result
-        .inspect_err(|error| tracing::error!(%error, "the platform side panicked"))
+        .inspect_err(|error| tracing::error!(%error, "work on a thread of its own panicked"))
         .ok()
 }
 
@@ -254,8 +267,12 @@ fn refresh(
     held_rpc: HeldRpc,
     platform: Late,
     health: Arc<Health>,
+    store: Option<Arc<Store>>,
 ) -> Refresh {
     Arc::new(move |metrics| {
+        let pending = store.as_ref().map_or(0, |store| store.pending());
+        let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+        metrics.state_pending_writes.set(pending);
         let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
         metrics.registrations.of(Security::NoSec).set(registered);
         let held = i64::try_from(held_rpc.count()).unwrap_or(i64::MAX);
@@ -293,6 +310,11 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             psm: Duration::from_millis(settings.lwm2m.psm_activity_timer_ms),
             edrx: Duration::from_millis(settings.lwm2m.paging_window_ms),
         },
+        // Changes gather in the endpoint for one half of the time, before the file for the other.
+        record_delay: settings
+            .state
+            .folder()
+            .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
 }

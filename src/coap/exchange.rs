@@ -235,6 +235,36 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         true
     }
 
+    /// Takes an observation up that was made before this process began: `request` made it, with `token`, and `order` is the
+    /// Observe value of the freshest notification that is known.
+    pub fn resume_observation(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        request: &Request,
+        timeout: Duration,
+        order: u32,
+    ) {
+        let request = Request {
+            observe: Some(0),
+            ..request.clone()
+        };
+        self.observations.push(Observation {
+            token,
+            peer,
+            order: NotificationOrder::new(now, order),
+            request: Box::new(MadeBy { request, timeout }),
+        });
+    }
+
+    /// The Observe value of the freshest notification of an observation.
+    pub fn notification_order(&self, token: Token) -> Option<u32> {
+        let mut observations = self.observations.iter();
+        let observation = observations.find(|observation| observation.token == token)?;
+        Some(observation.order.value())
+    }
+
     /// Forgets an observation or an open request, without an event; what still arrives for it gets RST. `false`:
     /// nothing has this token.
     pub fn cancel(&mut self, now: Instant, token: Token) -> bool {

@@ -19,7 +19,7 @@ use layers::Layers;
 
 #[cfg(feature = "kafka")]
 pub use settings::CompatSettings;
-pub use settings::{LogFormat, LogSettings, Mode, Settings, StateBackend, StateSettings};
+pub use settings::{LogFormat, LogSettings, Mode, Settings};
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -307,7 +307,7 @@ mod tests {
             "http.bindd: no such setting (from environment variable LIGHTSHIP__HTTP__BINDD)",
             "transport.log_enabled: string \"maybe\" where a boolean is expected (from environment variable TB_TRANSPORT_LOG_ENABLED)",
             "embedded.output: expected `log`, `jsonl:<path>` or `none` (from --set embedded.output)",
-            "state.backend: this release keeps its state in `memory` only (from --set state.backend)",
+            "state.backend: expected `memory` or `embedded` (from --set state.backend)",
             "--set oops: key=value is needed",
             "http: no such setting (from --set http)",
         ] {

@@ -17,6 +17,7 @@ use crate::{
             LimitSettings, Lwm2mSettings, NoSecSettings, RuntimeSettings, ShutdownSettings,
         },
     },
+    store::settings::StateSettings,
 };
 
 /// All settings.
@@ -143,35 +144,6 @@ pub struct CompatSettings {
     /// Whether points in time are published as text (`Nov 14, 2023 22:13 PM`, UTC), as the platform's transport did
     /// before release 4.3; else as milliseconds since 1970. Default false.
     pub time_as_text: bool,
-}
-
-/// `state`: what is kept across restarts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StateSettings {
-    /// Where registrations are kept. Default `memory`, the only one in this release: devices register again after a
-    /// restart.
-    pub backend: StateBackend,
-}
-
-/// Where registrations are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
-pub enum StateBackend {
-    /// Nowhere else.
-    #[default]
-    Memory,
-}
-
-impl TryFrom<String> for StateBackend {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        match text.as_str() {
-            "memory" => Ok(Self::Memory),
-            _ => Err("this release keeps its state in `memory` only"),
-        }
-    }
 }
 
 impl Settings {

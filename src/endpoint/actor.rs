@@ -15,9 +15,13 @@ use crate::{
         peer::{Inbound, Outbound, Peer, PeerId},
         time::Clock,
     },
+    store::record,
 };
 
-use super::{CloseReason, Endpoint, EndpointStats, EndpointSummary, Key, Output};
+use super::{
+    CloseReason, Endpoint, EndpointName, EndpointStats, EndpointSummary, Key, Output, Ticket,
+    Urgency,
+};
 
 /// What the actor needs of the server it runs in.
 pub trait Shell {
@@ -35,6 +39,18 @@ pub trait Shell {
     fn misrouted(&self, peer: PeerId, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
+    /// Keeps a record of the endpoint; false: there is no room. The actor hears of a record that somebody waits for.
+    fn save(
+        &self,
+        endpoint: &EndpointName,
+        record: &record::Endpoint,
+        urgency: Urgency,
+        actor: &Addr<EndpointActor>,
+    ) -> bool;
+    /// Keeps no record of the endpoint any more.
+    fn forget(&self, endpoint: &EndpointName);
+    /// A restored endpoint knows its profile, or has ended.
+    fn restored(&self);
 }
 
 /// See the module's description.
@@ -96,7 +112,12 @@ impl EndpointActor {
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
                 if let Key::Registration(registration) = &key {
-                    tracing::info!(endpoint = %self.machine.name(), %registration, "endpoint registered");
+                    let endpoint = self.machine.name();
+                    if self.machine.is_unconfirmed() {
+                        tracing::debug!(%endpoint, %registration, "endpoint restored");
+                    } else {
+                        tracing::info!(%endpoint, %registration, "endpoint registered");
+                    }
                 }
                 self.shell.bind(&key, &ctx.address());
                 self.bound.retain(|own| !own.replaces(&key));
@@ -108,6 +129,14 @@ impl EndpointActor {
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
             Output::Delivered { waited } => self.shell.delivered(waited),
+            Output::Save { record, urgency } => {
+                let (name, address) = (self.machine.name(), ctx.address());
+                if !self.shell.save(name, &record, urgency, &address) {
+                    self.machine.handle_refused_record((self.clock)());
+                }
+            }
+            Output::Forget => self.shell.forget(self.machine.name()),
+            Output::Restored => self.shell.restored(),
             Output::Closed(reason) => {
                 self.closed = true;
                 self.shell
@@ -183,6 +212,8 @@ impl Actor for EndpointActor {
         ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
         self.reply_to = Some(self.shell.reply_to(&ctx.address()));
         self.address = Some(ctx.address());
+        // One that was restored has something to say.
+        self.drain(ctx);
     }
 }
 
@@ -255,6 +286,14 @@ impl From<Reply> for PlatformReply {
     }
 }
 
+/// A record that the endpoint waited for is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordKept(pub Ticket);
+
+impl Message for RecordKept {
+    type Result = ();
+}
+
 /// Another endpoint is at this peer from here on.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerTaken(pub PeerId);
@@ -321,6 +360,15 @@ impl Handler<PlatformReply> for EndpointActor {
 
     fn handle(&mut self, PlatformReply(reply): PlatformReply, ctx: &mut Context<Self>) {
         self.machine.handle_reply((self.clock)(), reply);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<RecordKept> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, RecordKept(ticket): RecordKept, ctx: &mut Context<Self>) {
+        self.machine.handle_kept_record((self.clock)(), ticket);
         self.drain(ctx);
     }
 }

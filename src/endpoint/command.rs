@@ -257,56 +257,71 @@ impl Endpoint {
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     fn send_waiting(&mut self, now: Now) {
         self.ask_attributes();
+        self.ask_attributes();
         self.begin_ota(now);
         self.send_commands(now);
+        self.watch_record(now);
     }
 
     pub(super) fn send_commands(&mut self, now: Now) {
         let saving = self.power_saving();
         while self.presence.admits(saving)
+            && !self.downlink.holds()
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
         {
-            let Some(registration) = &self.registration else {
+            if self.registration.is_none() {
                 return;
-            };
+            }
             let Some(command) = self.downlink.next() else {
                 // Packages go after everything else, block by block.
                 return self.exchanges.send_yielding(now.mono);
             };
-            let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
-            let request = command.operation.request(registration.data.objects.root());
-            let timeout = saving
-                .request_timeout()
-                .unwrap_or(self.settings.request_timeout);
-            if let Origin::Cancel(token) = command.origin {
-                let exchanges = &mut self.exchanges;
-                if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
-                    self.downlink.sent(token, command);
-                    self.presence.requested();
-                }
-                continue;
+            if self.must_be_kept_first(&command) {
+                return self.send_once_kept(command);
             }
-            let line = command.operation.sending(&self.context(registration));
-            if !matches!(&command.origin, Origin::Ota { step, .. } if step.is_quiet()) {
-                self.log(now, &session, &line);
-            }
-            if let Origin::Rpc { id, .. } = command.origin {
-                self.status(&session, id, RpcStatus::Sent);
-            }
-            let is_package =
-                matches!(&command.origin, Origin::Ota { step, .. } if step.carries_package());
-            let token = if is_package {
-                let timeout = self.settings.coap.exchange_lifetime();
-                self.exchanges
-                    .request_yielding(now.mono, peer, &request, timeout)
-            } else if command.operation.observes().is_some() {
-                self.exchanges.observe(now.mono, peer, &request, timeout)
-            } else {
-                self.exchanges.request(now.mono, peer, &request, timeout)
-            };
-            self.downlink.sent(token, command);
-            self.presence.requested();
+            self.dispatch(now, command);
         }
+    }
+
+    /// Sends a command.
+    pub(super) fn dispatch(&mut self, now: Now, command: Command) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
+        let request = command.operation.request(registration.data.objects.root());
+        let timeout = self
+            .power_saving()
+            .request_timeout()
+            .unwrap_or(self.settings.request_timeout);
+        if let Origin::Cancel(token) = command.origin {
+            let exchanges = &mut self.exchanges;
+            if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
+                self.downlink.sent(token, command);
+                self.presence.requested();
+            }
+            return;
+        }
+        let line = command.operation.sending(&self.context(registration));
+        if !matches!(&command.origin, Origin::Ota { step, .. } if step.is_quiet()) {
+            self.log(now, &session, &line);
+        }
+        if let Origin::Rpc { id, .. } = command.origin {
+            self.status(&session, id, RpcStatus::Sent);
+        }
+        let is_package =
+            matches!(&command.origin, Origin::Ota { step, .. } if step.carries_package());
+        let token = if is_package {
+            let timeout = self.settings.coap.exchange_lifetime();
+            self.exchanges
+                .request_yielding(now.mono, peer, &request, timeout)
+        } else if command.operation.observes().is_some() {
+            self.exchanges.observe(now.mono, peer, &request, timeout)
+        } else {
+            self.exchanges.request(now.mono, peer, &request, timeout)
+        };
+        self.downlink.sent(token, command);
+        self.presence.requested();
     }
 
     pub(super) fn handle_response(

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
@@ -96,6 +97,8 @@ pub(super) struct DownlinkQueue {
     cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
     ota: VecDeque<Command>,
+    /// One that is about to be sent.
+    held: Option<Command>,
     under_way: Vec<(Token, Command)>,
     /// RPC that came before the object models did.
     unread: VecDeque<RpcRequest>,
@@ -277,8 +280,53 @@ impl DownlinkQueue {
         self.sent.retain(|own| own != id);
     }
 
+    /// Keeps a command until it is on record that it is about to be sent.
+    pub(super) fn hold(&mut self, command: Command) {
+        self.held = Some(command);
+    }
+
+    /// Whether a command is kept so.
+    pub(super) const fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The command kept so.
+    pub(super) fn take_held(&mut self) -> Option<Command> {
+        self.held.take()
+    }
+
+    /// Ids of RPC that may not be carried out again: those that ended, and those under way that must not be repeated.
+    pub(super) fn record(&self) -> Vec<Bytes> {
+        let may_be_repeated = |id: &Uuid| {
+            self.under_way.iter().any(|(_, command)| {
+                matches!(&command.origin, Origin::Rpc { id: own, .. } if own.uuid == *id)
+                    && command.operation.is_repeatable()
+            })
+        };
+        let ended = self.sent.iter().filter(|id| !may_be_repeated(id));
+        ended
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .collect()
+    }
+
+    /// A queue that knows the RPC on record.
+    pub(super) fn restored(record: &[Bytes]) -> Self {
+        let newest = record.len().saturating_sub(MAX_REMEMBERED_RPC);
+        let ids = record.iter().skip(newest);
+        Self {
+            sent: ids.filter_map(|id| Uuid::from_slice(id).ok()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Takes every waiting command out: RPC first.
     pub(super) fn drain(&mut self) -> Vec<Command> {
+        if let Some(command) = self.held.take() {
+            if let Origin::Rpc { id, .. } = &command.origin {
+                self.forget(&id.uuid);
+            }
+            self.rpc.push_front(command);
+        }
         let others = self.attributes.drain(..);
         let others = others.chain(self.cancels.drain(..));
         let others = others.chain(self.profile.drain(..));
@@ -362,7 +410,7 @@ impl DownlinkQueue {
     pub(super) fn len(&self) -> usize {
         let commands = self.rpc.len() + self.attributes.len();
         let waiting = commands + self.cancels.len() + self.profile.len() + self.ota.len();
-        waiting + self.under_way.len() + self.unread.len()
+        waiting + usize::from(self.holds()) + self.under_way.len() + self.unread.len()
     }
 
     /// Requests that are under way.

@@ -22,6 +22,7 @@ mod history;
 mod observation;
 pub mod operation;
 pub mod ota;
+mod persistence;
 mod presence;
 mod registration;
 mod report;
@@ -60,6 +61,7 @@ use crate::{
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
     },
+    store::record,
 };
 
 use attributes::SharedAttributes;
@@ -69,6 +71,7 @@ use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
 use ota::Ota;
+use persistence::Persistence;
 use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
@@ -77,6 +80,7 @@ use timer::{Timer, Timers};
 
 pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
 pub use held::HeldRpc;
+pub use persistence::{Ticket, UnusableRecord, Urgency};
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
 pub use stats::{EndpointStats, EndpointSummary, OpenWork};
@@ -106,6 +110,7 @@ pub struct Endpoint {
     attributes: SharedAttributes,
     ota: Ota,
     deliveries: Deliveries,
+    persistence: Persistence,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
     bindings: VecDeque<Output>,
@@ -148,6 +153,17 @@ pub enum Output {
         /// The datagram.
         payload: Bytes,
     },
+    /// Keep this record of the endpoint, in the place of the one before.
+    Save {
+        /// The record.
+        record: Box<record::Endpoint>,
+        /// How to hand it over.
+        urgency: Urgency,
+    },
+    /// There is nothing of the endpoint to be kept any more.
+    Forget,
+    /// A restored endpoint knows its profile, or has ended.
+    Restored,
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
 }
@@ -215,6 +231,7 @@ impl Endpoint {
             attributes: SharedAttributes::default(),
             ota: Ota::default(),
             deliveries: Deliveries::default(),
+            persistence: Persistence::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -368,7 +385,14 @@ impl Endpoint {
             self.put_overdue_sends_off(now);
         }
         if self.timers.expired(Timer::Models, now.mono) {
-            self.ask_models_again();
+            if self.is_unconfirmed() {
+                self.ask_for_confirmation();
+            } else {
+                self.ask_models_again();
+            }
+        }
+        if self.timers.expired(Timer::Record, now.mono) {
+            self.save_changes();
         }
         self.handle_ota_timeout(now);
         if self.timers.expired(Timer::Linger, now.mono) {
@@ -381,9 +405,14 @@ impl Endpoint {
         self.pump(now);
     }
 
-    /// Ends the registration because the server stops: the session is closed, nothing is said to the device.
+    /// Ends the endpoint because the server stops; nothing is said to the device. The session is closed, unless a record
+    /// of the endpoint is kept.
     pub fn stop(&mut self, now: Now) {
-        self.end(now, CloseReason::Stopped);
+        if self.settings.record_delay.is_some() && self.registration.is_some() {
+            self.suspend(now);
+        } else {
+            self.end(now, CloseReason::Stopped);
+        }
         self.pump(now);
     }
 
@@ -647,6 +676,14 @@ impl Endpoint {
                 Err(error) => self.decide(now, Err(error)),
             }
         } else if self.handle_ota_answer(now, id, &result) {
+        } else if self.awaits_confirmation(id) {
+            match result {
+                Ok(Answer::Credentials(admission)) => self.confirm(now, Ok(admission)),
+                Ok(Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_)) => {
+                    self.confirm(now, Err(QuestionError::Invalid))
+                }
+                Err(error) => self.confirm(now, Err(error)),
+            }
         } else if self.resources.awaits(id) {
             let models = match result {
                 Ok(Answer::Models(models)) => models,

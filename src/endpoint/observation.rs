@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+
 use crate::{
     coap::{ContentFormat, Token},
     lwm2m::{format::EncodeError, path::Path},
     platform::profile::{
         DeviceProfile, NotificationAttributes, ObserveAttr, ObserveStrategy, VersionedPath,
     },
+    store::record,
 };
 
 use super::{
@@ -23,6 +26,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Observations {
     by_token: BTreeMap<Token, Observed>,
+    /// How often one began or ended.
+    changes: u64,
 }
 
 /// One observation.
@@ -91,6 +96,31 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// What is kept of it. `order` is the Observe value of its freshest notification.
+    pub(super) fn record(&self, token: Token, order: u32) -> record::Observation {
+        record::Observation {
+            token: Bytes::copy_from_slice(token.as_bytes()),
+            paths: self.paths.as_slice().iter().map(Path::to_string).collect(),
+            composite: matches!(self.paths, Paths::Several(_)),
+            format: u32::from(self.format.0),
+            order,
+        }
+    }
+
+    /// The observation that was kept, with its token; `None` when it is none.
+    pub(super) fn restored(record: &record::Observation) -> Option<(Token, Self)> {
+        let paths: Option<Vec<Path>> = record.paths.iter().map(|path| path.parse().ok()).collect();
+        let paths = match (record.composite, paths?) {
+            (true, paths) if !paths.is_empty() => Paths::Several(paths),
+            (false, paths) => Paths::One(*paths.first().filter(|_| paths.len() == 1)?),
+            (true, _) => return None,
+        };
+        let format = ContentFormat(record.format.try_into().ok()?);
+        Some((Token::new(&record.token)?, Self::new(paths, format)))
+    }
+}
+
 /// Notifications remembered as unstored, per observation; as many as the message layer remembers messages.
 const MAX_UNSTORED: usize = 32;
 
@@ -107,6 +137,7 @@ impl Observations {
         older.iter().for_each(|own| {
             self.by_token.remove(own);
         });
+        self.changes += 1;
         self.by_token.insert(token, observed);
         older
     }
@@ -120,6 +151,7 @@ impl Observations {
     }
 
     pub(super) fn remove(&mut self, token: Token) -> Option<Observed> {
+        self.changes += 1;
         self.by_token.remove(&token)
     }
 
@@ -128,6 +160,11 @@ impl Observations {
         let all = self.by_token.iter();
         let own = all.filter(|(_, observed)| observed.paths.equal(paths));
         own.map(|(token, _)| *token).collect()
+    }
+
+    /// Grows whenever an observation begins or ends.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The tokens of all observations.

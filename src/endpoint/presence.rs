@@ -19,6 +19,14 @@ pub(super) struct Presence {
 }
 
 impl Presence {
+    /// A device of which is not known when it was last awake.
+    pub(super) fn asleep() -> Self {
+        Self {
+            asleep: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes a message of the device; whether that woke it up.
     fn heard(&mut self, at: UnixMillis) -> bool {
         self.last_heard = at;
@@ -146,6 +154,9 @@ impl Endpoint {
 
     /// The device has said something: it is awake, and what was put off until then is asked for.
     pub(super) fn heard(&mut self, now: Now) {
+        if self.is_heard_unconfirmed() {
+            return;
+        }
         let Some(registration) = &self.registration else {
             return;
         };

@@ -35,6 +35,9 @@ impl Endpoint {
             return acknowledge(self);
         };
         let session = Arc::clone(&registration.session);
+        if !ended && !self.resources.are_known() {
+            return self.put_notification_off(token, message, deferred);
+        }
         if ended {
             self.observations.remove(token);
         }
@@ -100,6 +103,25 @@ impl Endpoint {
                     self.exchanges.acknowledge(now.mono, message);
                 }
             }
+        }
+    }
+
+    /// Leaves a notification unacknowledged that cannot be read yet, so that the device repeats it.
+    fn put_notification_off(
+        &mut self,
+        token: Token,
+        message: &Message,
+        deferred: Option<IncomingId>,
+    ) {
+        self.stats.unacknowledged += 1;
+        if let Some(id) = deferred {
+            self.exchanges.forget(id);
+        }
+        if let (Some(observed), Some(observe)) =
+            (self.observations.get_mut(token), message.observe())
+        {
+            observed.reported(Some(observe));
+            observed.unstored(observe);
         }
     }
 

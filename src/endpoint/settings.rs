@@ -51,6 +51,8 @@ pub struct EndpointSettings {
     pub time_form: TimeForm,
     /// How long devices that save power are awake after what they say.
     pub awake_windows: AwakeWindows,
+    /// How long changes of an endpoint's record gather before it is handed over; `None`: no records are kept.
+    pub record_delay: Option<Duration>,
     /// Built-in object models, for the test whether a resource is executable.
     pub core_models: Arc<Models>,
 }
@@ -98,6 +100,7 @@ impl Default for EndpointSettings {
             ota: Arc::default(),
             push_slots: PushSlots::new(0),
             time_form: TimeForm::default(),
+            record_delay: None,
             core_models: Arc::default(),
         }
     }

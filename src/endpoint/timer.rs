@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Linger,
     /// The platform could not say which object models it has: it is asked again.
     Models,
+    /// The record has changed and is to be handed over.
+    Record,
     /// The oldest Send that waits for the platform is told that this takes too long.
     Send,
     /// The window ends in which a device that saves power is awake.

@@ -7,7 +7,13 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use actix::{Actor, Addr, Context, Handler, Message};
 
-use crate::platform::{Reply, ReplySink, ReplyTo};
+use crate::{
+    endpoint::{
+        Ticket,
+        actor::{EndpointActor, RecordKept},
+    },
+    platform::{Reply, ReplySink, ReplyTo},
+};
 
 /// The mailbox of one actor, as the platform sees it; it takes replies as messages `M`.
 struct Mailbox<A: Actor, M>(Addr<A>, PhantomData<fn(M)>);
@@ -33,6 +39,18 @@ where
     fn reply(&self, reply: Reply) {
         self.0.do_send(M::from(reply));
     }
+}
+
+/// Tells an endpoint that a record is kept for which it waits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an endpoint waits for one record at a time"
+)]
+pub(super) fn record_kept(
+    endpoint: Addr<EndpointActor>,
+    ticket: Ticket,
+) -> impl FnOnce() + Send + 'static {
+    move || endpoint.do_send(RecordKept(ticket))
 }
 
 impl<A: Actor, M> fmt::Debug for Mailbox<A, M> {

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use actix::{Addr, prelude::SendError};
@@ -41,6 +41,9 @@ pub struct Directory {
     /// Per shard: closes, profile and attribute updates wait here for room in a mailbox, so that a slow endpoint
     /// delays only its shard.
     control: Vec<mpsc::Sender<Control>>,
+    /// Whether the sessions that were open before a restart are known.
+    complete: Mutex<bool>,
+    completed: Condvar,
 }
 
 /// How many endpoints there are.
@@ -80,11 +83,35 @@ fn origin(peer: &PeerId) -> IpAddr {
 
 impl Directory {
     /// An empty directory; `control` has one queue per shard, which that shard empties.
+    /// Until [`Self::complete`] is called, messages for sessions that are not known wait: these may be open, and about to
+    /// be restored.
     pub(crate) fn new(control: Vec<mpsc::Sender<Control>>) -> Self {
         Self {
             tables: RwLock::default(),
             control,
+            complete: Mutex::new(false),
+            completed: Condvar::new(),
         }
+    }
+
+    /// Every session that was open before the start is known.
+    pub(crate) fn complete(&self) {
+        *self.complete.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.completed.notify_all();
+    }
+
+    fn await_complete(&self) {
+        let complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(
+            self.completed
+                .wait_while(complete, |complete| !*complete)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    fn by_session(&self, session: SessionId) -> Option<EndpointAddr> {
+        let tables = self.read();
+        tables.sessions.get(&session).map(|(addr, _)| addr.clone())
     }
 
     /// The actor of `name`; when there is none, the one that `spawn` makes. `None` when `spawn` declines.
@@ -241,11 +268,10 @@ impl Directory {
 
 impl DownlinkSink for Directory {
     fn deliver(&self, session: SessionId, downlink: Downlink) -> Result<(), Undeliverable> {
-        let addr = self
-            .read()
-            .sessions
-            .get(&session)
-            .map(|(addr, _)| addr.clone());
+        let addr = self.by_session(session).or_else(|| {
+            self.await_complete();
+            self.by_session(session)
+        });
         let Some(addr) = addr else {
             return Err(Undeliverable::UnknownSession(Box::new(downlink)));
         };
@@ -313,13 +339,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
-        let (sender, mut queue) = mpsc::channel(1);
-        let directory = Directory::new(vec![sender]);
-        let context = Context::<EndpointActor>::new();
-        let id = SessionId(Uuid::from_u128(1));
-        let session = Arc::new(SessionInfo {
+    fn session(id: SessionId) -> Arc<SessionInfo> {
+        Arc::new(SessionInfo {
             id,
             device: Arc::new(DeviceInfo {
                 tenant: PlatformId::NULL,
@@ -329,7 +350,17 @@ mod tests {
                 name: "ep1".to_owned(),
                 kind: "lw".to_owned(),
             }),
-        });
+        })
+    }
+
+    #[test]
+    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
+        let (sender, mut queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        directory.complete();
+        let context = Context::<EndpointActor>::new();
+        let id = SessionId(Uuid::from_u128(1));
+        let session = session(id);
         let addr = EndpointAddr {
             actor: context.address(),
             shard: 0,
@@ -349,5 +380,24 @@ mod tests {
         drop(queue);
         let gone = directory.deliver(id, Downlink::CredentialsChanged);
         assert!(matches!(gone, Err(Undeliverable::UnknownSession(_))));
+    }
+
+    #[test]
+    fn l25_a_message_for_a_session_that_may_be_restored_waits() {
+        let (sender, _queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        let session = session(SessionId(Uuid::from_u128(1)));
+        let id = session.id;
+        let context = Context::<EndpointActor>::new();
+        let addr = EndpointAddr {
+            actor: context.address(),
+            shard: 0,
+        };
+        std::thread::scope(|scope| {
+            let delivered = scope.spawn(|| directory.deliver(id, Downlink::DeviceDeleted));
+            directory.bind(&Key::Session(session), &addr);
+            directory.complete();
+            assert_eq!(delivered.join().unwrap(), Ok(()));
+        });
     }
 }

@@ -17,6 +17,7 @@ mod listen;
 mod metered;
 pub mod metrics;
 mod outbox;
+pub mod records;
 pub mod settings;
 mod shard;
 mod socket;
@@ -25,7 +26,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::Arbiter;
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bootstrap::BootstrapSessionSettings,
@@ -35,6 +36,7 @@ use crate::{
         actor::{Describe, Stop, Unfinished},
     },
     platform::{Platform, time::Clock},
+    store::Store,
 };
 
 use bootstrap::{BootstrapDirectory, BootstrapParts, BootstrapShard};
@@ -43,6 +45,7 @@ use download::Downloads;
 use http::{Endpoints, Health};
 use metered::MeteredPlatform;
 use metrics::Metrics;
+use records::{Kept, Records};
 use settings::{LimitSettings, NoSecSettings, RuntimeSettings};
 use shard::{Shard, ShardParts};
 use socket::UdpTransport;
@@ -52,6 +55,8 @@ pub use metered::MeteredSink;
 /// How far a stop has come; each phase includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
+    /// Endpoints are restored; datagrams wait in the sockets.
+    Restoring,
     /// Everything is served.
     Serving,
     /// Registers of strangers are met with silence.
@@ -67,6 +72,17 @@ pub struct Foundation {
     directory: Arc<Directory>,
     control: Vec<mpsc::Receiver<Control>>,
     runtime: RuntimeSettings,
+    gate: Gate,
+}
+
+/// Lets the platform's messages through to a directory, at the latest when it is dropped.
+#[derive(Debug)]
+struct Gate(Arc<Directory>);
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.0.complete();
+    }
 }
 
 /// The running device side.
@@ -90,6 +106,8 @@ pub struct ServerParts {
     pub platform: Arc<dyn Platform>,
     /// Reads the time.
     pub clock: Clock,
+    /// Where endpoints are kept across restarts, if anywhere.
+    pub store: Option<Arc<Store>>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Hears that the shards are alive.
@@ -108,8 +126,10 @@ impl Foundation {
         let (senders, control) = (0..runtime.worker_count())
             .map(|_| mpsc::channel(CONTROL_QUEUE))
             .unzip();
+        let directory = Arc::new(Directory::new(senders));
         Self {
-            directory: Arc::new(Directory::new(senders)),
+            gate: Gate(Arc::clone(&directory)),
+            directory,
             control,
             runtime,
         }
@@ -120,7 +140,8 @@ impl Foundation {
         Arc::clone(&self.directory)
     }
 
-    /// Binds the sockets and starts the shards. Needs a running actix system.
+    /// Binds the sockets, starts the shards, restores the endpoints that are on record, and serves. Needs a running actix
+    /// system.
     ///
     /// # Errors
     /// [`StartError`]
@@ -147,8 +168,10 @@ impl Foundation {
             parts.clock,
             Arc::clone(&parts.endpoint.ota),
         );
-        let (phase, watch) = watch::channel(Phase::Serving);
+        let (phase, watch) = watch::channel(Phase::Restoring);
+        let records = Arc::new(Records::new(parts.store, Arc::clone(&parts.metrics)));
         let mut arbiters = Vec::new();
+        let (mut senders, mut restored) = (Vec::new(), Vec::new());
         for (index, (socket, control)) in sockets.into_iter().zip(self.control).enumerate() {
             let arbiter = Arbiter::new();
             let mut seed = [0; 32];
@@ -184,6 +207,7 @@ impl Foundation {
                 clock: parts.clock,
                 metrics: Arc::clone(&parts.metrics),
                 phase: watch.clone(),
+                records: Arc::clone(&records),
                 heartbeat: parts
                     .health
                     .add_worker(format!("shard-{index}"), (parts.clock)().mono),
@@ -194,7 +218,11 @@ impl Foundation {
                     ..parts.endpoint.clone()
                 }),
             };
-            let (started, start) = tokio::sync::oneshot::channel();
+            let (started, start) = oneshot::channel();
+            let (sender, kept) = mpsc::channel(RESTORE_QUEUE);
+            let (done, all) = oneshot::channel();
+            senders.push(sender);
+            restored.push(all);
             arbiter.spawn(async move {
                 let transport = UdpTransport::new(socket, Arc::clone(&parts.metrics));
                 let bootstrap = bootstrap.map(|(socket, parts)| {
@@ -220,6 +248,7 @@ impl Foundation {
                 actix::spawn(Shard::control(control));
                 actix::spawn(std::rc::Rc::clone(&shard).beat());
                 actix::spawn(std::rc::Rc::clone(&shard).send());
+                actix::spawn(std::rc::Rc::clone(&shard).restore(kept, done));
                 actix::spawn(shard.receive());
                 started.send(Ok(())).ok();
             });
@@ -229,6 +258,17 @@ impl Foundation {
                 .map_err(StartError::Socket)?;
             arbiters.push(arbiter);
         }
+        restore(&records, senders, restored).await?;
+        drop(self.gate);
+        match records.confirmed(CONFIRMATION).await {
+            0 => {}
+            unconfirmed => tracing::warn!(
+                event = "restored_unconfirmed",
+                unconfirmed,
+                "the platform has not said what it knows of some restored endpoints; they are served when it has"
+            ),
+        }
+        phase.send_replace(Phase::Serving);
         Ok(Server {
             directory: self.directory,
             arbiters,
@@ -238,6 +278,21 @@ impl Foundation {
             bootstrap_address,
         })
     }
+}
+
+/// Hands the records to the shards, and waits until each has made endpoints of its own.
+async fn restore(
+    records: &Arc<Records>,
+    senders: Vec<mpsc::Sender<Kept>>,
+    restored: Vec<oneshot::Receiver<()>>,
+) -> Result<(), StartError> {
+    let own = Arc::clone(records);
+    let handed_out = tokio::task::spawn_blocking(move || own.hand_out(&senders));
+    handed_out.await.map_err(|_| StartError::Worker)?;
+    for shard in restored {
+        shard.await.map_err(|_| StartError::Worker)?;
+    }
+    Ok(())
 }
 
 impl Server {
@@ -288,7 +343,8 @@ impl Server {
         self.unfinished().await;
     }
 
-    /// Ends every endpoint: its session is closed at the platform. Returns when all have done so.
+    /// Ends every endpoint: its session is closed at the platform, unless the endpoint is kept for the next start. Returns
+    /// when all have done so.
     pub async fn stop_endpoints(&self) {
         let stops: Vec<_> = self
             .directory
@@ -409,5 +465,9 @@ pub enum StartError {
 
 /// Control messages that may wait per shard.
 const CONTROL_QUEUE: usize = 1024;
+/// Records that may wait per shard to become endpoints.
+const RESTORE_QUEUE: usize = 256;
+/// How long the platform may take to confirm what was restored before devices are served all the same.
+const CONFIRMATION: Duration = Duration::from_secs(30);
 /// How often it is looked whether exchanges have finished.
 const POLL: Duration = Duration::from_millis(50);

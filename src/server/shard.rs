@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
@@ -12,12 +13,12 @@ use std::{
 use actix::{Actor, Addr, prelude::SendError};
 use bytes::Bytes;
 use futures_util::future::Either;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     coap::{Code, Message, Random, RateLimit, Response},
     endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
+        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key, Urgency,
         actor::{
             Datagram, EndpointActor, PeerTaken, PlatformMessage, PlatformReply, Request, Shell,
         },
@@ -25,8 +26,9 @@ use crate::{
     platform::{
         Platform, ReplyTo,
         peer::{Inbound, Outbound, Peer, PeerId, PeerIdentity, ServerRole},
-        time::Clock,
+        time::{Clock, UnixMillis},
     },
+    store::record::Endpoint as Record,
 };
 
 use super::{
@@ -37,6 +39,7 @@ use super::{
     ingress::{Decision, Ingress},
     listen,
     metrics::{self, Metrics},
+    records::{Kept, Records},
     settings::{LimitSettings, NoSecSettings},
     socket::{self, UdpTransport},
 };
@@ -64,6 +67,7 @@ pub(super) struct ShardParts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) heartbeat: Heartbeat,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) records: Arc<Records>,
     pub(super) limits: LimitSettings,
     pub(super) nosec: NoSecSettings,
     pub(super) endpoint_settings: Arc<EndpointSettings>,
@@ -102,9 +106,51 @@ impl Shard {
         Rc::clone(&self.transport).send_queued().await;
     }
 
+    /// Makes endpoints of records, and says when all are there.
+    pub(super) async fn restore(
+        self: Rc<Self>,
+        mut kept: mpsc::Receiver<Kept>,
+        done: oneshot::Sender<()>,
+    ) {
+        let alive = self.parts.records.last_alive((self.parts.clock)());
+        while let Some((name, record)) = kept.recv().await {
+            self.revive(&name, &record, alive);
+        }
+        // Fails only when the start was given up.
+        done.send(()).ok();
+    }
+
+    /// Makes an endpoint of its record.
+    fn revive(self: &Rc<Self>, name: &EndpointName, record: &Record, alive: UnixMillis) {
+        let parts = &self.parts;
+        let restore = || {
+            let settings = Arc::clone(&parts.endpoint_settings);
+            let now = (parts.clock)();
+            Endpoint::restore(name.clone(), record, settings, self.seed(), now, alive)
+        };
+        // A record that is too much for us must not keep the others from being restored.
+        let Ok(Ok(machine)) = catch_unwind(AssertUnwindSafe(restore)) else {
+            return parts.records.discard(name);
+        };
+        parts.directory.find_or_insert(name, || {
+            parts.records.count_unconfirmed();
+            Some(EndpointAddr {
+                actor: self.start(machine),
+                shard: parts.index,
+            })
+        });
+    }
+
     /// Receives datagrams until the server stops reading.
     pub(super) async fn receive(self: Rc<Self>) {
-        let phase = self.parts.phase.clone();
+        let mut phase = self.parts.phase.clone();
+        if phase
+            .wait_for(|phase| *phase >= Phase::Serving)
+            .await
+            .is_err()
+        {
+            return; // The start was given up.
+        }
         listen::receive(&self.transport, phase, &self.parts.metrics, |datagram| {
             self.dispatch(datagram);
         })
@@ -301,10 +347,18 @@ impl Shard {
     }
 
     fn spawn(self: &Rc<Self>, name: EndpointName) -> Addr<EndpointActor> {
+        let settings = Arc::clone(&self.parts.endpoint_settings);
+        self.start(Endpoint::new(name, settings, self.seed()))
+    }
+
+    fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.random.borrow_mut().fill(&mut seed);
+        seed
+    }
+
+    fn start(self: &Rc<Self>, machine: Endpoint) -> Addr<EndpointActor> {
         let parts = &self.parts;
-        let machine = Endpoint::new(name, Arc::clone(&parts.endpoint_settings), seed);
         let outbound: Rc<dyn Outbound> = Rc::<UdpTransport>::clone(&self.transport);
         let shell: Rc<dyn Shell> = Rc::<Self>::clone(self);
         EndpointActor::new(
@@ -391,7 +445,16 @@ impl Shell for Shard {
             Some(reason) => tracing::info!(endpoint = %endpoint.name(), ?reason, "endpoint ended"),
             None => {
                 self.parts.metrics.actor_panics.inc();
-                tracing::error!(endpoint = %endpoint.name(), "an endpoint's actor panicked; the endpoint must register again");
+                let now = (self.parts.clock)();
+                let record = self.parts.records.after_panic(now.mono, endpoint.name());
+                let Some((record, shard)) = record.zip(self.me.upgrade()) else {
+                    tracing::error!(endpoint = %endpoint.name(), "an endpoint's actor panicked; the endpoint must register again");
+                    return;
+                };
+                tracing::error!(endpoint = %endpoint.name(), "an endpoint's actor panicked; the endpoint continues from its record");
+                let name = endpoint.name().clone();
+                // Not from within the actor that ends.
+                actix::spawn(async move { shard.revive(&name, &record, now.wall) });
             }
         }
     }
@@ -411,6 +474,24 @@ impl Shell for Shard {
             .metrics
             .durable_duration
             .observe(waited.as_secs_f64());
+    }
+
+    fn save(
+        &self,
+        endpoint: &EndpointName,
+        record: &Record,
+        urgency: Urgency,
+        actor: &Addr<EndpointActor>,
+    ) -> bool {
+        self.parts.records.save(endpoint, record, urgency, actor)
+    }
+
+    fn forget(&self, endpoint: &EndpointName) {
+        self.parts.records.forget(endpoint);
+    }
+
+    fn restored(&self) {
+        self.parts.records.count_confirmed();
     }
 }
 

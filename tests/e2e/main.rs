@@ -22,6 +22,7 @@ mod docs;
 mod flood;
 mod http;
 mod registry;
+mod restart;
 #[path = "../support/server.rs"]
 mod server;
 mod settings;

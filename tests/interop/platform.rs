@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpListener,
+    path::Path,
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -41,7 +42,18 @@ struct Lightship {
 
 impl Lightship {
     fn start(broker: &Broker, prefix: &str, service_id: &str) -> Self {
-        let (port, bootstrap) = (free_udp_port(), free_udp_port());
+        Self::start_at(broker, prefix, service_id, free_udp_port(), None)
+    }
+
+    /// Starts at a port of devices, with a state file in a folder or without one.
+    fn start_at(
+        broker: &Broker,
+        prefix: &str,
+        service_id: &str,
+        port: u16,
+        state: Option<&Path>,
+    ) -> Self {
+        let bootstrap = free_udp_port();
         let http = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .expect("a port")
@@ -61,7 +73,8 @@ impl Lightship {
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
-            .env("LIGHTSHIP__LOG__FORMAT", "text");
+            .env("LIGHTSHIP__LOG__FORMAT", "text")
+            .envs(state.map(|folder| ("LIGHTSHIP__STATE__DIR", folder)));
         let mut process = Process::spawn("lightship", &mut command);
         process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));
         Self {
@@ -405,4 +418,58 @@ fn sigterm_under_load_stops_in_order_and_loses_nothing_acknowledged() {
         "{} values acknowledged, all of them in Kafka",
         acknowledged.len()
     );
+}
+
+#[test]
+fn l25_after_kill_9_a_client_goes_on_and_o8_a_command_sent_meanwhile_is_carried_out_once() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let (core, profile) = core(&broker, "kill9");
+    let device = core.add_nosec_device("urn:kill9:1", profile);
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let port = free_udp_port();
+    let start = || Lightship::start_at(&broker, "kill9", "ls-0", port, Some(folder.path()));
+    let mut lightship = start();
+    let options = leshan::Options {
+        lifetime: 3600,
+        ..leshan::Options::default()
+    };
+    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:kill9:1", options) else {
+        return;
+    };
+    client.expect_event("registered");
+    core.await_values(device, 2, PATIENCE);
+    // It is on disk once its id is, and with it all that was before.
+    let execute = core.rpc(device, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    core.await_rpc(execute, PATIENCE);
+    client.expect_event("executed /3/0/4");
+
+    lightship.process.signal("KILL");
+    lightship.process.wait(PATIENCE);
+    let meanwhile = core.rpc(device, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    let lightship = start();
+    let progress = core.await_rpc(meanwhile, PATIENCE);
+    assert_eq!(
+        answered(&progress),
+        (
+            &["SENT".to_owned(), "DELIVERED".to_owned()][..],
+            r#"{"result":"CHANGED"}"#
+        )
+    );
+    client.command("set /3303/0/5700 44.5");
+    core.await_telemetry(device, PATIENCE, |readings| {
+        let is_it = |value: Option<&serde_json::Value>| value == Some(&json!(44.5));
+        readings
+            .iter()
+            .any(|own| is_it(own.values.get("temperature")))
+    });
+    let lines = client.process().lines();
+    let count = |words: &str| lines.iter().filter(|line| line.starts_with(words)).count();
+    assert_eq!(count("executed /3/0/4"), 2);
+    assert_eq!(count("registered"), 1);
+    assert!(core.has_session(device));
+    assert_eq!(core.violations(), [] as [String; 0]);
+    assert!(lightship.stop().success());
+    assert!(core.has_session(device), "a stop closes no session either");
 }

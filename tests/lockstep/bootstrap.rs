@@ -59,6 +59,7 @@ impl World {
             lifetime: Duration::from_secs(300),
             confirmable: true,
             queue_mode: false,
+            updates: false,
             coap: Arc::new(TransmissionParameters::default()),
         };
         let mut device = SimDevice::new(sim, objects(), Server::Lwm2m, [1; 32]);
@@ -182,6 +183,9 @@ impl World {
                     | endpoint::Output::Unbind(_)
                     | endpoint::Output::Misrouted { .. }
                     | endpoint::Output::Delivered { .. }
+                    | endpoint::Output::Save { .. }
+                    | endpoint::Output::Forget
+                    | endpoint::Output::Restored
                     | endpoint::Output::Closed(_) => {}
                 }
             }
@@ -234,6 +238,7 @@ impl World {
             let answer = match question {
                 Question::Credentials { .. } => Answer::Credentials(Arc::clone(&self.admission)),
                 Question::Models { .. } => Answer::Models(objects().models().cloned().collect()),
+                Question::Package { .. } | Question::PackageBytes(_) => return,
             };
             let reply = Reply::Answer {
                 id: *id,

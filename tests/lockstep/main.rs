@@ -10,6 +10,7 @@ mod ota;
 mod presence;
 mod profile;
 mod registration;
+mod restart;
 mod send;
 mod world;
 

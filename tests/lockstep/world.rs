@@ -14,7 +14,10 @@ use std::{
 use bytes::Bytes;
 use lightship::{
     coap::{Random, TransmissionParameters},
-    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, HeldRpc, Key, Output},
+    endpoint::{
+        CloseReason, Endpoint, EndpointName, EndpointSettings, HeldRpc, Key, Output, Ticket,
+        Urgency,
+    },
     lwm2m::{
         model::{ObjectModel, core},
         path::{ObjectVersion, Path},
@@ -31,6 +34,7 @@ use lightship::{
         uplink::{KeyValue, RpcBody, RpcId, RpcStatus},
     },
     sim::{SimDevice, SimEvent, SimObjects, SimSettings},
+    store::record,
 };
 use uuid::Uuid;
 
@@ -45,6 +49,8 @@ pub(crate) struct World {
     pub(crate) platform: ScriptedPlatform,
     pub(crate) events: Vec<SimEvent>,
     pub(crate) closed: Option<CloseReason>,
+    pub(crate) store: KeptRecord,
+    settings: Arc<EndpointSettings>,
     /// What leads to the endpoint.
     pub(crate) bound: Vec<Key>,
     /// Datagrams that the endpoint did not take for its own.
@@ -60,6 +66,21 @@ pub(crate) struct World {
 enum Towards {
     Device,
     Server,
+}
+
+/// What is kept of the endpoint, and how that goes on.
+#[derive(Default)]
+pub(crate) struct KeptRecord {
+    pub(crate) record: Option<record::Endpoint>,
+    /// How often one was handed over.
+    pub(crate) written: usize,
+    /// There is no room.
+    pub(crate) full: bool,
+    /// How long it takes to be on disk.
+    pub(crate) delay: Duration,
+    /// Restored endpoints that said that they are ready, or gone.
+    pub(crate) restored: usize,
+    due: VecDeque<(Instant, Ticket)>,
 }
 
 /// What a datagram may meet with.
@@ -161,6 +182,53 @@ impl World {
         )
     }
 
+    /// A world in which the endpoint is kept, and whose device has registered.
+    pub(crate) fn kept(profile: &str, seed: u8) -> Self {
+        Self::kept_with(profile, seed, false)
+    }
+
+    pub(crate) fn kept_with(profile: &str, seed: u8, queue_mode: bool) -> Self {
+        let parameters = TransmissionParameters::default();
+        let settings = |settings: &mut EndpointSettings| {
+            settings.record_delay = Some(Duration::from_millis(500));
+        };
+        let mut world = Self::build(profile, seed, parameters, queue_mode, objects(), settings);
+        world.device.register(world.now.mono);
+        world.run(Duration::from_secs(5));
+        assert!(world.device.is_registered(), "{:?}", world.events);
+        world
+    }
+
+    /// The server's process ends without a word, and another one starts after `down`: the endpoint continues from what
+    /// was kept of it.
+    pub(crate) fn crash(&mut self, down: Duration) {
+        self.closed = Some(CloseReason::Stopped);
+        let alive = self.now.wall;
+        self.platform.due.clear();
+        self.store.due.clear();
+        self.run(down);
+        self.restore(alive);
+    }
+
+    /// The server stops as it should, and starts again after `down`.
+    pub(crate) fn restart(&mut self, down: Duration) {
+        self.endpoint.stop(self.now);
+        self.run(Duration::ZERO);
+        assert_eq!(self.closed, Some(CloseReason::Stopped));
+        self.crash(down);
+    }
+
+    fn restore(&mut self, alive: UnixMillis) {
+        let record = self.store.record.clone().unwrap();
+        let name = EndpointName::new("dev1");
+        let settings = Arc::clone(&self.settings);
+        let restored = Endpoint::restore(name, &record, settings, [77; 32], self.now, alive);
+        self.endpoint = restored.unwrap();
+        self.closed = None;
+        self.bound.clear();
+        self.drain();
+    }
+
     fn build(
         profile: &str,
         seed: u8,
@@ -185,6 +253,7 @@ impl World {
             ..EndpointSettings::default()
         };
         change(&mut settings);
+        let settings = Arc::new(settings);
         let sim = SimSettings {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),
@@ -195,7 +264,9 @@ impl World {
         };
         Self {
             now,
-            endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::new(settings), [seed; 32]),
+            endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::clone(&settings), [seed; 32]),
+            settings,
+            store: KeptRecord::default(),
             platform: ScriptedPlatform::new(profile, &objects),
             device: SimDevice::new(sim, objects, (), [seed.wrapping_add(100); 32]),
             peer: peer(5683),
@@ -342,6 +413,17 @@ impl World {
             self.endpoint.handle_reply(self.now, reply);
             self.drain();
         }
+        while let Some((_, ticket)) = self
+            .store
+            .due
+            .front()
+            .is_some_and(|(at, _)| *at <= self.now.mono)
+            .then(|| self.store.due.pop_front())
+            .flatten()
+        {
+            self.endpoint.handle_kept_record(self.now, ticket);
+            self.drain();
+        }
         if self
             .endpoint
             .poll_timeout()
@@ -373,6 +455,9 @@ impl World {
                 Output::Unbind(key) => self.bound.retain(|own| *own != key),
                 Output::Misrouted { payload, .. } => self.misrouted.push(payload),
                 Output::Delivered { .. } => {}
+                Output::Save { record, urgency } => self.keep(*record, urgency),
+                Output::Forget => self.store.record = None,
+                Output::Restored => self.store.restored += 1,
             }
         }
         while let Some(((), payload)) = self.device.poll_transmit() {
@@ -382,6 +467,22 @@ impl World {
         while let Some(event) = self.device.poll_event() {
             self.events.push(event);
         }
+    }
+
+    fn keep(&mut self, record: record::Endpoint, urgency: Urgency) {
+        match urgency {
+            Urgency::Soon if self.store.full => {
+                return self.endpoint.handle_refused_record(self.now);
+            }
+            Urgency::Now(ticket) => {
+                let at = self.now.mono + self.store.delay;
+                self.store.due.push_back((at, ticket));
+            }
+            Urgency::Soon | Urgency::Last => {}
+        }
+        self.store.written += 1;
+        // As it would come back from the file.
+        self.store.record = record::Endpoint::from_row(&record.to_row()).ok();
     }
 
     fn send(&mut self, towards: Towards, peer: PeerId, payload: Bytes) {
@@ -417,6 +518,7 @@ impl World {
         [
             self.in_flight.front().map(|(at, ..)| *at),
             self.platform.due.front().map(|(at, _)| *at),
+            self.store.due.front().map(|(at, _)| *at),
             endpoint,
             self.device.poll_timeout(),
         ]

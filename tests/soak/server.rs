@@ -221,7 +221,11 @@ impl World {
                     taken.extend(self.server.bind(&key, serial, self.now.mono));
                 }
                 Output::Unbind(key) => self.server.unbind(&key, serial),
-                Output::Delivered { .. } => {}
+                // Nothing is kept.
+                Output::Delivered { .. }
+                | Output::Save { .. }
+                | Output::Forget
+                | Output::Restored => {}
                 Output::Misrouted { peer, payload } => misrouted.push((peer, payload)),
                 Output::Closed(reason) => closed = Some(reason),
             }

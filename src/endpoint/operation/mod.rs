@@ -113,6 +113,22 @@ pub enum WriteMode {
 }
 
 impl Operation {
+    /// Whether doing it twice is no worse than doing it once, for all that is known.
+    pub fn is_repeatable(&self) -> bool {
+        match self.action {
+            Action::Execute { .. } | Action::Create(_) => false,
+            Action::Read { .. }
+            | Action::ReadComposite(_)
+            | Action::Discover
+            | Action::Observe { .. }
+            | Action::ObserveComposite(_)
+            | Action::WriteAttributes(_)
+            | Action::Write { .. }
+            | Action::WriteComposite { .. }
+            | Action::Delete => true,
+        }
+    }
+
     // `id` is the path as users gave it, or with the version as profiles have it: `/3_1.2/0/9`; of several paths it is
     // their list in brackets. Replies and log lines print it; `paths` is what the device sees.
 

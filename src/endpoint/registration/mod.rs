@@ -4,6 +4,7 @@ mod deregister;
 mod expiry;
 mod id;
 mod interface;
+mod record;
 mod register;
 mod update;
 
@@ -42,6 +43,8 @@ pub(in crate::endpoint) struct Registration {
     /// Power settings of the device's own.
     pub(in crate::endpoint) power: PowerSettings,
     pub(in crate::endpoint) last_update: UnixMillis,
+    /// How often an Update changed something.
+    pub(in crate::endpoint) changes: u64,
 }
 
 impl Registration {
@@ -52,6 +55,11 @@ impl Registration {
             Key::Registration(self.id),
             Key::Session(Arc::clone(&self.session)),
         ]
+    }
+
+    /// The id by which the platform is asked for its credentials.
+    pub(in crate::endpoint) fn credentials_id(&self) -> &str {
+        self.peer.identity.credentials_id(&self.data.endpoint)
     }
 
     /// Whether a message of this peer is one of the device: it proves the same identity, or without any comes from the

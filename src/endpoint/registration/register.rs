@@ -143,6 +143,7 @@ impl Endpoint {
             profile: Arc::clone(&admission.profile),
             power: admission.power.clone(),
             last_update: now.wall,
+            changes: 0,
         };
         for key in registration.keys() {
             self.bindings.push_back(Output::Bind(key));
@@ -182,6 +183,7 @@ impl Endpoint {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
             self.release(now, &old);
+            self.close_session(&old);
             self.lingering = Some(old);
         }
         self.stop_lingering();

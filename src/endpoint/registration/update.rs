@@ -37,9 +37,13 @@ impl Endpoint {
         }
         let known: Option<BTreeSet<_>> = (!message.payload().is_empty())
             .then(|| versions(&registration.data).into_iter().collect());
+        let states_something = known.is_some() || message.uri_query().next().is_some();
+        let before = states_something.then(|| registration.data.clone());
         if let Err(error) = apply_update(&mut registration.data, message) {
             return refusal(&error);
         }
+        let changed = before.is_some_and(|before| before != registration.data);
+        registration.changes += u64::from(changed || registration.peer.id != peer.id);
         self.stats.updated += 1;
         if known.is_some() {
             self.stats.link_deviations += u64::from(registration.data.objects.deviations());

@@ -4,6 +4,7 @@ mod binding;
 mod error;
 mod objects;
 mod parameters;
+mod parts;
 
 pub use binding::{BindingMode, BindingModes};
 pub use error::RegistrationError;
@@ -11,6 +12,7 @@ pub use objects::{ObjectList, RegisteredObject};
 pub use parameters::{
     AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters, endpoint_name,
 };
+pub use parts::RegistrationParts;
 
 use parameters::MAX_QUERY;
 

@@ -145,8 +145,12 @@ label! {
     pub enum Security "security" { NoSec "nosec" }
 }
 label! {
+    /// What was done to a record of an endpoint.
+    pub enum StateOperation "op" { Put "put", Delete "delete" }
+}
+label! {
     /// State of this process.
-    pub enum State "state" { Starting "starting", Ready "ready", Draining "draining" }
+    pub enum State "state" { Starting "starting", Restoring "restoring", Ready "ready", Draining "draining" }
 }
 
 impl RpcMethod {

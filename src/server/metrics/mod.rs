@@ -108,6 +108,20 @@ pub struct Metrics {
     pub platform_request_duration: Histograms<Request>,
     /// `lightship_platform_pending_requests`
     pub platform_pending_requests: Gauge,
+    /// `lightship_state_writes_total`
+    pub state_writes: Counters<StateOperation>,
+    /// `lightship_state_commit_duration_seconds`
+    pub state_commit_duration: Histogram,
+    /// `lightship_state_failures_total`
+    pub state_failures: Counter,
+    /// `lightship_state_pending_writes`
+    pub state_pending_writes: Gauge,
+    /// `lightship_state_refused_records_total`
+    pub state_refused_records: Counter,
+    /// `lightship_state_restored_endpoints`
+    pub state_restored_endpoints: Gauge,
+    /// `lightship_state_unusable_records_total`
+    pub state_unusable_records: Counter,
     /// `lightship_kafka_records_total`
     pub kafka_records: Counters<(RecordKind, RecordResult)>,
     /// `lightship_kafka_failures_total`
@@ -261,6 +275,41 @@ impl Metrics {
                 r,
                 "platform_pending_requests",
                 "Questions that wait for the platform",
+            ),
+            state_writes: add(
+                r,
+                "state_writes",
+                "Records of endpoints written and removed",
+            ),
+            state_commit_duration: add_seconds(
+                r,
+                "state_commit_duration_seconds",
+                "How long a transaction of the state file took",
+            ),
+            state_failures: add(
+                r,
+                "state_failures",
+                "Transactions of the state file that failed; what they held is kept and tried again",
+            ),
+            state_pending_writes: add(
+                r,
+                "state_pending_writes",
+                "Records that wait to be written or removed",
+            ),
+            state_refused_records: add(
+                r,
+                "state_refused_records",
+                "Records held back by their endpoints because too much waits to be written",
+            ),
+            state_restored_endpoints: add(
+                r,
+                "state_restored_endpoints",
+                "Endpoints found on record at the start",
+            ),
+            state_unusable_records: add(
+                r,
+                "state_unusable_records",
+                "Records of which no endpoint could be made",
             ),
             kafka_records: add(r, "kafka_records", "Records to the core"),
             kafka_failures: add(
