@@ -186,7 +186,7 @@ fn schemas() -> Value {
         "Problem": object(json!({ "error": text }), &["error"]),
         "Health": object(json!({
             "status": { "enum": ["ok", "fail"] },
-            "state": { "enum": ["starting", "ready", "draining"] },
+            "state": { "enum": ["starting", "restoring", "ready", "draining"] },
             "checks": { "type": "array", "items": object(json!({
                 "name": text,
                 "status": { "enum": ["ok", "fail"] },
