@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "proto/common.proto",
     "proto/core.proto",
+    "proto/discovery.proto",
     "proto/notifications.proto",
     "proto/rule_engine.proto",
     "proto/transport_api.proto",

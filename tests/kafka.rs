@@ -12,6 +12,8 @@
     reason = "broker and threads live in real time"
 )]
 
+#[path = "kafka/discovery.rs"]
+mod discovery;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/fixture.rs"]

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "kafka")]
-use crate::platform::thingsboard::settings::{CoreSettings, CoreVersion, KafkaSettings};
+use crate::platform::thingsboard::{
+    discovery::ZooKeeperSettings,
+    settings::{CoreSettings, CoreVersion, KafkaSettings},
+};
 use crate::{
     coap::TransmissionParameters,
     endpoint::{rpc::RpcSettings, settings::TransportSettings},
@@ -52,6 +55,9 @@ pub struct Settings {
     /// The platform core.
     #[cfg(feature = "kafka")]
     pub core: CoreSettings,
+    /// Registration in ZooKeeper.
+    #[cfg(feature = "kafka")]
+    pub zookeeper: ZooKeeperSettings,
     /// Differences between releases of the platform.
     #[cfg(feature = "kafka")]
     pub compat: CompatSettings,
@@ -236,6 +242,25 @@ impl Settings {
                 "core.partitions",
                 "must be above 0",
             );
+            require(
+                self.zookeeper.dir.starts_with('/'),
+                "zookeeper.dir",
+                "must begin with `/`",
+            );
+            require(
+                !self.zookeeper.url.trim().is_empty(),
+                "zookeeper.url",
+                "at least one host:port is needed",
+            );
+            for (value, key) in [
+                (self.zookeeper.retry_ms, "zookeeper.retry_ms"),
+                (
+                    self.zookeeper.session_timeout_ms,
+                    "zookeeper.session_timeout_ms",
+                ),
+            ] {
+                require(value > 0, key, "must be above 0");
+            }
         }
         problems
     }

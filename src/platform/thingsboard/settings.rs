@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::secret::Secret;
+use super::discovery::ZooKeeperSettings;
 
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct ThingsBoardSettings {
     pub core_version: CoreVersion,
     /// The parts of `transport` that concern sessions.
     pub activity: ActivitySettings,
+    /// `zookeeper`
+    pub zookeeper: ZooKeeperSettings,
 }
 
 /// `kafka`: the client and its topics.

@@ -7,6 +7,7 @@
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
+//! | [`zookeeper`] | Apache ZooKeeper, one server | Java 17; Maven to fetch it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
 //! every skip into a failure. A peer that cannot be had is `None`, after one line on standard error that says why.
@@ -34,6 +35,7 @@ pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod process;
 pub(crate) mod wakaama;
+pub(crate) mod zookeeper;
 
 use std::net::UdpSocket;
 
