@@ -349,6 +349,10 @@ impl Endpoint {
         if self.timers.expired(Timer::Send, now.mono) {
             self.put_overdue_sends_off(now);
         }
+        if self.timers.expired(Timer::Observe, now.mono) {
+            self.deliveries.forget_unacknowledged();
+            self.observe_again(now);
+        }
         if self.timers.expired(Timer::Models, now.mono) {
             self.ask_models_again();
         }

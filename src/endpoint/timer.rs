@@ -11,6 +11,8 @@ pub(super) enum Timer {
     Linger,
     /// The platform could not say which object models it has: it is asked again.
     Models,
+    /// The device has given up its observations, because a notification stayed unacknowledged (RFC 7641 section 4.5).
+    Observe,
     /// The oldest Send that waits for the platform is told that this takes too long.
     Send,
     /// The window ends in which a device that saves power is awake.
@@ -19,7 +21,7 @@ pub(super) enum Timer {
 
 /// One deadline per [`Timer`]; the message layer keeps its own.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; 5]);
+pub(super) struct Timers([Option<Instant>; 6]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {
