@@ -29,7 +29,11 @@ mod formats;
 mod kafka;
 mod libcoap;
 #[cfg(feature = "kafka")]
+mod outages;
+#[cfg(feature = "kafka")]
 mod platform;
+#[cfg(feature = "kafka")]
+mod scene;
 mod wakaama;
 
 /// Where `server` expects it.

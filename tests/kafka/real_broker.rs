@@ -1,10 +1,20 @@
 //! On Apache Kafka; skipped with a reason where it cannot be had.
 
-use lightship::platform::{Outcome, SubmitError, uplink::KeyValue};
+use std::time::{Duration, Instant};
+
+use lightship::platform::{
+    Outcome, PlatformId, SubmitError,
+    thingsboard::{
+        partition::partition,
+        settings::{HashFunction, KafkaSettings},
+        topics::Topics,
+    },
+    uplink::KeyValue,
+};
 use serde_json::json;
 
 use crate::{
-    fixture::{Fixture, PATIENCE},
+    fixture::{CONFIGURATION, Fixture, PATIENCE, PREFIX, SERVICE, eventually},
     peers::kafka::Broker,
 };
 
@@ -39,4 +49,57 @@ fn a59_topics_are_created_and_readings_survive_the_end_of_the_broker() {
     );
     let rpc = fixture.core.rpc(fixture.device, "Execute", "{}");
     assert_eq!(fixture.sink.take_rpc().id.uuid, rpc);
+}
+
+#[test]
+fn a76_a_topic_that_vanishes_fails_its_own_readings_alone_and_they_come_back_with_it() {
+    let Some(broker) = Broker::start() else {
+        return;
+    };
+    let address = broker.bootstrap_servers();
+    let mut fixture = Fixture::start_on(broker, &address, |_| {});
+    let gone = "tb_rule_engine.gone";
+    fixture.core.add_queue("Gone", gone, 10, false);
+    let profile = fixture
+        .core
+        .add_profile("gone", CONFIGURATION, Some("Gone"));
+    let device = fixture.core.add_nosec_device("ep2", profile);
+    fixture.restart();
+    let (endpoint, session) = fixture.registered();
+    let unlucky = fixture.endpoint();
+    let lost = fixture.open(&unlucky, "ep2");
+    let post_unlucky = |number| {
+        let id = unlucky.post(&lost, "n", KeyValue::Long(number)).unwrap();
+        unlucky.outcome(id)
+    };
+    assert_eq!(post_unlucky(0), Outcome::Durable);
+
+    let settings = KafkaSettings {
+        prefix: PREFIX.to_owned(),
+        ..KafkaSettings::default()
+    };
+    let number = partition(device, 10, HashFunction::Murmur3_128);
+    let topic = Topics::new(&settings, SERVICE)
+        .unwrap()
+        .queue(gone, PlatformId::NULL, number);
+    fixture.broker.delete_topic(&topic);
+    let id = unlucky.post(&lost, "n", KeyValue::Long(1)).unwrap();
+    let mut slowest = Duration::ZERO;
+    for number in 0..200 {
+        let start = Instant::now();
+        let id = endpoint
+            .post(&session, "n", KeyValue::Long(number))
+            .unwrap();
+        assert_eq!(endpoint.outcome(id), Outcome::Durable);
+        slowest = slowest.max(start.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // Its queue is still one of the core's: the topic is made again, and what waited for it may even have been in time.
+    let outcome = unlucky.outcome(id);
+    assert!(
+        [Outcome::Durable, Outcome::Unavailable].contains(&outcome),
+        "{outcome:?}"
+    );
+    eventually("a reading", || post_unlucky(2) == Outcome::Durable);
+    assert!(!fixture.broker.records(&topic).is_empty());
 }

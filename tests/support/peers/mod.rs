@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`aiocoap`] | a LwM2M 1.1 client of ours on aiocoap | Python 3.11; pip to fetch it |
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
+//! | [`cluster`] | Apache Kafka, a controller and two brokers | the same |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
@@ -29,6 +30,8 @@
 
 pub(crate) mod aiocoap;
 pub(crate) mod cache;
+#[cfg(feature = "kafka")]
+pub(crate) mod cluster;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 pub(crate) mod leshan;

@@ -195,7 +195,8 @@ impl Bus {
             .send(record)
             .map_err(|(error, _)| error)
             .unwrap();
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+        // Tests stop brokers: this waits for the next one.
+        self.producer.flush(Duration::from_secs(120)).unwrap();
     }
 }
 
