@@ -13,6 +13,7 @@ pub mod actor;
 mod attributes;
 mod command;
 pub mod context;
+mod core_memory;
 mod delivery;
 mod downlink;
 #[cfg(test)]

@@ -531,6 +531,35 @@ fn rpc_128_the_same_command_twice_is_sent_once() {
 }
 
 #[test]
+fn an_answer_from_before_a_restart_of_the_core_reaches_nobody_and_what_waited_is_dropped() {
+    let mut world = World::registered(PROFILE, 23);
+    let before = requests(&world).len();
+    world.rpc(7, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.rpc(8, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    // The core begins to number anew: number 0 is another caller's.
+    let mut first = rpc_request(90, "Read", r#"{"id":"/3_1.2/0/0"}"#);
+    first.id.request = 0;
+    world.rpc_with(first);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(7), ["SENT"]);
+    assert_eq!(world.rpc_history(8), [] as [&str; 0]);
+    assert_eq!(world.rpc_history(90).len(), 3);
+    assert_eq!(
+        requests(&world).split_off(before),
+        ["GET /3/0/9", "GET /3/0/0"]
+    );
+    let wanted = |uplink: &Uplink| matches!(uplink, Uplink::PendingRpcWanted { .. });
+    assert_eq!(world.count(wanted), 1);
+
+    // It kept the one that was never sent, and says it again under a new number.
+    let mut kept = rpc_request(8, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    kept.id.request = 1;
+    world.rpc_with(kept);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(8).len(), 3);
+}
+
+#[test]
 fn rpc_019_an_unknown_method_is_refused_without_status() {
     let mut world = World::registered(PROFILE, 24);
     world.rpc(1, "ReadAll", "{}");
