@@ -33,6 +33,8 @@ mod outages;
 #[cfg(feature = "kafka")]
 mod platform;
 #[cfg(feature = "kafka")]
+mod restarts;
+#[cfg(feature = "kafka")]
 mod scene;
 mod wakaama;
 

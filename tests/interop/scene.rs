@@ -14,7 +14,8 @@ use crate::{
     peers::{cluster::Cluster, free_udp_port, kafka::Broker, leshan, process::Process},
     support::{
         ddf,
-        strict_core::{Reading, RpcOptions, StrictCore},
+        mock_broker::MockBroker,
+        strict_core::{CoreOptions, Reading, RpcOptions, StrictCore},
     },
 };
 
@@ -40,6 +41,15 @@ pub(crate) struct Lightship {
 
 impl Lightship {
     pub(crate) fn start(bootstrap_servers: &str, prefix: &str) -> Self {
+        Self::start_with(bootstrap_servers, prefix, &[])
+    }
+
+    /// Starts it with more environment variables.
+    pub(crate) fn start_with(
+        bootstrap_servers: &str,
+        prefix: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port = free_udp_port();
         let http = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
@@ -58,7 +68,8 @@ impl Lightship {
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
-            .env("LIGHTSHIP__LOG__FORMAT", "text");
+            .env("LIGHTSHIP__LOG__FORMAT", "text")
+            .envs(environment.iter().copied());
         let mut process = Process::spawn("lightship", &mut command);
         process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));
         Self {
@@ -111,15 +122,36 @@ impl Stage for Cluster {
     }
 }
 
+impl Stage for MockBroker {
+    fn bootstrap_servers(&self) -> String {
+        self.bootstrap_servers()
+    }
+
+    fn create_topics(&self, topics: &[(&str, i32)]) {
+        for (topic, partitions) in topics {
+            self.create(topic, *partitions);
+        }
+    }
+}
+
 /// The core with its topics, and one profile with its models.
 pub(crate) fn core(stage: &impl Stage, prefix: &str) -> (StrictCore, Uuid) {
+    core_with(stage, prefix, CoreOptions::default())
+}
+
+/// The same with options.
+pub(crate) fn core_with(
+    stage: &impl Stage,
+    prefix: &str,
+    options: CoreOptions,
+) -> (StrictCore, Uuid) {
     let topics = StrictCore::topics(prefix, "ls-0");
     let topics: Vec<_> = topics
         .iter()
         .map(|(name, partitions)| (name.as_str(), *partitions))
         .collect();
     stage.create_topics(&topics);
-    let core = StrictCore::start(&stage.bootstrap_servers(), prefix);
+    let core = StrictCore::start_with(&stage.bootstrap_servers(), prefix, options);
     for (object, version) in [
         (3, ObjectVersion::new(1, 2)),
         (3303, ObjectVersion::new(1, 0)),

@@ -76,7 +76,13 @@ pub(super) fn core_topics(prefix: &str) -> Vec<(String, i32)> {
 }
 
 impl Bus {
-    pub(super) fn connect(bootstrap_servers: &str, prefix: &str) -> Self {
+    /// The bus of one of several instances: it reads the topics whose number is its own, and partitions likewise.
+    pub(super) fn connect(
+        bootstrap_servers: &str,
+        prefix: &str,
+        instance: usize,
+        instances: usize,
+    ) -> Self {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", bootstrap_servers)
@@ -93,7 +99,12 @@ impl Bus {
             .unwrap();
         let mut assignment = TopicPartitionList::new();
         for (topic, partitions) in &topics {
+            let number = topic.rsplit('.').next().and_then(|text| text.parse().ok());
             for partition in 0..*partitions {
+                let share: i32 = number.unwrap_or(partition);
+                if share as usize % instances != instance {
+                    continue;
+                }
                 assignment
                     .add_partition_offset(topic, partition, Offset::Beginning)
                     .unwrap();
