@@ -14,6 +14,8 @@
 
 #[path = "kafka/discovery.rs"]
 mod discovery;
+#[path = "kafka/double.rs"]
+mod double;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/fixture.rs"]
