@@ -36,6 +36,8 @@ mod platform;
 mod restarts;
 #[cfg(feature = "kafka")]
 mod scene;
+#[cfg(feature = "strict-core")]
+mod strict_core;
 mod wakaama;
 
 /// Where `server` expects it.

@@ -227,6 +227,12 @@ fn a_second_session_closes_the_first_and_an_open_one_stays_with_its_node() {
     // The older one takes the device back.
     scene.says(CoreMessage::Opened);
     assert_eq!(there.close(), (2, other.id.0));
+    // CLOSED and OPEN move it.
+    scene.says(CoreMessage::Closed);
+    scene.core.await_no_session(scene.device, PATIENCE);
+    scene.say_as(&scene.session, "ls-1", CoreMessage::Opened);
+    scene.core.await_session(scene.device, PATIENCE);
+    there.rpc();
 }
 
 #[test]

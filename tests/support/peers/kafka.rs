@@ -386,7 +386,7 @@ pub(super) fn wait_until_served(
         .clone()
         .set("group.id", "lightship-peers")
         .create()
-        .expect("the settings are valid");
+        .map_err(|error| format!("settings of the client: {error}"))?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
         let reason = match consumer.fetch_metadata(None, Duration::from_millis(500)) {

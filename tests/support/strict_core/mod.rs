@@ -128,6 +128,11 @@ impl StrictCore {
         }
     }
 
+    /// How many instances there are.
+    pub(crate) fn instances(&self) -> usize {
+        self.lock().life.options.instances
+    }
+
     /// The instance that serves a device.
     pub(crate) fn instance_of(&self, device: Uuid) -> usize {
         self.lock().instance_of(device)
@@ -465,6 +470,23 @@ impl StrictCore {
         self.last_activity(device).unwrap()
     }
 
+    /// Ends the double and returns what broke a rule, which then fails nothing.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let violations = self.stop();
+        self.lock().pardon();
+        violations
+    }
+
+    fn stop(&mut self) -> Vec<String> {
+        self.shared.stop.store(true, Relaxed);
+        let died = self.threads.drain(..).any(|thread| thread.join().is_err());
+        assert!(
+            !died || thread::panicking(),
+            "a thread of the double panicked"
+        );
+        self.lock().all_violations()
+    }
+
     /// Sends a message to a node, at once unless it is to be late.
     fn say(
         &self,
@@ -511,11 +533,8 @@ impl StrictCore {
 impl Drop for StrictCore {
     /// Fails the test if a rule was broken.
     fn drop(&mut self) {
-        self.shared.stop.store(true, Relaxed);
-        let died = self.threads.drain(..).any(|thread| thread.join().is_err());
-        let violations = self.lock().all_violations();
+        let violations = self.stop();
         if !thread::panicking() {
-            assert!(!died, "a thread of the double panicked");
             assert!(violations.is_empty(), "rules were broken: {violations:#?}");
         }
     }

@@ -253,8 +253,11 @@ mod tests {
     #[test]
     fn the_node_says_what_the_java_transport_says_of_itself() {
         let captured = "0a0a74622d6c776d326d2d30120c54425f5452414e53504f525432054c574d324d521508521002180c208080e4945e28473080a0e7f1ef076801";
-        let bytes: Vec<u8> = (0..captured.len() / 2)
-            .map(|at| u8::from_str_radix(&captured[2 * at..2 * at + 2], 16).unwrap())
+        let digit = |digit: &u8| char::from(*digit).to_digit(16).unwrap();
+        let bytes: Vec<u8> = captured
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::try_from(16 * digit(&pair[0]) + digit(&pair[1])).unwrap())
             .collect();
         let java = ServiceInfo::decode(bytes.as_slice()).unwrap();
         let ours = ServiceInfo {
