@@ -39,6 +39,8 @@ mod scene;
 #[cfg(feature = "strict-core")]
 mod strict_core;
 mod wakaama;
+#[cfg(feature = "kafka")]
+mod zookeeper;
 
 /// Where `server` expects it.
 use peers::process;

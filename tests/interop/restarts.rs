@@ -23,6 +23,9 @@ const INACTIVITY: Duration = Duration::from_secs(5);
 /// Two fifths of it, and what a busy machine adds.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 const EXECUTED: &str = "the server executes /3/0/4";
+/// Commands for one device in one burst.
+const FLOOD: usize = 3_000;
+const FULL: &str = r#"{"result":"INTERNAL_SERVER_ERROR","error":"Downlink queue is full"}"#;
 const CHANGED: &str = r#"{"result":"CHANGED"}"#;
 
 /// Registered devices, our service, a core.
@@ -219,6 +222,56 @@ fn a_core_that_is_slow_and_says_everything_three_times_has_everything_done_once(
     fleet.is_reached(Instant::now());
     let late = fleet.execute(0, true);
     fleet.is_changed(late);
+    fleet.end();
+}
+
+/// `hardening.md` A61, in one burst.
+#[test]
+fn a61_a_flood_of_commands_to_one_device_is_answered_at_once_and_delays_no_other() {
+    let mut fleet = Fleet::start("flood");
+    fleet.is_reached(Instant::now());
+    let read = r#"{"id":"/3_1.2/0/9"}"#;
+    let flood = fleet
+        .core
+        .rpc_flood(fleet.devices[0].id, "Read", read, FLOOD);
+    let start = Instant::now();
+    for index in 1..fleet.devices.len() {
+        let rpc = fleet.execute(index, false);
+        fleet.is_changed(rpc);
+    }
+    let others = start.elapsed();
+    let mut full = 0;
+    for rpc in flood {
+        match fleet.core.await_rpc(rpc, PATIENCE).reply {
+            Some(Ok(_)) => {}
+            Some(Err(text)) if text == FULL => full += 1,
+            reply => panic!("{reply:?}"),
+        }
+    }
+    println!(
+        "{FLOOD} commands answered in {:?}, {full} of them refused; other devices waited {others:?}",
+        start.elapsed()
+    );
+    assert!(full < FLOOD);
+    assert!(others < HEARTBEAT, "{others:?}");
+    fleet.is_reached(Instant::now());
+    fleet.end();
+}
+
+#[test]
+fn a75_a_device_that_is_deleted_while_it_notifies_loses_its_session_and_is_refused() {
+    let mut fleet = Fleet::start("deleted");
+    fleet.is_reached(Instant::now());
+    let mut deleted = fleet.devices.remove(0);
+    for value in 0..20 {
+        deleted.process.send_line(&format!("set /3/0/9 {value}"));
+    }
+    fleet.core.delete_device(deleted.id, "ls-0");
+    fleet.core.await_no_session(deleted.id, PATIENCE);
+    deleted.process.send_line("update");
+    let refused = |line: &str| line == "refused by the server: 4.03";
+    deleted.process.expect(PATIENCE, refused);
+    fleet.is_reached(Instant::now());
     fleet.end();
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use zookeeper_client::Client;
 
 use super::cache::{self, JAVA, MAVEN, Recipe};
 use super::process::Process;
@@ -55,6 +56,38 @@ impl ZooKeeper {
     /// Returns the address clients are given (`127.0.0.1:port`); it stays the same through restarts.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the children of a folder, which must end with whoever made them: name, version and data of each.
+    pub(crate) fn ephemerals(&self, folder: &str) -> Vec<(String, i32, Vec<u8>)> {
+        self.look(async |client| {
+            let mut nodes = Vec::new();
+            for name in client.list_children(folder).await.unwrap_or_default() {
+                if let Ok((data, stat)) = client.get_data(&format!("{folder}/{name}")).await {
+                    assert_ne!(stat.ephemeral_owner, 0, "{name} outlives its maker");
+                    nodes.push((name, stat.version, data));
+                }
+            }
+            nodes
+        })
+    }
+
+    /// Deletes a node.
+    pub(crate) fn delete(&self, path: &str) {
+        self.look(async |client| client.delete(path, None).await)
+            .expect("it is there");
+    }
+
+    /// Looks at the nodes with a session of its own.
+    fn look<T>(&self, look: impl AsyncFnOnce(&Client) -> T) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime can be made")
+            .block_on(async {
+                let client = Client::connect(&self.address()).await;
+                look(&client.expect("the server answers")).await
+            })
     }
 
     /// Ends the server (SIGTERM). Nodes and sessions stay.

@@ -289,6 +289,35 @@ impl StrictCore {
         id
     }
 
+    /// Sends so many commands in one burst.
+    pub(crate) fn rpc_flood(
+        &self,
+        device: Uuid,
+        method: &str,
+        params: &str,
+        count: usize,
+    ) -> Vec<Uuid> {
+        let mut state = self.lock();
+        let now = state::now_millis();
+        let options = RpcOptions::default();
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let id = Uuid::new_v4();
+            let request = state.next_request(device);
+            let rpc = Rpc::new(device, request, method, params, options, now);
+            state.rpcs.insert(id, rpc);
+            state.rpc_order.push(id);
+            ids.push(id);
+        }
+        let messages: Vec<_> = ids
+            .iter()
+            .filter_map(|id| state.rpc_message(device, *id))
+            .collect();
+        drop(state);
+        self.shared.bus.notify_all(&messages);
+        ids
+    }
+
     /// Sets shared attributes and tells the device's session.
     pub(crate) fn set_attributes(&self, device: Uuid, values: &[(&str, KeyValue)]) {
         let mut state = self.lock();
