@@ -38,6 +38,7 @@ pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod process;
 pub(crate) mod wakaama;
+#[cfg(feature = "kafka")]
 pub(crate) mod zookeeper;
 
 use std::net::UdpSocket;
