@@ -35,7 +35,7 @@ fn settings(server: &ZooKeeper) -> ZooKeeperSettings {
 }
 
 #[test]
-fn p52_the_node_is_as_the_core_wants_it_at_every_refresh_and_ends_with_the_service() {
+fn the_node_is_as_the_core_wants_it_at_every_refresh_and_ends_with_the_service() {
     let Some(server) = ZooKeeper::start() else {
         return;
     };
@@ -70,7 +70,7 @@ fn p52_the_node_is_as_the_core_wants_it_at_every_refresh_and_ends_with_the_servi
 }
 
 #[test]
-fn p52_the_node_comes_back_after_a_deletion_a_restart_and_the_end_of_its_session() {
+fn the_node_comes_back_after_a_deletion_a_restart_and_the_end_of_its_session() {
     let Some(mut server) = ZooKeeper::start() else {
         return;
     };
