@@ -240,10 +240,18 @@ impl Scene {
 
     /// Every Execute is answered, and none was carried out twice.
     pub(crate) fn await_executed(&mut self, rpcs: &[Uuid]) {
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let changed = Some(Ok(r#"{"result":"CHANGED"}"#.to_owned()));
         for rpc in rpcs {
-            let progress = self.core.await_rpc(*rpc, 2 * PATIENCE);
-            let changed = Ok(r#"{"result":"CHANGED"}"#.to_owned());
-            assert_eq!(progress.reply, Some(changed), "{progress:?}");
+            while self.core.rpc_progress(*rpc).reply != changed {
+                assert!(
+                    Instant::now() < deadline,
+                    "{:?} is what became of a command; the service printed:\n{}",
+                    self.core.rpc_progress(*rpc),
+                    self.lightship.process.lines().join("\n")
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
         let lines = self.client.process().lines();
         let executed = lines.iter().filter(|line| line.starts_with("executed"));
