@@ -12,10 +12,10 @@ build: ## compile the release binary, target/release/lightship
 	cargo build --release $(CARGOFLAGS)
 
 test: ## run all tests; says which real peers (Kafka and LwM2M clients) it does without
-	cargo test $(CARGOFLAGS)
+	cargo test $(CARGOFLAGS) --features strict-core
 
 test-platform: ## run the tests with real peers, fetching those that can be had here
-	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop --test kafka
+	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --features strict-core --test interop --test kafka
 
 soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIGHTSHIP_SOAK_SEEDS=n for n times
 	LIGHTSHIP_SOAK_SEEDS=$${LIGHTSHIP_SOAK_SEEDS:-1000} \
@@ -23,8 +23,8 @@ soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIG
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check
-	cargo clippy $(CARGOFLAGS) --all-targets -- -D warnings
-	cargo test $(CARGOFLAGS) --lib --test layering
+	cargo clippy $(CARGOFLAGS) --all-targets --features strict-core --features strict-core -- -D warnings
+	cargo test $(CARGOFLAGS) --features strict-core --lib --test layering
 
 lint: ## format, lints, licences and sources of the dependencies
 	cargo fmt --check

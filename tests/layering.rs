@@ -147,7 +147,7 @@ const DEVICE_SIDE: &[&str] = &[
     "tokio::net::UdpSocket",
 ];
 /// What talks to the platform core: known to `platform::thingsboard` alone.
-const PLATFORM_CLIENTS: &[&str] = &["prost", "rdkafka"];
+const PLATFORM_CLIENTS: &[&str] = &["prost", "rdkafka", "zookeeper_client"];
 
 #[test]
 fn every_use_runs_downwards() {

@@ -370,6 +370,7 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
         },
         redis: settings.redis.clone(),
         package_cache_bytes: settings.ota.cache_bytes,
+        zookeeper: settings.zookeeper.clone(),
     }
 }
 

@@ -244,6 +244,18 @@ pub const ALIASES: &[Alias] = &[
         "TB_QUEUE_PARTITIONS_HASH_FUNCTION_NAME",
         "core.hash_function",
     ),
+    copy("ZOOKEEPER_ENABLED", "zookeeper.enabled"),
+    copy("ZOOKEEPER_URL", "zookeeper.url"),
+    copy("ZOOKEEPER_NODES_DIR", "zookeeper.dir"),
+    copy("ZOOKEEPER_RETRY_INTERVAL_MS", "zookeeper.retry_ms"),
+    copy(
+        "ZOOKEEPER_CONNECTION_TIMEOUT_MS",
+        "zookeeper.connect_timeout_ms",
+    ),
+    copy(
+        "ZOOKEEPER_SESSION_TIMEOUT_MS",
+        "zookeeper.session_timeout_ms",
+    ),
 ];
 
 /// Names that the platform's transport knows and that have no effect here, and why.
@@ -265,16 +277,8 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
         "keys are agreed on the curve P-256, which is a recommended one",
     ),
     (
-        &[
-            "ZOOKEEPER_ENABLED",
-            "ZOOKEEPER_URL",
-            "ZOOKEEPER_NODES_DIR",
-            "ZOOKEEPER_RETRY_INTERVAL_MS",
-            "ZOOKEEPER_CONNECTION_TIMEOUT_MS",
-            "ZOOKEEPER_SESSION_TIMEOUT_MS",
-            "ZOOKEEPER_RECALCULATE_DELAY_MS",
-        ],
-        "this release does not register in ZooKeeper; what the core broadcasts is asked for again by age",
+        &["ZOOKEEPER_RECALCULATE_DELAY_MS"],
+        "a transport does not react to other services that come and go",
     ),
     (
         &[

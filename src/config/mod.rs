@@ -509,6 +509,42 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "kafka")]
+    fn the_names_of_zookeeper_have_their_effect() {
+        let loaded = load_with(
+            &[
+                ("ZOOKEEPER_ENABLED", "true"),
+                ("ZOOKEEPER_URL", "zookeeper:2181"),
+                ("ZOOKEEPER_NODES_DIR", "/tb"),
+                ("ZOOKEEPER_RETRY_INTERVAL_MS", "1"),
+                ("ZOOKEEPER_CONNECTION_TIMEOUT_MS", "2"),
+                ("ZOOKEEPER_SESSION_TIMEOUT_MS", "3"),
+                ("ZOOKEEPER_RECALCULATE_DELAY_MS", "4"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let expected = crate::platform::thingsboard::discovery::ZooKeeperSettings {
+            enabled: true,
+            url: "zookeeper:2181".to_owned(),
+            dir: "/tb".to_owned(),
+            retry_ms: 1,
+            connect_timeout_ms: 2,
+            session_timeout_ms: 3,
+        };
+        assert_eq!(loaded.settings.zookeeper, expected);
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains("ZOOKEEPER_RECALCULATE_DELAY_MS"));
+        assert_eq!(
+            errors(&[], &["zookeeper.dir=tb", "zookeeper.retry_ms=0"]),
+            [
+                "zookeeper.dir: must begin with `/` (from --set zookeeper.dir)",
+                "zookeeper.retry_ms: must be above 0 (from --set zookeeper.retry_ms)"
+            ]
+        );
+    }
+
+    #[test]
     #[cfg(not(feature = "kafka"))]
     fn a_program_without_kafka_says_so() {
         assert_eq!(

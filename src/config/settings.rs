@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "kafka")]
-use crate::platform::thingsboard::settings::{
-    CoreSettings, CoreVersion, KafkaSettings, RedisSettings,
+use crate::platform::thingsboard::{
+    discovery::ZooKeeperSettings,
+    settings::{CoreSettings, CoreVersion, KafkaSettings, RedisSettings},
 };
 use crate::{
     coap::TransmissionParameters,
@@ -60,6 +61,9 @@ pub struct Settings {
     /// Where the platform leaves update packages.
     #[cfg(feature = "kafka")]
     pub redis: RedisSettings,
+    /// Registration in ZooKeeper.
+    #[cfg(feature = "kafka")]
+    pub zookeeper: ZooKeeperSettings,
     /// Differences between releases of the platform.
     #[cfg(feature = "kafka")]
     pub compat: CompatSettings,
@@ -247,6 +251,25 @@ impl Settings {
                 "core.partitions",
                 "must be above 0",
             );
+            require(
+                self.zookeeper.dir.starts_with('/'),
+                "zookeeper.dir",
+                "must begin with `/`",
+            );
+            require(
+                !self.zookeeper.url.trim().is_empty(),
+                "zookeeper.url",
+                "at least one host:port is needed",
+            );
+            for (value, key) in [
+                (self.zookeeper.retry_ms, "zookeeper.retry_ms"),
+                (
+                    self.zookeeper.session_timeout_ms,
+                    "zookeeper.session_timeout_ms",
+                ),
+            ] {
+                require(value > 0, key, "must be above 0");
+            }
         }
         problems
     }

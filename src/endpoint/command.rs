@@ -14,6 +14,9 @@ use crate::platform::profile::VersionedPath;
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
         self.stats.rpc += 1;
+        if self.downlink.notes_restart(request.id) {
+            self.wants_pending_rpc = true;
+        }
         if self.downlink.knows(&request.id.uuid) {
             self.stats.duplicate_rpc += 1;
             return;
@@ -512,6 +515,9 @@ impl Endpoint {
     }
 
     fn status(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, status: RpcStatus) {
+        if !self.downlink.is_awaited(&rpc) {
+            return;
+        }
         let session = Arc::clone(session);
         self.outputs.push_back(Output::Uplink(Uplink::RpcStatus {
             session,
@@ -530,6 +536,9 @@ impl Endpoint {
     }
 
     fn reply(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {
+        if !self.downlink.is_awaited(&rpc) {
+            return;
+        }
         let session = Arc::clone(session);
         self.outputs
             .push_back(Output::Uplink(Uplink::RpcReply { session, rpc, body }));

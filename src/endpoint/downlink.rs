@@ -16,6 +16,7 @@ use crate::{
 };
 
 use super::{
+    core_memory::CoreMemory,
     operation::{Operation, Paths},
     ota::Step,
 };
@@ -104,6 +105,7 @@ pub(super) struct DownlinkQueue {
     unread: VecDeque<RpcRequest>,
     /// Ids of RPC that were sent, newest last.
     sent: VecDeque<Uuid>,
+    core: CoreMemory,
 }
 
 impl DownlinkQueue {
@@ -113,6 +115,32 @@ impl DownlinkQueue {
         self.sent.contains(id)
             || self.rpc.iter().any(is_it)
             || self.unread.iter().any(|request| request.id.uuid == *id)
+    }
+
+    /// Notes an RPC that the core sends. When it shows that the core has restarted, what came before is no longer wanted:
+    /// what waits is dropped, and what is under way will not be answered. True then: the core may send what it keeps again.
+    pub(super) fn notes_restart(&mut self, id: RpcId) -> bool {
+        if !self.core.restarted(id) {
+            return false;
+        }
+        self.rpc.clear();
+        self.unread.clear();
+        for (_, command) in &mut self.under_way {
+            match &mut command.origin {
+                Origin::Rpc { id: own, .. } if own.uuid == id.uuid => own.request = id.request,
+                Origin::Rpc { id: own, .. } => self.core.forget(own.uuid),
+                Origin::Profile
+                | Origin::Attribute { .. }
+                | Origin::Cancel(_)
+                | Origin::Ota { .. } => {}
+            }
+        }
+        true
+    }
+
+    /// Whether the core still waits for the answer to an RPC.
+    pub(super) fn is_awaited(&self, id: &RpcId) -> bool {
+        !self.core.has_forgotten(&id.uuid)
     }
 
     /// Whether there is room for another RPC.
@@ -402,6 +430,7 @@ impl DownlinkQueue {
     pub(super) fn successor(&mut self) -> Self {
         Self {
             sent: std::mem::take(&mut self.sent),
+            core: std::mem::take(&mut self.core),
             ..Self::default()
         }
     }

@@ -13,6 +13,7 @@ pub mod actor;
 mod attributes;
 mod command;
 pub mod context;
+mod core_memory;
 mod delivery;
 mod downlink;
 #[cfg(test)]
@@ -383,6 +384,10 @@ impl Endpoint {
         }
         if self.timers.expired(Timer::Send, now.mono) {
             self.put_overdue_sends_off(now);
+        }
+        if self.timers.expired(Timer::Observe, now.mono) {
+            self.deliveries.forget_unacknowledged();
+            self.observe_again(now);
         }
         if self.timers.expired(Timer::Models, now.mono) {
             if self.is_unconfirmed() {

@@ -6,6 +6,7 @@ use super::{
     delivery::Deferred,
     history::{History, Reported, TooLarge},
     observation::Stale,
+    timer::Timer,
     *,
 };
 
@@ -206,13 +207,8 @@ impl Endpoint {
     }
 
     pub(super) fn handle_done(&mut self, now: Now, id: UplinkId, outcome: Outcome) {
-        let give_up = self.settings.coap.max_transmit_wait();
-        match self.deliveries.done(now.mono, id, outcome, give_up) {
-            Some(Verdict::Acknowledge {
-                message,
-                waited,
-                observe_again,
-            }) => {
+        match self.deliveries.done(now.mono, id, outcome) {
+            Some(Verdict::Acknowledge { message, waited }) => {
                 match message {
                     Deferred::Notification { message, .. } => {
                         self.exchanges.acknowledge(now.mono, message);
@@ -223,9 +219,6 @@ impl Endpoint {
                     }
                 }
                 self.outputs.push_back(Output::Delivered { waited });
-                if observe_again {
-                    self.observe_again(now);
-                }
             }
             Some(Verdict::GiveUp {
                 message:
@@ -248,6 +241,18 @@ impl Endpoint {
             None => {}
         }
         self.watch_sends();
+        self.watch_observations();
+    }
+
+    /// Keeps the timer at the end of the device's patience (MAX_TRANSMIT_WAIT): it has given its observations up then.
+    pub(super) fn watch_observations(&mut self) {
+        match self.deliveries.unacknowledged_since() {
+            Some(since) => {
+                let deadline = since + self.settings.coap.max_transmit_wait();
+                self.timers.set(Timer::Observe, deadline);
+            }
+            None => self.timers.stop(Timer::Observe),
+        }
     }
 }
 

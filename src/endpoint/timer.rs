@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Models,
     /// The record has changed and is to be handed over.
     Record,
+    /// The device has given up its observations, because a notification stayed unacknowledged (RFC 7641 section 4.5).
+    Observe,
     /// The oldest Send that waits for the platform is told that this takes too long.
     Send,
     /// The window ends in which a device that saves power is awake.

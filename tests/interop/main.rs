@@ -31,9 +31,19 @@ mod kafka;
 mod libcoap;
 mod openapi;
 #[cfg(feature = "kafka")]
+mod outages;
+#[cfg(feature = "kafka")]
 mod platform;
+#[cfg(feature = "kafka")]
+mod restarts;
+#[cfg(feature = "kafka")]
+mod scene;
 mod secure_server;
+#[cfg(feature = "strict-core")]
+mod strict_core;
 mod wakaama;
+#[cfg(feature = "kafka")]
+mod zookeeper;
 
 /// Where `server` expects it.
 use peers::process;

@@ -1,125 +1,13 @@
 //! The spine as an operator runs it: the built binary, a real Kafka broker, the double of the core, a real client.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::{Command, ExitStatus},
-    time::Duration,
-};
-
 use lightship::lwm2m::path::ObjectVersion;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{
-    peers::{free_udp_port, kafka::Broker, leshan, process::Process, wakaama},
-    support::{
-        ddf,
-        strict_core::{RpcProgress, StrictCore},
-    },
+    peers::{free_udp_port, kafka::Broker, leshan, wakaama},
+    scene::{Lightship, PATIENCE, PROFILE, core},
+    support::{ddf, strict_core::RpcProgress},
 };
-
-const PROFILE: &str = r#"{
-    "type": "LWM2M",
-    "observeAttr": {
-        "observe": ["/3303_1.0/0/5700", "/3_1.2/0/9"],
-        "attribute": ["/3_1.2/0/0"],
-        "telemetry": ["/3303_1.0/0/5700", "/3_1.2/0/9"],
-        "keyName": {"/3303_1.0/0/5700": "temperature", "/3_1.2/0/9": "batteryLevel", "/3_1.2/0/0": "manufacturer"},
-        "attributeLwm2m": {}
-    },
-    "clientLwM2mSettings": {"powerMode": "DRX"}
-}"#;
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Our service as a process, in Kafka mode, configured by the environment of the Java transport.
-struct Lightship {
-    process: Process,
-    port: u16,
-    bootstrap: u16,
-    http: u16,
-}
-
-impl Lightship {
-    fn start(broker: &Broker, prefix: &str, service_id: &str) -> Self {
-        Self::start_at(broker, prefix, service_id, free_udp_port(), None)
-    }
-
-    /// Starts at a port of devices, with a state file in a folder or without one.
-    fn start_at(
-        broker: &Broker,
-        prefix: &str,
-        service_id: &str,
-        port: u16,
-        state: Option<&Path>,
-    ) -> Self {
-        let bootstrap = free_udp_port();
-        let http = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a port")
-            .port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("TB_QUEUE_TYPE", "kafka")
-            .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())
-            .env("TB_QUEUE_PREFIX", prefix)
-            .env("TB_SERVICE_ID", service_id)
-            .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
-            .env("LWM2M_BIND_PORT", port.to_string())
-            .env("LWM2M_BS_BIND_ADDRESS", "127.0.0.1")
-            .env("LWM2M_BS_BIND_PORT", bootstrap.to_string())
-            .env("HTTP_BIND_ADDRESS", "127.0.0.1")
-            .env("HTTP_BIND_PORT", http.to_string())
-            .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
-            .env("LIGHTSHIP__LOG__FORMAT", "text")
-            .envs(state.map(|folder| ("LIGHTSHIP__STATE__DIR", folder)));
-        let mut process = Process::spawn("lightship", &mut command);
-        process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));
-        Self {
-            process,
-            port,
-            bootstrap,
-            http,
-        }
-    }
-
-    fn uri(&self) -> String {
-        format!("coap://127.0.0.1:{}", self.port)
-    }
-
-    fn get(&self, path: &str) -> String {
-        let url = format!("http://127.0.0.1:{}{path}", self.http);
-        ureq::get(&url)
-            .call()
-            .and_then(|mut answer| answer.body_mut().read_to_string())
-            .expect("an answer")
-    }
-
-    fn stop(mut self) -> ExitStatus {
-        self.process.terminate(PATIENCE)
-    }
-}
-
-/// A broker with the topics of the core, the core, and one profile with its models.
-fn core(broker: &Broker, prefix: &str) -> (StrictCore, Uuid) {
-    let topics = StrictCore::topics(prefix, "ls-0");
-    let topics: Vec<_> = topics
-        .iter()
-        .map(|(name, partitions)| (name.as_str(), *partitions))
-        .collect();
-    broker.create_topics(&topics);
-    let core = StrictCore::start(&broker.bootstrap_servers(), prefix);
-    for (object, version) in [
-        (3, ObjectVersion::new(1, 2)),
-        (3303, ObjectVersion::new(1, 0)),
-    ] {
-        core.add_model(&ddf::built_in(object, version));
-    }
-    let profile = core.add_profile("profile", PROFILE, None);
-    (core, profile)
-}
 
 fn answered(progress: &RpcProgress) -> (&[String], &str) {
     let reply = match progress.reply.as_ref().expect("a reply") {
@@ -133,8 +21,8 @@ fn b1_m11_a_real_client_is_bootstrapped_over_a_real_broker_and_registers_where_i
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, _) = core(&broker, "bootstrap");
-    let lightship = Lightship::start(&broker, "bootstrap", "ls-0");
+    let (core, _) = core(&*broker, "bootstrap");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "bootstrap");
     let account = format!(
         r#"{{ "bootstrap": [{{"securityMode": "NO_SEC", "shortServerId": 123, "host": "127.0.0.1", "port": {}}}],"#,
         lightship.port
@@ -179,9 +67,9 @@ fn a_real_client_registers_reports_and_is_commanded_over_a_real_broker() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "spine");
+    let (core, profile) = core(&*broker, "spine");
     let device = core.add_nosec_device("urn:spine:1", profile);
-    let lightship = Lightship::start(&broker, "spine", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "spine");
     let options = leshan::Options {
         lifetime: 300,
         ..leshan::Options::default()
@@ -264,9 +152,9 @@ fn l17_a_client_that_falls_silent_expires() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "expiry");
+    let (core, profile) = core(&*broker, "expiry");
     let device = core.add_nosec_device("urn:expiry:1", profile);
-    let lightship = Lightship::start(&broker, "expiry", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "expiry");
     let options = leshan::Options {
         lifetime: 20,
         ..leshan::Options::default()
@@ -291,12 +179,12 @@ fn an_unknown_endpoint_is_refused_and_wakaama_is_served() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, _) = core(&broker, "wakaama");
+    let (core, _) = core(&*broker, "wakaama");
     // Wakaama announces no versions: object 3 is 1.0 for it.
     core.add_model(&ddf::built_in(3, ObjectVersion::new(1, 0)));
     let profile = core.add_profile("wakaama", &PROFILE.replace("/3_1.2/", "/3_1.0/"), None);
     let device = core.add_nosec_device("wakaama-1", profile);
-    let lightship = Lightship::start(&broker, "wakaama", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "wakaama");
     let Some(mut stranger) =
         leshan::Client::start(&lightship.uri(), "urn:nobody", leshan::Options::default())
     else {
@@ -319,117 +207,18 @@ fn an_unknown_endpoint_is_refused_and_wakaama_is_served() {
 }
 
 #[test]
-fn every_acknowledged_value_outlives_an_outage_of_the_broker() {
-    let Some(mut broker) = Broker::start() else {
-        return;
-    };
-    let (core, profile) = core(&broker, "outage");
-    let device = core.add_nosec_device("urn:outage:1", profile);
-    let lightship = Lightship::start(&broker, "outage", "ls-0");
-    let options = leshan::Options {
-        lifetime: 3600,
-        ..leshan::Options::default()
-    };
-    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:outage:1", options) else {
-        return;
-    };
-    client.expect_event("registered");
-    core.await_values(device, 2, PATIENCE);
-
-    let mut value = 100;
-    let mut set_and_wait = |client: &mut leshan::Client, count: usize| {
-        for _ in 0..count {
-            value += 1;
-            client.command(&format!("set /3303/0/5700 {value}.5"));
-            client.expect(Duration::from_secs(120), |line| {
-                line.starts_with("acked /3303/0/5700")
-            });
-        }
-    };
-    set_and_wait(&mut client, 30);
-    broker.stop();
-    client.command("set /3303/0/5700 1000.5");
-    std::thread::sleep(Duration::from_secs(10));
-    broker.restart();
-    client.expect(Duration::from_secs(120), |line| {
-        line.starts_with("acked /3303/0/5700")
-    });
-    set_and_wait(&mut client, 30);
-
-    let acknowledged = client.values("acked /3303/0/5700");
-    assert!(
-        acknowledged.len() >= 50,
-        "only {} were acknowledged",
-        acknowledged.len()
-    );
-    core.await_telemetry(device, PATIENCE, |readings| {
-        acknowledged.iter().all(|value| {
-            let value: f64 = value.parse().expect("a number");
-            readings
-                .iter()
-                .any(|own| own.values.get("temperature") == Some(&json!(value)))
-        })
-    });
-    println!(
-        "{} values acknowledged, all of them in Kafka after 10 s without a broker",
-        acknowledged.len()
-    );
-    assert!(lightship.stop().success());
-}
-
-#[test]
-fn sigterm_under_load_stops_in_order_and_loses_nothing_acknowledged() {
-    let Some(broker) = Broker::shared() else {
-        return;
-    };
-    let (core, profile) = core(&broker, "sigterm");
-    let device = core.add_nosec_device("urn:sigterm:1", profile);
-    let lightship = Lightship::start(&broker, "sigterm", "ls-0");
-    let options = leshan::Options {
-        lifetime: 3600,
-        ..leshan::Options::default()
-    };
-    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:sigterm:1", options) else {
-        return;
-    };
-    client.expect_event("registered");
-    core.await_values(device, 2, PATIENCE);
-    let mut lightship = lightship;
-    for step in 0..200 {
-        client.command(&format!("set /3303/0/5700 {step}.25"));
-        if step == 100 {
-            lightship.process.signal("TERM");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(lightship.process.wait(PATIENCE).success());
-    core.await_no_session(device, PATIENCE);
-    let acknowledged = client.values("acked /3303/0/5700");
-    assert!(!acknowledged.is_empty());
-    core.await_telemetry(device, PATIENCE, |readings| {
-        acknowledged.iter().all(|value| {
-            let value: f64 = value.parse().expect("a number");
-            readings
-                .iter()
-                .any(|own| own.values.get("temperature") == Some(&json!(value)))
-        })
-    });
-    println!(
-        "{} values acknowledged, all of them in Kafka",
-        acknowledged.len()
-    );
-}
-
-#[test]
 fn l25_after_kill_9_a_client_goes_on_and_o8_a_command_sent_meanwhile_is_carried_out_once() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "kill9");
+    let (core, profile) = core(&*broker, "kill9");
     let device = core.add_nosec_device("urn:kill9:1", profile);
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let port = free_udp_port();
-    let start = || Lightship::start_at(&broker, "kill9", "ls-0", port, Some(folder.path()));
+    let state = folder.path().to_str().expect("it is UTF-8");
+    let environment = [("LIGHTSHIP__STATE__DIR", state)];
+    let servers = broker.bootstrap_servers();
+    let start = || Lightship::start_at(&servers, "kill9", port, &environment);
     let mut lightship = start();
     let options = leshan::Options {
         lifetime: 3600,

@@ -76,6 +76,7 @@ impl Endpoint {
             self.put_send_off(now, send);
         }
         self.watch_sends();
+        self.watch_observations();
         let session = Arc::clone(&registration.session);
         self.bindings
             .push_back(Output::Unbind(Key::Registration(registration.id)));

@@ -9,6 +9,7 @@
 //! | `kafka-timer` | deadlines, `activity`, knowledge that grew old |
 //! | `kafka-topics` | `topic_keeper`: missing topics |
 //! | `redis-packages` | `package_store`: the bytes of update packages |
+//! | `zookeeper` | [`discovery`]: the node by which the core finds this instance |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
 //! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id. Usage
@@ -21,6 +22,7 @@ mod client;
 mod clock;
 mod consumer;
 pub mod convert;
+pub mod discovery;
 mod engine;
 mod json;
 mod model_desk;
@@ -63,6 +65,7 @@ use tracing::{info, warn};
 use self::{
     consumer::{Begin, Consumer},
     convert::ApiQuestion,
+    discovery::Discovery,
     engine::Engine,
     notifications::Notifications,
     package_store::PackageStore,
@@ -84,6 +87,7 @@ pub struct ThingsBoard {
     engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     stop_notifications: Arc<AtomicBool>,
+    discovery: Mutex<Option<Discovery>>,
     notifications: Mutex<Option<JoinHandle<()>>>,
     responses: Mutex<Option<JoinHandle<()>>>,
     timer: Mutex<Option<JoinHandle<()>>>,
@@ -93,7 +97,7 @@ pub struct ThingsBoard {
 
 impl ThingsBoard {
     /// Connects to the core: creates this instance's topics if they are missing, begins to read answers, waits until
-    /// the core has told its queues, and begins to read notifications.
+    /// the core has told its queues, begins to read notifications, and registers for them in ZooKeeper if that is wanted.
     ///
     /// Blocks, up to some 200 s while there is no core. `sink` is called from threads of this object.
     ///
@@ -147,6 +151,7 @@ impl ThingsBoard {
         let started = Self {
             stop: Arc::new(AtomicBool::new(false)),
             stop_notifications: Arc::new(AtomicBool::new(false)),
+            discovery: Mutex::default(),
             notifications: Mutex::default(),
             responses: Mutex::default(),
             timer: Mutex::default(),
@@ -179,12 +184,18 @@ impl ThingsBoard {
             notifications.run(&stop, &mut handler);
         })?;
         *lock(&started.notifications) = Some(thread);
+        if settings.zookeeper.enabled {
+            let discovery = Discovery::start(&settings.zookeeper, service_id, REGISTRATION_AGE)?;
+            *lock(&started.discovery) = Some(discovery);
+        }
         info!(service_id, "connected to the platform core");
         Ok(started)
     }
 
-    /// Stops reading notifications, and commits what was read. Uplinks and questions go on.
+    /// Leaves ZooKeeper, stops reading notifications, and commits what was read. Uplinks and questions go on.
     pub fn stop_notifications(&self) {
+        // First, so that whatever the core still sends here is read.
+        drop(lock(&self.discovery).take());
         self.stop_notifications.store(true, Relaxed);
         join(&self.notifications);
     }
@@ -215,6 +226,7 @@ impl ThingsBoard {
             sessions: lock(&engine.sessions).len(),
             waiting: lock(&engine.caches).room.len(),
             queued: engine.producer.queued(),
+            registered: lock(&self.discovery).as_ref().map(Discovery::is_registered),
             ..engine.stats.health()
         }
     }
@@ -419,6 +431,8 @@ fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
 
 /// Bounds how late a deadline is noticed.
 const TICK: Duration = Duration::from_millis(50);
+/// As the reference.
+const REGISTRATION_AGE: Duration = Duration::from_secs(60);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// As the reference: about 200 s in all.
 const ROUTING_ATTEMPTS: u32 = 10;

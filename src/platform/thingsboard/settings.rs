@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::secret::Secret;
+use super::discovery::ZooKeeperSettings;
 
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub struct ThingsBoardSettings {
     pub redis: RedisSettings,
     /// `ota.cache_bytes`
     pub package_cache_bytes: usize,
+    /// `zookeeper`
+    pub zookeeper: ZooKeeperSettings,
 }
 
 /// `redis`: the Redis or Valkey server in which the platform leaves update packages. Nothing else is kept there.

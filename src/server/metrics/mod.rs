@@ -140,6 +140,8 @@ pub struct Metrics {
     pub kafka_late_answers: Counter,
     /// `lightship_kafka_producer_rebuilds_total`
     pub kafka_producer_rebuilds: Counter,
+    /// `lightship_zookeeper_connected`
+    pub zookeeper_connected: Gauge,
 }
 
 impl Metrics {
@@ -343,6 +345,11 @@ impl Metrics {
                 r,
                 "kafka_producer_rebuilds",
                 "Times that the producer was rebuilt after a fatal error",
+            ),
+            zookeeper_connected: add(
+                r,
+                "zookeeper_connected",
+                "1 while this instance is registered in ZooKeeper, else 0",
             ),
             registry,
         };

@@ -15,7 +15,8 @@ use super::{
         },
     },
     bus::{Action, Received, full},
-    state::{NULL, Reading, State, TENANT, now_millis, uuid},
+    life::Memory,
+    state::{NULL, Reading, Rpc, State, TENANT, now_millis, uuid},
 };
 
 /// A broken rule.
@@ -218,7 +219,7 @@ impl State {
             kinds.iter().flatten().all(|kind| *kind == 1),
             "session types {kinds:?} are not ASYNC"
         );
-        let known = self.sessions.get(&session);
+        let known = self.life.known_sessions.get(&session);
         // Of a bootstrap session the core hears one report without subscriptions, and nothing else.
         let mut is_bootstrap = false;
         if let Some(report) = &actor.subscription_info {
@@ -233,7 +234,7 @@ impl State {
             rule!(ahead > -600_000, "the core would close the session at once");
         }
         rule!(
-            known.is_none_or(|known| known.device == device),
+            known.is_none_or(|known| *known == device),
             "session {session} belongs to another device"
         );
         rule!(
@@ -254,7 +255,9 @@ impl State {
             .get_mut(&id)
             .ok_or("status of an unknown command")?;
         rule!(
-            rpc.pushed && rpc.device == device && rpc.request == status.request_id,
+            rpc.pushed
+                && rpc.device == device
+                && (rpc.request == status.request_id || rpc.memory == Memory::Gone),
             "status of command {id} does not belong to it"
         );
         let progress = &mut rpc.progress;
@@ -274,13 +277,22 @@ impl State {
     }
 
     fn take_reply(&mut self, device: Uuid, reply: &ToDeviceRpcResponseMsg) -> Result<(), Broken> {
-        let open = self.rpcs.iter_mut().find(|(_, rpc)| {
+        let is_it = |rpc: &Rpc| {
             rpc.pushed
                 && rpc.device == device
                 && rpc.request == reply.request_id
                 && rpc.progress.reply.is_none()
-        });
-        let (id, rpc) = open.ok_or("reply to no open command")?;
+        };
+        let forgotten = |rpc: &Rpc| is_it(rpc) && rpc.memory == Memory::Gone;
+        let is_late = self.rpcs.values().any(forgotten);
+        let open = self
+            .rpcs
+            .iter_mut()
+            .find(|(_, rpc)| is_it(rpc) && rpc.memory == Memory::Numbered);
+        let Some((id, rpc)) = open else {
+            rule!(is_late, "reply to no open command");
+            return Ok(());
+        };
         rule!(
             reply.payload.is_empty() != reply.error.is_empty(),
             "reply to {id} with payload and error, or neither"
