@@ -23,9 +23,9 @@ pub(super) enum Timer {
     Sleep,
 }
 
-/// One deadline per [`Timer`]; the message layer keeps its own.
+/// One deadline per [`Timer`], of which `Sleep` is the last; the message layer keeps its own.
 #[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; 6]);
+pub(super) struct Timers([Option<Instant>; Timer::Sleep as usize + 1]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {
