@@ -19,6 +19,8 @@ mod credentials;
 mod event;
 mod extension;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod message;
 mod protection;
