@@ -168,7 +168,7 @@ mod tests {
 
     /// Content, its MAC, and `padding` + 1 bytes of padding; `None` when these are no whole blocks.
     fn plaintext(header: &Header<'_>, content: usize, padding: usize) -> Option<Vec<u8>> {
-        if (content + 32 + padding + 1) % 16 != 0 {
+        if !(content + 32 + padding + 1).is_multiple_of(16) {
             return None;
         }
         let mut plaintext: Vec<u8> = (0..content).map(|byte| (byte * 7) as u8).collect();

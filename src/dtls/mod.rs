@@ -34,6 +34,7 @@ mod suite;
 #[cfg(test)]
 mod test_support;
 pub use alert::Alert;
+pub use cid::owner;
 pub use config::{Config, CookieSecret, ExtendedMasterSecret};
 pub use credentials::{Credentials, CredentialsError, TrustStore};
 pub use event::*;

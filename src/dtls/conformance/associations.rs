@@ -68,7 +68,7 @@ fn a36_only_the_newest_authentic_record_moves_a_peer() {
     // An attacker replays what it saw, forges, and holds back an older record.
     world.deliver(Packet {
         address: elsewhere(1),
-        ..new.clone()
+        ..new
     });
     let mut forged = record_of(&mut world, device, b"forged");
     *forged.bytes.last_mut().expect("bytes") ^= 1;
