@@ -243,4 +243,41 @@ mod tests {
             }
         }
     }
+
+    /// Two classes of forged records, told apart by time with Welch's t-test; `cargo test --release --lib -- --ignored
+    /// --nocapture tells_nothing` on a machine that does nothing else.
+    #[test]
+    #[ignore = "a measurement"]
+    #[expect(clippy::disallowed_methods, reason = "this is a measurement")]
+    fn the_time_tells_nothing_of_padding_and_mac() {
+        let forged = |content, padding| {
+            let mut plaintext = plaintext(&headers()[0], content, padding).expect("whole blocks");
+            plaintext[content] ^= 1;
+            plaintext
+        };
+        // Of one length: much content and little padding, little content and much padding, no padding at all.
+        let classes = [forged(255, 0), forged(15, 240), vec![0xaa; 288]];
+        let mut times = [const { Vec::new() }; 3];
+        for round in 0..600_000_u32 {
+            let class = (round.wrapping_mul(0x9e37_79b9) >> 16) as usize % 3;
+            let begin = std::time::Instant::now();
+            let length = content_length(&KEY, &headers()[0], std::hint::black_box(&classes[class]));
+            times[class].push(begin.elapsed().as_nanos() as f64);
+            assert_eq!(length, None);
+        }
+        let moments = times.map(|mut times| {
+            // Interrupts are not what is measured.
+            times.sort_by(f64::total_cmp);
+            times.truncate(times.len() * 9 / 10);
+            let count = times.len() as f64;
+            let mean = times.iter().sum::<f64>() / count;
+            let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / count;
+            (mean, variance / count)
+        });
+        for (one, two) in [(0, 1), (0, 2), (1, 2)] {
+            let ((mean_one, error_one), (mean_two, error_two)) = (moments[one], moments[two]);
+            let t = (mean_one - mean_two) / (error_one + error_two).sqrt();
+            println!("{one} {two}: {mean_one:.1} ns, {mean_two:.1} ns, t = {t:.2}");
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
 //! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
+//! | [`tinydtls`] | a DTLS client on tinydtls | Python 3.11; pip, a C compiler, autoconf, automake, libtool, Python's headers to build it |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
@@ -36,6 +37,7 @@ pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod process;
 pub(crate) mod scandium;
+pub(crate) mod tinydtls;
 pub(crate) mod wakaama;
 
 use std::net::UdpSocket;
