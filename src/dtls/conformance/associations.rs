@@ -251,6 +251,7 @@ fn a37_a_withdrawn_credential_ends_associations_at_once_and_again() {
     );
     world.devices.push(asleep);
     world.pass(Duration::from_secs(23 * 60 * 60));
+    world.devices[sleeper].address = elsewhere(1);
     world.devices[sleeper]
         .client
         .send(b"good morning")
@@ -259,6 +260,12 @@ fn a37_a_withdrawn_credential_ends_associations_at_once_and_again() {
     assert_eq!(world.devices[sleeper].end(), Some(ClientEnd::ByServer));
     assert!(world.data().is_empty());
     assert_eq!(world.closed().len(), 2, "told once");
+    assert!(
+        !world
+            .events
+            .iter()
+            .any(|output| matches!(output, Output::PeerMoved { .. }))
+    );
     assert_eq!(world.server.associations(), 0);
 }
 
