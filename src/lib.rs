@@ -3,6 +3,7 @@
 //! | folder | what lives there |
 //! |---|---|
 //! | [`coap`] | RFC 7252 messages, reliability, de-duplication, request/response matching; RFC 7641 observe |
+//! | [`dtls`] | the DTLS 1.2 engine: RFC 6347, 9146, 7250, 4279; the server's side, and a client's |
 //! | [`lwm2m`] | the OMA data model: paths, values, nodes, object models, content formats, the registration payload |
 //! | [`platform`] | the vocabulary between a device and the platform core, and its two implementations |
 //! | [`endpoint`] | what the server decides for one registered endpoint |

@@ -131,7 +131,12 @@ impl Channel {
         };
         #[cfg(test)]
         nonces::note(write, self.sequence);
-        write.seal(header, content, random::array(random), out);
+        let iv = if write.needs_iv() {
+            random::array(random)
+        } else {
+            [0; 16]
+        };
+        write.seal(header, content, iv, out);
         self.sequence = self.sequence.saturating_add(1);
         true
     }

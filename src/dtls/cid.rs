@@ -1,9 +1,12 @@
 //! Connection ids (RFC 9146).
 
 use std::{
+    borrow::Borrow,
     fmt,
     hash::{Hash, Hasher},
 };
+
+use super::record::CID_RECORD;
 
 /// A connection id, of at most [`MAX_CID`] bytes; up to 8 of them are kept without an allocation. Empty: none.
 #[derive(Clone)]
@@ -60,11 +63,30 @@ impl Hash for Cid {
     }
 }
 
+impl Borrow<[u8]> for Cid {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl fmt::Debug for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_bytes()
             .iter()
             .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Node and shard in the connection id of the record that a datagram begins with, for ids of at least 5 bytes: where the
+/// association is that it belongs to. `None`: the record has none.
+pub fn owner(datagram: &[u8]) -> Option<(u8, u8)> {
+    let (&CID_RECORD, rest) = datagram.split_first()? else {
+        return None;
+    };
+    // Version, epoch and number come before it.
+    match rest.get(10..)? {
+        [node, shard, ..] => Some((*node, *shard)),
+        [] | [_] => None,
     }
 }
 
@@ -74,6 +96,21 @@ pub(super) const MAX_CID: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtls::record::Header;
+
+    #[test]
+    fn the_owner_is_read_from_a_connection_id() {
+        let mut datagram = Vec::new();
+        let header = Header {
+            cid: &[3, 4, 5, 6, 7],
+            ..Header::new(CID_RECORD, 1, 9)
+        };
+        header.write(0, &mut datagram);
+        assert_eq!(owner(&datagram), Some((3, 4)));
+        assert_eq!(owner(&datagram[..12]), None);
+        datagram[0] = 23;
+        assert_eq!(owner(&datagram), None);
+    }
 
     #[test]
     fn ids_keep_their_bytes() {

@@ -13,12 +13,12 @@ use aws_lc_rs::{
 };
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use zeroize::Zeroizing;
 
 use super::{
     certificate::{Certificate, p256_point, p256_spki},
     event::CertificatePath,
     extension::CertificateType,
+    random::SecretBytes,
 };
 
 /// A P-256 key with the certificates for it. The same key serves as raw public key.
@@ -198,10 +198,10 @@ impl Ephemeral {
     }
 
     /// The shared secret. `None`: what the peer sent is no point of the curve.
-    pub(super) fn agree(self, point: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn agree(self, point: &[u8]) -> Option<SecretBytes> {
         let peer = PeerPoint::new(&ECDH_P256, point);
         agree_ephemeral(self.key, peer, (), |secret| {
-            Ok(Zeroizing::new(secret.to_vec()))
+            Ok(SecretBytes::new(secret.to_vec()))
         })
         .ok()
     }

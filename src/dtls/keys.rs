@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     codec::Put,
     protection::Protection,
-    random::Secret,
+    random::{Secret, SecretBytes},
     suite::{Cipher, CipherSuite},
 };
 
@@ -26,7 +26,7 @@ impl PreSharedKey {
     }
 
     /// The premaster secret with a shared point, or with zeros in its place (RFC 5489 section 2, RFC 4279 section 2).
-    pub(super) fn premaster(&self, shared_point: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
+    pub(super) fn premaster(&self, shared_point: Option<&[u8]>) -> SecretBytes {
         let zeros = [0; 64];
         let other = shared_point
             .or_else(|| zeros.get(..self.0.len()))
@@ -35,7 +35,7 @@ impl PreSharedKey {
             Vec::with_capacity(other.len().saturating_add(self.0.len()).saturating_add(4));
         premaster.vector16(other);
         premaster.vector16(&self.0);
-        Zeroizing::new(premaster)
+        SecretBytes::new(premaster)
     }
 }
 
@@ -189,9 +189,9 @@ mod tests {
         let key = PreSharedKey::new(&hex("73656372657450534b73656372657450")).expect("16 bytes");
         let expected =
             hex("0010000000000000000000000000000000000010_73656372657450534b73656372657450");
-        assert_eq!(key.premaster(None)[..], expected);
+        assert_eq!(key.premaster(None).as_bytes(), expected);
         assert_eq!(
-            key.premaster(Some(&[1, 2]))[..],
+            key.premaster(Some(&[1, 2])).as_bytes(),
             hex("00020102_0010_73656372657450534b73656372657450")
         );
     }

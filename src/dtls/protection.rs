@@ -53,6 +53,11 @@ impl Protection {
         self.cipher == Cipher::Ccm8
     }
 
+    /// Whether each record begins with random bytes.
+    pub(super) fn needs_iv(&self) -> bool {
+        self.cipher == Cipher::Cbc
+    }
+
     /// By how much a record grows at most, header included.
     pub(super) fn overhead(&self, cid_length: usize) -> usize {
         let protection: usize = match self.cipher {
@@ -69,7 +74,7 @@ impl Protection {
     }
 
     /// Writes one record at the end of `out`. `header` has the content type and the receiver's connection id; `iv` is
-    /// random and only used by CBC.
+    /// random where [`Self::needs_iv`] says so.
     pub(super) fn seal(
         &self,
         header: Header<'_>,

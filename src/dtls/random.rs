@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A cryptographic generator for cookies, connection ids, server randoms, initialisation vectors and jitter. Ephemeral keys
 /// and signatures draw from the crypto library's own.
@@ -31,5 +31,40 @@ pub(super) struct Secret<const N: usize>(pub(super) [u8; N]);
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// Secret bytes whose number is not known beforehand: wiped when dropped, not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!(
+            "{:?} {:?}",
+            Secret([0x41; 4]),
+            SecretBytes::new(vec![0x41; 4])
+        );
+        assert_eq!(shown, "Secret(..) SecretBytes(..)");
     }
 }

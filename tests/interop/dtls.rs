@@ -1,4 +1,4 @@
-//! DTLS clients before our engine: OpenSSL, GnuTLS, libcoap over both, and Scandium, the one with connection ids.
+//! DTLS clients before our engine: OpenSSL, GnuTLS, libcoap over both, tinydtls, and Scandium, the one with connection ids.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::cases::Cases;
 use crate::peers::cache::{self, GNUTLS, OPENSSL, Tool};
 use crate::peers::process::Process;
-use crate::peers::scandium;
+use crate::peers::{scandium, tinydtls};
 use crate::secure_server::{IDENTITY, KEY, KEY_HEX, Relay, SecureServer};
 use crate::server::PATIENCE;
 
@@ -386,5 +386,23 @@ fn scandium_keeps_its_association_when_it_moves() {
             ));
         });
     }
+    cases.finish();
+}
+
+#[test]
+fn tinydtls_shakes_hands() {
+    let bench = Bench::new(Config::default());
+    let key = std::str::from_utf8(KEY).expect("text");
+    let port = bench.server.port();
+    let start = || tinydtls::start(&[&port, IDENTITY, key]);
+    if start().is_none() {
+        return;
+    }
+    let mut cases = Cases::of("tinydtls");
+    let suite = CipherSuite::PskWithAes128Ccm8;
+    cases.case(suite.name(), || {
+        bench.echo(start().expect("it was there"), suite);
+        assert!(!bench.server.last().has_connection_id);
+    });
     cases.finish();
 }

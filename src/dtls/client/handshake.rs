@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 use super::{ClientConfig, ClientCredential, ClientOutput, own_cid};
 use crate::dtls::{
@@ -24,7 +23,7 @@ use crate::dtls::{
         ServerKeyExchange, certificate_verify, read_certificate, read_certificate_request,
         read_hello_verify_request, whole,
     },
-    random::{self, Random},
+    random::{self, Random, SecretBytes},
     reassembly::{Reassembly, Whole},
     suite::{CipherSuite, KeyExchange},
 };
@@ -371,12 +370,11 @@ impl Handshake {
         let (identity, premaster) = match (&config.credential, shared) {
             (ClientCredential::PreSharedKey { identity, key }, shared) => (
                 &identity[..],
-                key.premaster(shared.as_ref().map(|shared| shared.as_slice())),
+                key.premaster(shared.as_ref().map(SecretBytes::as_bytes)),
             ),
-            (ClientCredential::RawPublicKey(_) | ClientCredential::Certificate(_), shared) => (
-                &[][..],
-                Zeroizing::new(shared.ok_or(Alert::UnexpectedMessage)?.to_vec()),
-            ),
+            (ClientCredential::RawPublicKey(_) | ClientCredential::Certificate(_), shared) => {
+                (&[][..], shared.ok_or(Alert::UnexpectedMessage)?)
+            }
         };
         let message = ClientKeyExchange {
             identity,
@@ -387,9 +385,9 @@ impl Handshake {
             &message.write(self.suite.key_exchange()),
         );
         let master_secret = if self.extended_master_secret {
-            MasterSecret::extended(&premaster, self.transcript.digest().as_ref())
+            MasterSecret::extended(premaster.as_bytes(), self.transcript.digest().as_ref())
         } else {
-            MasterSecret::plain(&premaster, &self.randoms)
+            MasterSecret::plain(premaster.as_bytes(), &self.randoms)
         };
         if let Some((own, _)) = certificate {
             let signature = own

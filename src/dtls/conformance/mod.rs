@@ -206,58 +206,68 @@ impl World {
         self.network.extend(packets);
     }
 
+    /// What there is in the events of one kind.
+    fn all<T>(&self, kind: impl Fn(&Output) -> Option<T>) -> Vec<T> {
+        self.events.iter().filter_map(kind).collect()
+    }
+
     fn established(&self) -> Vec<Established> {
-        let own = |output: &Output| match output {
-            Output::Established(established) => Some((**established).clone()),
-            _ => None,
-        };
-        self.events.iter().filter_map(own).collect()
+        self.all(|output| {
+            let Output::Established(established) = output else {
+                return None;
+            };
+            Some((**established).clone())
+        })
     }
 
     fn association(&self) -> AssociationId {
-        self.established()
-            .last()
-            .expect("an association")
-            .association
+        let established = self.established();
+        established.last().expect("an association").association
     }
 
     fn data(&self) -> Vec<(AssociationId, Vec<u8>)> {
-        let own = |output: &Output| match output {
-            Output::Data {
+        self.all(|output| {
+            let Output::Data {
                 association,
                 payload,
                 ..
-            } => Some((*association, payload.to_vec())),
-            _ => None,
-        };
-        self.events.iter().filter_map(own).collect()
+            } = output
+            else {
+                return None;
+            };
+            Some((*association, payload.to_vec()))
+        })
     }
 
     fn closed(&self) -> Vec<(AssociationId, CloseReason)> {
-        let own = |output: &Output| match output {
-            Output::Closed {
+        self.all(|output| {
+            let Output::Closed {
                 association,
                 reason,
-            } => Some((*association, *reason)),
-            _ => None,
-        };
-        self.events.iter().filter_map(own).collect()
+            } = output
+            else {
+                return None;
+            };
+            Some((*association, *reason))
+        })
     }
 
     fn failures(&self) -> Vec<HandshakeFailure> {
-        let own = |output: &Output| match output {
-            Output::HandshakeFailed { failure, .. } => Some(*failure),
-            _ => None,
-        };
-        self.events.iter().filter_map(own).collect()
+        self.all(|output| {
+            let Output::HandshakeFailed { failure, .. } = output else {
+                return None;
+            };
+            Some(*failure)
+        })
     }
 
     fn queries(&self) -> Vec<CredentialQuery> {
-        let own = |output: &Output| match output {
-            Output::NeedCredential { query, .. } => Some(query.clone()),
-            _ => None,
-        };
-        self.events.iter().filter_map(own).collect()
+        self.all(|output| {
+            let Output::NeedCredential { query, .. } = output else {
+                return None;
+            };
+            Some(query.clone())
+        })
     }
 
     /// Data goes both ways between a device and its association.

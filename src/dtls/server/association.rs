@@ -100,13 +100,9 @@ impl Association {
     ) -> Outcome {
         self.last_activity = now;
         self.forged_in_a_row = 0;
-        if opened.is_newest && from != self.peer && !self.channel.own_cid.is_empty() {
-            core.outputs.push_back(Output::PeerMoved {
-                association: id,
-                from: self.peer,
-                to: from,
-            });
-            count(&mut core.stats.peers_moved);
+        let moved = opened.is_newest && from != self.peer && !self.channel.own_cid.is_empty();
+        let before = self.peer;
+        if moved {
             self.peer = from;
             self.unconfirmed = Some(datagram_length.saturating_mul(3));
         } else if from == self.peer {
@@ -115,6 +111,14 @@ impl Association {
         if self.invalid_until.is_some() {
             self.seal(ALERT, &CLOSE_NOTIFY, core);
             return Outcome::Over(None);
+        }
+        if moved {
+            count(&mut core.stats.peers_moved);
+            core.outputs.push_back(Output::PeerMoved {
+                association: id,
+                from: before,
+                to: from,
+            });
         }
         match opened.content_type {
             APPLICATION_DATA => {

@@ -30,7 +30,7 @@ impl Server {
         let Some(handshake) = self.table.handshake(id).filter(|own| own.is_asked()) else {
             return;
         };
-        let is_psk = matches!(handshake.query, Some(CredentialQuery::PreSharedKey { .. }));
+        let is_psk = handshake.is_psk();
         match answer {
             CredentialAnswer::PreSharedKey { key, tag } if is_psk => {
                 self.accept(now, id, Some(&key), tag)
@@ -131,7 +131,9 @@ impl Server {
         reason: DenyReason,
         failure: HandshakeFailure,
     ) {
-        if reason == DenyReason::UnknownIdentity && self.core.config.hide_unknown_identity {
+        let is_hidden =
+            self.core.config.hide_unknown_identity && reason == DenyReason::UnknownIdentity;
+        if is_hidden && self.table.handshake(id).is_some_and(|own| own.is_psk()) {
             let key: [u8; 16] = random::array(&mut *self.core.random);
             if let Some(key) = PreSharedKey::new(&key)
                 && let Some(handshake) = self.table.handshake(id)
@@ -150,6 +152,10 @@ impl Server {
 }
 
 impl Handshake {
+    const fn is_psk(&self) -> bool {
+        matches!(self.query, Some(CredentialQuery::PreSharedKey { .. }))
+    }
+
     /// Whether its question was asked and is not answered.
     pub(super) const fn is_asked(&self) -> bool {
         matches!(self.awaits, Awaits::Credential { asked: Some(_), .. })

@@ -59,14 +59,13 @@ impl Server {
             return count(&mut self.core.stats.stray);
         }
         match (header.content_type, header.epoch) {
-            (CID_RECORD, 1) => {
-                match crate::dtls::cid::Cid::new(header.cid).map(|cid| self.cids.get(&cid)) {
-                    Some(Some(Some(id))) => {
-                        self.handle_protected(now, peer, length, record, Some(*id), Some(*id))
-                    }
-                    Some(_) | None => count(&mut self.core.stats.stray),
+            (CID_RECORD, 1) => match self.cids.get(header.cid) {
+                Some(Some(id)) => {
+                    let id = Some(*id);
+                    self.handle_protected(now, peer, length, record, id, id);
                 }
-            }
+                Some(None) | None => count(&mut self.core.stats.stray),
+            },
             (CID_RECORD, _) => count(&mut self.core.stats.stray),
             (_, 0) => self.handle_plain(now, peer, &record),
             (_, 1) => {

@@ -8,7 +8,6 @@ use std::time::Instant;
 use aws_lc_rs::digest::Digest;
 use rustls_pki_types::UnixTime;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 use super::{core::Core, negotiation::Negotiated};
 use crate::dtls::{
@@ -27,7 +26,7 @@ use crate::dtls::{
         certificate_request, ecdh_parameters, psk_server_key_exchange, read_certificate,
         read_certificate_verify, signed_server_key_exchange, whole,
     },
-    random,
+    random::{self, SecretBytes},
     reassembly::{Reassembly, Whole},
     stats::count,
     suite::{CipherSuite, KeyExchange},
@@ -61,7 +60,7 @@ pub(super) struct Handshake {
     next: u16,
     ephemeral: Option<Ephemeral>,
     /// Of the key exchange: with ECDHE_PSK until the key is known.
-    shared_point: Option<Zeroizing<Vec<u8>>>,
+    shared_point: Option<SecretBytes>,
     /// Over all messages up to ClientKeyExchange.
     session_hash: Option<Digest>,
     master_secret: Option<MasterSecret>,
@@ -366,7 +365,7 @@ impl Handshake {
         }
         if key_exchange == KeyExchange::EcdheEcdsa {
             let premaster = self.shared_point.take().ok_or(Alert::InternalError)?;
-            self.derive(&premaster);
+            self.derive(premaster.as_bytes());
             self.awaits = Awaits::CertificateVerify;
             return Ok(Step::Wait);
         }
@@ -426,8 +425,8 @@ impl Handshake {
     pub(super) fn accept(&mut self, now: Instant, key: Option<&PreSharedKey>, tag: PrincipalTag) {
         if let Some(key) = key {
             let shared_point = self.shared_point.take();
-            let premaster = key.premaster(shared_point.as_ref().map(|point| point.as_slice()));
-            self.derive(&premaster);
+            let premaster = key.premaster(shared_point.as_ref().map(SecretBytes::as_bytes));
+            self.derive(premaster.as_bytes());
         }
         self.tag = Some(tag);
         if let Some(master_secret) = &self.master_secret {

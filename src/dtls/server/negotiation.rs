@@ -231,11 +231,8 @@ mod tests {
             .flat_map(|suite| suite.to_be_bytes())
             .collect();
         let body = ClientHello::new([1; 32], &[], &suites).write(&offered);
-        Negotiated::choose(
-            &ClientHello::read(&body).expect("well-formed"),
-            config,
-            credentials,
-        )
+        let hello = ClientHello::read(&body)?;
+        Negotiated::choose(&hello, config, credentials)
     }
 
     fn answers(negotiated: &Negotiated) -> Vec<u8> {

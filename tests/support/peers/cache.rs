@@ -65,6 +65,11 @@ pub(crate) const GNUTLS: Tool = Tool {
     probe: ["gnutls-cli", "--version"],
     version: 0,
 };
+/// The tools that make a configure script.
+pub(crate) const AUTORECONF: Tool = Tool {
+    probe: ["autoreconf", "--version"],
+    version: 0,
+};
 /// The C compiler.
 pub(crate) const CC: Tool = Tool {
     probe: ["cc", "--version"],

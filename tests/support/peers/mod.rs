@@ -10,6 +10,7 @@
 //! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
 //! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
 //! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
+//! | [`tinydtls`] | a DTLS client on tinydtls | Python 3.11; pip, a C compiler, autoconf, automake, libtool, Python's headers to build it |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //! | [`zookeeper`] | Apache ZooKeeper, one server | Java 17; Maven to fetch it |
 //!
@@ -42,6 +43,7 @@ pub(crate) mod libcoap;
 pub(crate) mod openapi;
 pub(crate) mod process;
 pub(crate) mod scandium;
+pub(crate) mod tinydtls;
 pub(crate) mod wakaama;
 #[cfg(feature = "kafka")]
 pub(crate) mod zookeeper;
