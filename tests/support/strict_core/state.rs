@@ -562,7 +562,7 @@ impl State {
         self.life.known_sessions.insert(id, device);
         self.openings += 1;
         let opened = self.openings;
-        let session = self.sessions.entry(id).or_insert(Session {
+        let session = self.sessions.entry(id).or_insert_with(|| Session {
             device,
             node: actor.session_info.as_ref().unwrap().node_id.clone(),
             open: false,
