@@ -118,6 +118,7 @@ async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatfor
             limits,
             nosec: NoSecSettings::default(),
             endpoint: EndpointSettings::default(),
+            secure: None,
         })
         .await
         .unwrap()

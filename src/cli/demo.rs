@@ -166,9 +166,9 @@ fn start_device(
             Some(bootstrap) => {
                 let uri = format!("coap://{bootstrap}");
                 let server = (bootstrap, uri.as_str());
-                run::run_bootstrapped(server, settings, objects, clock, told, events).await
+                run::run_bootstrapped(server, None, settings, objects, clock, told, events).await
             }
-            None => run::run(server, settings, objects, clock, told, events).await,
+            None => run::run(server, None, settings, objects, clock, told, events).await,
         };
         if let Err(error) = ended {
             tracing::error!(%error, "a simulated device ended");
@@ -182,7 +182,9 @@ fn start_device(
                     println!("     {name}: {}", device::describe(&event));
                     actix::spawn(vary(number, values.clone()));
                 }
-                SimEvent::Bootstrapped { .. }
+                SimEvent::Secured(_)
+                | SimEvent::Unsecured(_)
+                | SimEvent::Bootstrapped { .. }
                 | SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
@@ -327,7 +329,9 @@ fn settings(registry: &Path) -> Settings {
     };
     settings.service.node_id = Some(0);
     settings.lwm2m.server.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.server.secure_bind = [127, 0, 0, 1].into();
     settings.lwm2m.bootstrap.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.bootstrap.secure_bind = [127, 0, 0, 1].into();
     settings.http.bind.set_ip([127, 0, 0, 1].into());
     settings.http.api = Some(ApiAccess::Loopback);
     settings.embedded.registry_dir = registry.to_owned();

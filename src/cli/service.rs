@@ -10,7 +10,10 @@ use std::{
 use anyhow::Context;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use serde_json::{Map, Value};
-use tokio::{sync::broadcast, task::spawn_blocking};
+use tokio::{
+    sync::{broadcast, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
     bootstrap::BootstrapSessionSettings,
@@ -23,11 +26,12 @@ use crate::{
         uplink::RpcBody,
     },
     server::{
-        Foundation, MeteredSink, Server, ServerParts, clock,
+        Foundation, MeteredSink, SecureSettings, Server, ServerParts, clock,
         directory::Directory,
         http::{
             CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
         },
+        keys::{KeyFiles, reload},
         metrics::{Metrics, Security, State},
     },
 };
@@ -93,7 +97,27 @@ impl Service {
             )),
             None => None,
         };
+        let files = key_files(&settings);
+        let (keys_sender, keys) = watch::channel(files.load()?);
+        let workers = settings.runtime.worker_count();
+        if workers > 1 && matches!(settings.lwm2m.dtls.connection_id_length, Some(1..=4)) {
+            tracing::warn!(
+                "one worker serves the DTLS ports: lwm2m.dtls.connection_id_length is below 5"
+            );
+        }
+        let secure = SecureSettings {
+            address: free_address(settings.lwm2m.server.secure_address(), options)?,
+            bootstrap_address: settings
+                .lwm2m
+                .bootstrap
+                .secure_address()
+                .map(|address| free_address(address, options))
+                .transpose()?,
+            dtls: settings.lwm2m.dtls.config(endpoint.ordinal),
+            keys,
+        };
         let parts = ServerParts {
+            secure: Some(secure),
             address: free_address(settings.lwm2m.server.address(), options)?,
             bootstrap,
             platform: platform.seam(),
@@ -110,7 +134,21 @@ impl Service {
         if let Some(address) = server.bootstrap_address() {
             tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
         }
-        tracing::info!("the secured ports are not served in this release");
+        for (address, text) in [
+            (server.secure_address(), "serving LwM2M over DTLS"),
+            (
+                server.secure_bootstrap_address(),
+                "serving LwM2M bootstrap over DTLS",
+            ),
+        ] {
+            if let Some(address) = address {
+                tracing::info!(%address, "{text}");
+            }
+        }
+        let interval = settings.lwm2m.credentials_reload_s;
+        if interval > 0 {
+            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+        }
         health.set_state(State::Ready);
         Ok(Self {
             settings,
@@ -280,6 +318,17 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             edrx: Duration::from_millis(settings.lwm2m.paging_window_ms),
         },
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
+    }
+}
+
+/// Where the keys of both servers are.
+pub(super) fn key_files(settings: &Settings) -> KeyFiles {
+    let mut bootstrap = settings.lwm2m.bootstrap.credentials.clone();
+    bootstrap.enabled &= settings.lwm2m.bootstrap.enabled;
+    KeyFiles {
+        server: settings.lwm2m.server.credentials.clone(),
+        bootstrap,
+        trust: settings.lwm2m.trust.clone(),
     }
 }
 

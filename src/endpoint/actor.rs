@@ -12,6 +12,7 @@ use crate::{
     coap,
     platform::{
         Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
+        credentials::Admission,
         peer::{Inbound, Outbound, Peer, PeerId},
         time::Clock,
     },
@@ -32,7 +33,7 @@ pub trait Shell {
     /// Counters before and after an input.
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
     /// A request that names another endpoint or registration came to this one.
-    fn misrouted(&self, peer: PeerId, payload: Bytes);
+    fn misrouted(&self, peer: Peer, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
 }
@@ -104,6 +105,7 @@ impl EndpointActor {
                 self.bound.retain(|own| !own.replaces(&key));
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
+            Output::Disconnect { peer, cause } => self.outbound.disconnect(peer, cause),
             Output::Delivered { waited } => self.shell.delivered(waited),
             Output::Closed(reason) => {
                 self.closed = true;
@@ -224,6 +226,8 @@ pub struct Request {
     pub peer: Peer,
     /// The request.
     pub message: coap::Message,
+    /// What the security layer found out about the sender, if it did.
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Message for Request {
@@ -297,9 +301,14 @@ impl Handler<Datagram> for EndpointActor {
 impl Handler<Request> for EndpointActor {
     type Result = ();
 
-    fn handle(&mut self, Request { peer, message }: Request, ctx: &mut Context<Self>) {
+    fn handle(&mut self, request: Request, ctx: &mut Context<Self>) {
+        let Request {
+            peer,
+            message,
+            admission,
+        } = request;
         self.machine
-            .handle_message((self.clock)(), &peer, Ok(message));
+            .handle_message((self.clock)(), &peer, Ok(message), admission.as_ref());
         self.drain(ctx);
     }
 }

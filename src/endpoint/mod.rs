@@ -52,7 +52,7 @@ use crate::{
         SessionId, SessionInfo, Uplink, UplinkId,
         credentials::Admission,
         downlink::SessionCloseReason,
-        peer::{Peer, PeerId},
+        peer::{Disconnect, Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
@@ -135,9 +135,16 @@ pub enum Output {
     /// A request that names another endpoint or registration came from this one's peer: route it by what it names.
     Misrouted {
         /// The sender.
-        peer: PeerId,
+        peer: Peer,
         /// The datagram.
         payload: Bytes,
+    },
+    /// End the security context of a peer, if it has one.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        cause: Disconnect,
     },
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
@@ -223,16 +230,23 @@ impl Endpoint {
             self.stats.limited += 1;
             return;
         }
-        self.handle_message(now, peer, Message::parse(payload));
+        self.handle_message(now, peer, Message::parse(payload), None);
     }
 
-    /// Takes a message from `peer`, whose payload may have been put together from blocks.
-    pub fn handle_message(&mut self, now: Now, peer: &Peer, parsed: Result<Message, ParseError>) {
+    /// Takes a message from `peer`, whose payload may have been put together from blocks. `admission` is what the security
+    /// layer found out about a device that registers, if it did; else the platform is asked.
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        parsed: Result<Message, ParseError>,
+        admission: Option<&Arc<Admission>>,
+    ) {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 let is_message = parsed.is_ok();
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
-                self.handle_events(now, peer);
+                self.handle_events(now, peer, admission);
                 // After the events: what they made the server answer leaves before what waited for the device.
                 if is_message
                     && self
@@ -253,12 +267,12 @@ impl Endpoint {
                     self.handle_candidate_events(now);
                 }
             }
-            Layer::New => self.handle_foreign_register(now, peer, parsed),
+            Layer::New => self.handle_foreign_register(now, peer, parsed, admission),
             Layer::Busy => self.stats.dropped_registers += 1,
             Layer::Other => {
                 if let Ok(message) = parsed {
                     self.outputs.push_back(Output::Misrouted {
-                        peer: peer.id,
+                        peer: peer.clone(),
                         payload: message.datagram().clone(),
                     });
                 }
@@ -332,7 +346,7 @@ impl Endpoint {
             .as_ref()
             .map(|registration| registration.peer.clone())
         {
-            self.handle_events(now, &peer);
+            self.handle_events(now, &peer, None);
         }
         if let Some(exchanges) = self
             .candidate
@@ -514,10 +528,17 @@ impl Endpoint {
         names.next().is_none_or(|name| name == self.name.as_str())
     }
 
-    fn handle_events(&mut self, now: Now, peer: &Peer) {
+    /// The name that a device may leave out: it proved to be this endpoint, or will be asked to.
+    fn name_of(&self, peer: &Peer) -> Option<EndpointName> {
+        (peer.identity != PeerIdentity::Unsecured).then(|| self.name.clone())
+    }
+
+    fn handle_events(&mut self, now: Now, peer: &Peer, admission: Option<&Arc<Admission>>) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
+                Event::Request { id, message, .. } => {
+                    self.handle_request(now, peer, id, &message, admission);
+                }
                 Event::Response {
                     token,
                     message,
@@ -541,12 +562,22 @@ impl Endpoint {
         }
     }
 
-    fn handle_request(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
+    fn handle_request(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        id: IncomingId,
+        message: &Message,
+        admission: Option<&Arc<Admission>>,
+    ) {
         let response = match Target::of(message) {
             Target::Register => {
+                let known = self.name_of(peer);
                 let admitted = |data| self.admit_register(now).map(|()| data);
-                match read_register(message).and_then(admitted) {
-                    Ok(data) => self.ask_credentials(peer.clone(), id, data, None),
+                match read_register(message, known.as_ref()).and_then(admitted) {
+                    Ok(data) => {
+                        self.ask_credentials(now, peer.clone(), id, data, None, admission);
+                    }
                     Err(response) => self.exchanges.respond(now.mono, id, &response),
                 }
                 return;
@@ -606,7 +637,7 @@ impl Endpoint {
         if self
             .candidate
             .as_ref()
-            .is_some_and(|candidate| candidate.question == id)
+            .is_some_and(|candidate| candidate.question == Some(id))
         {
             match result {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),

@@ -1,4 +1,4 @@
-//! Replies of the platform into the mailbox of the actor that asked.
+//! Replies of the platform to whoever asked: the mailbox of an actor, or the queue of a shard.
 //!
 //! The one place that may use `do_send` (`clippy.toml`): every reply answers one accepted submit, so their number is
 //! bounded by what the actor submitted, and a reply must not be lost because the mailbox is full of datagrams.
@@ -6,6 +6,8 @@
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use actix::{Actor, Addr, Context, Handler, Message};
+
+use tokio::sync::mpsc;
 
 use crate::platform::{Reply, ReplySink, ReplyTo};
 
@@ -32,6 +34,23 @@ where
     )]
     fn reply(&self, reply: Reply) {
         self.0.do_send(M::from(reply));
+    }
+}
+
+/// The way back to a shard that asks for its handshakes, and its end. Unbounded for the same reason as a mailbox here.
+pub(super) fn reply_channel() -> (ReplyTo, mpsc::UnboundedReceiver<Reply>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Arc::new(Channel(sender)), receiver)
+}
+
+/// The questions of one shard's handshakes.
+#[derive(Debug)]
+struct Channel(mpsc::UnboundedSender<Reply>);
+
+impl ReplySink for Channel {
+    fn reply(&self, reply: Reply) {
+        // The shard may have stopped.
+        self.0.send(reply).ok();
     }
 }
 

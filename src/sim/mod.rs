@@ -9,8 +9,10 @@ mod device;
 mod objects;
 mod observer;
 pub mod run;
+mod secure;
 #[cfg(test)]
 mod tests;
 
 pub use device::{SimDevice, SimEvent, SimSettings};
 pub use objects::SimObjects;
+pub use secure::{LinkOutput, SecureLink};

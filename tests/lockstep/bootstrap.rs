@@ -182,6 +182,7 @@ impl World {
                     | endpoint::Output::Unbind(_)
                     | endpoint::Output::Misrouted { .. }
                     | endpoint::Output::Delivered { .. }
+                    | endpoint::Output::Disconnect { .. }
                     | endpoint::Output::Closed(_) => {}
                 }
             }

@@ -341,7 +341,7 @@ impl World {
                 Output::Bind(key) => self.bound.push(key),
                 Output::Unbind(key) => self.bound.retain(|own| *own != key),
                 Output::Misrouted { payload, .. } => self.misrouted.push(payload),
-                Output::Delivered { .. } => {}
+                Output::Disconnect { .. } | Output::Delivered { .. } => {}
             }
         }
         while let Some(((), payload)) = self.device.poll_transmit() {

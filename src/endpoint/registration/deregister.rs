@@ -38,6 +38,12 @@ impl Endpoint {
             self.log(now, &registration.session, text::UNREGISTERED);
         }
         self.release(now, &registration);
+        if reason == CloseReason::Removed {
+            self.outputs.push_back(Output::Disconnect {
+                peer: registration.peer.id,
+                cause: Disconnect::Withdrawn,
+            });
+        }
         self.timers.stop(Timer::Lifetime);
         // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
         self.lingering = Some(registration);

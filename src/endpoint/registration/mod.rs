@@ -68,7 +68,8 @@ pub(in crate::endpoint) struct Candidate {
     pub(in crate::endpoint) peer: Peer,
     pub(in crate::endpoint) request: IncomingId,
     pub(in crate::endpoint) data: RegistrationData,
-    pub(in crate::endpoint) question: RequestId,
+    /// What the platform was asked; `None`: the security layer had asked before.
+    pub(in crate::endpoint) question: Option<RequestId>,
     /// Its own message layer when it comes from another peer than the registration in force.
     pub(in crate::endpoint) exchanges: Option<Box<Exchanges<PeerId>>>,
 }

@@ -46,22 +46,25 @@ impl Endpoint {
         }
         registration.last_update = now.wall;
         let deadline = registration.deadline(now);
-        let moved = (registration.peer.id != peer.id)
-            .then(|| std::mem::replace(&mut registration.peer, peer.clone()));
+        let mut moved = None;
+        if registration.peer.id.remote() != peer.id.remote() || registration.peer.id != peer.id {
+            let old = std::mem::replace(&mut registration.peer, peer.clone());
+            registration.address = registration.peer.id.to_string().into();
+            // A security context is the same wherever the device is.
+            moved = (old.id != peer.id).then_some(old);
+        }
         let (is_listed, mut added) = (known.is_some(), Vec::new());
         if let Some(known) = known {
             added = versions(&registration.data);
             added.retain(|object| !known.contains(object));
         }
         let session = Arc::clone(&registration.session);
-        if moved.is_some() {
-            registration.address = registration.peer.id.to_string().into();
-        }
         let line = text::updated(registration.id.as_str(), &registration.address);
         self.set_lifetime(deadline);
         if let Some(old) = moved {
             self.exchanges.cancel_requests();
             self.exchanges.rebind(peer.id);
+            self.disconnect_before(old.id, peer.id);
             self.bindings.push_back(Output::Unbind(Key::Peer(old.id)));
             self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
         }
