@@ -285,8 +285,17 @@ type Late = Arc<OnceLock<PlatformSide>>;
 )]
 fn refresh(directory: Arc<Directory>, platform: Late, health: Arc<Health>) -> Refresh {
     Arc::new(move |metrics| {
-        let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
-        metrics.registrations.of(Security::NoSec).set(registered);
+        // In the order of the numbers of the modes.
+        let modes = [
+            Security::Psk,
+            Security::Rpk,
+            Security::X509,
+            Security::NoSec,
+        ];
+        for (mode, registered) in modes.into_iter().zip(directory.counts().registered_by_mode) {
+            let registered = i64::try_from(registered).unwrap_or(i64::MAX);
+            metrics.registrations.of(mode).set(registered);
+        }
         match platform.get() {
             Some(PlatformSide::Embedded(_)) | None => {}
             #[cfg(feature = "kafka")]

@@ -93,8 +93,8 @@ impl EndpointActor {
             Output::Transmit { peer, payload } => self.outbound.send(peer, payload),
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
-                if let Key::Registration(registration) = &key {
-                    tracing::info!(endpoint = %self.machine.name(), %registration, "endpoint registered");
+                if let Key::Registration(registration, security) = &key {
+                    tracing::info!(endpoint = %self.machine.name(), %registration, ?security, "endpoint registered");
                 }
                 self.shell.bind(&key, &ctx.address());
                 self.bound.retain(|own| !own.replaces(&key));

@@ -50,7 +50,7 @@ use crate::{
     platform::{
         Answer, Downlink, Outcome, Question, QuestionError, Reply, RequestId, RpcRequest,
         SessionId, SessionInfo, Uplink, UplinkId,
-        credentials::Admission,
+        credentials::{Admission, SecurityMode},
         downlink::SessionCloseReason,
         peer::{Disconnect, Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
@@ -155,8 +155,8 @@ pub enum Output {
 pub enum Key {
     /// Its transport address.
     Peer(PeerId),
-    /// The registration id it was given.
-    Registration(RegistrationId),
+    /// The registration id it was given, and how the device proved itself.
+    Registration(RegistrationId, SecurityMode),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
 }

@@ -129,7 +129,7 @@ impl fmt::Debug for ClientCredentials {
 
 /// How a peer and a server prove to each other who they are; in the order of the numbers of `/0/x/2` (OMA LwM2M Core,
 /// "LwM2M Object: LwM2M Security").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub enum SecurityMode {
     /// Pre-shared key.
     #[serde(rename = "PSK")]

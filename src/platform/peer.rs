@@ -9,6 +9,8 @@ use std::{
 
 use bytes::Bytes;
 
+use super::credentials::SecurityMode;
+
 /// The far end of a transport: equal ids reach the same security context, so an answer to a `PeerId` leaves by the path
 /// on which the question came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +117,16 @@ pub enum PeerIdentity {
 }
 
 impl PeerIdentity {
+    /// The mode of security in which it did.
+    pub const fn mode(&self) -> SecurityMode {
+        match self {
+            Self::Unsecured => SecurityMode::NoSec,
+            Self::PreSharedKey(_) => SecurityMode::Psk,
+            Self::RawPublicKey(_) => SecurityMode::Rpk,
+            Self::Certificate { .. } => SecurityMode::X509,
+        }
+    }
+
     /// The id by which the platform is asked for the credentials of `endpoint`, as the peer names itself
     /// (`security.md` 4).
     pub fn credentials_id<'a>(&'a self, endpoint: &'a str) -> &'a str {

@@ -65,7 +65,7 @@ fn answers(world: &World) -> Vec<(Vec<u8>, Code)> {
 
 fn registration_id(world: &World) -> String {
     let id = world.bound.iter().find_map(|key| match key {
-        Key::Registration(id) => Some(id.to_string()),
+        Key::Registration(id, _) => Some(id.to_string()),
         Key::Peer(_) | Key::Session(_) => None,
     });
     id.expect("a registration is in force")

@@ -77,8 +77,9 @@ impl Endpoint {
         }
         self.watch_sends();
         let session = Arc::clone(&registration.session);
+        let mode = registration.peer.identity.mode();
         self.bindings
-            .push_back(Output::Unbind(Key::Registration(registration.id)));
+            .push_back(Output::Unbind(Key::Registration(registration.id, mode)));
         self.bindings
             .push_back(Output::Unbind(Key::Session(session)));
         self.outputs

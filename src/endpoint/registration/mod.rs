@@ -49,7 +49,7 @@ impl Registration {
     pub(in crate::endpoint) fn keys(&self) -> [Key; 3] {
         [
             Key::Peer(self.peer.id),
-            Key::Registration(self.id),
+            Key::Registration(self.id, self.peer.identity.mode()),
             Key::Session(Arc::clone(&self.session)),
         ]
     }
