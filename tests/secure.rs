@@ -5,6 +5,7 @@
     clippy::unwrap_in_result,
     clippy::wildcard_enum_match_arm,
     clippy::disallowed_methods,
+    clippy::panic,
     reason = "a test fails by panicking, says what it compared, and lives in real time"
 )]
 

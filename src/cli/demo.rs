@@ -32,7 +32,7 @@ use super::{
     device, keygen, logging,
     security::pre_shared_key,
     serve::{Signals, complain, stop},
-    service::{PlatformSide, Service, StartOptions, free_address},
+    service::{PlatformSide, Ports, Service, StartOptions},
 };
 
 /// Arguments of `demo`.
@@ -75,7 +75,7 @@ impl Demo {
         let mut wanted = settings(&registry.folder);
         let (wanted_coap, wanted_http) = (wanted.lwm2m.server.port, wanted.http.bind.port());
         // The profile tells devices the port, so it has to be known before the start.
-        let coap = free_address(wanted.lwm2m.server.address(), options)?;
+        let coap = Ports::new(options).find(wanted.lwm2m.server.address())?;
         wanted.lwm2m.server.port = coap.port();
         registry
             .fill(coap)
@@ -450,5 +450,5 @@ const PROFILE_NAME: &str = "demo";
 const PROFILE: &str = include_str!("demo_profile.json");
 const PERIOD: Duration = Duration::from_secs(2);
 /// Lines of values before the tour goes on.
-const VALUES_SHOWN: usize = 6;
+const VALUES_SHOWN: usize = 8;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

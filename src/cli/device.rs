@@ -170,9 +170,7 @@ fn resolve(option: &str, uri: &str, scheme: &str, port: u16) -> anyhow::Result<S
         .strip_prefix(scheme)
         .and_then(|rest| rest.strip_prefix("://"))
         .with_context(|| {
-            format!(
-                "{option} must begin with {scheme}:// (coaps:// goes with --psk, --key or --cert)"
-            )
+            format!("{option} must begin with {scheme}://; coaps:// goes with --psk or --key")
         })?;
     let host = host.trim_end_matches('/');
     let host = if host

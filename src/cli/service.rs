@@ -90,9 +90,11 @@ impl Service {
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
         let endpoint = endpoint_settings(&settings);
+        let mut ports = Ports::new(options);
+        let address = ports.find(settings.lwm2m.server.address())?;
         let bootstrap = match settings.lwm2m.bootstrap.address() {
             Some(address) => Some((
-                free_address(address, options)?,
+                ports.find(address)?,
                 bootstrap_settings(&settings, &endpoint),
             )),
             None => None,
@@ -106,19 +108,19 @@ impl Service {
             );
         }
         let secure = SecureSettings {
-            address: free_address(settings.lwm2m.server.secure_address(), options)?,
+            address: ports.find(settings.lwm2m.server.secure_address())?,
             bootstrap_address: settings
                 .lwm2m
                 .bootstrap
                 .secure_address()
-                .map(|address| free_address(address, options))
+                .map(|address| ports.find(address))
                 .transpose()?,
             dtls: settings.lwm2m.dtls.config(endpoint.ordinal),
             keys,
         };
         let parts = ServerParts {
             secure: Some(secure),
-            address: free_address(settings.lwm2m.server.address(), options)?,
+            address,
             bootstrap,
             platform: platform.seam(),
             clock: clock::now,
@@ -393,29 +395,42 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
     }
 }
 
-/// The address asked for, or the next free port after it.
-pub(crate) fn free_address(
-    mut address: SocketAddr,
+/// The ports that a start takes.
+#[derive(Debug)]
+pub(crate) struct Ports {
     options: StartOptions,
-) -> anyhow::Result<SocketAddr> {
-    if !options.next_free_port {
-        return Ok(address);
+    /// Found, and perhaps not bound yet.
+    found: Vec<SocketAddr>,
+}
+
+impl Ports {
+    pub(crate) const fn new(options: StartOptions) -> Self {
+        let found = Vec::new();
+        Self { options, found }
     }
-    for _ in 0..PORTS_TRIED {
-        if std::net::UdpSocket::bind(address).is_ok() {
+
+    /// The address asked for, or the next free port after it.
+    pub(crate) fn find(&mut self, mut address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        if !self.options.next_free_port {
             return Ok(address);
         }
-        address.set_port(
-            address
-                .port()
-                .checked_add(1)
-                .context("no port above 65535")?,
-        );
+        for _ in 0..PORTS_TRIED {
+            if !self.found.contains(&address) && std::net::UdpSocket::bind(address).is_ok() {
+                self.found.push(address);
+                return Ok(address);
+            }
+            address.set_port(
+                address
+                    .port()
+                    .checked_add(1)
+                    .context("no port above 65535")?,
+            );
+        }
+        anyhow::bail!(
+            "none of {PORTS_TRIED} ports up to {} is free",
+            address.port()
+        )
     }
-    anyhow::bail!(
-        "none of {PORTS_TRIED} ports up to {} is free",
-        address.port()
-    )
 }
 
 /// Commands and events of embedded mode, as the HTTP side wants them.

@@ -5,6 +5,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -96,23 +97,23 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// How a peer proved who it is.
+/// How a peer proved who it is; cheap to clone, for it goes with every message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerIdentity {
     /// It did not: plain UDP.
     Unsecured,
     /// By a pre-shared key with this identity.
-    PreSharedKey(String),
+    PreSharedKey(Arc<str>),
     /// By this public key (DER SubjectPublicKeyInfo).
     RawPublicKey(Bytes),
     /// By a certificate.
     Certificate {
         /// Its subject common name.
-        common_name: String,
+        common_name: Arc<str>,
         /// The endpoint client name of the credentials by which the handshake accepted it.
-        endpoint: String,
+        endpoint: Arc<str>,
         /// The id by which the platform knows these credentials: a common name or a fingerprint.
-        credentials_id: String,
+        credentials_id: Arc<str>,
     },
 }
 

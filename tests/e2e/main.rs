@@ -22,6 +22,7 @@ mod docs;
 mod flood;
 mod http;
 mod registry;
+mod secure;
 #[path = "../support/server.rs"]
 mod server;
 mod settings;

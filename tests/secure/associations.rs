@@ -220,3 +220,24 @@ fn an_update_over_another_association_of_the_device_moves_its_registration_there
         assert_eq!(after.serve().code(), Code::GET);
     });
 }
+
+#[test]
+fn p19_3_and_p35_4_the_server_begins_no_handshake() {
+    with_server(2, quick(), Keys::default(), |world| {
+        world.core.know("id-1", psk_document("dev1", "id-1"));
+        let mut device = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        let (_, id) = device.register("dev1");
+        device.close();
+        // What the server answers to close_notify.
+        while device.socket.recv(&mut [0; 256]).is_ok() {}
+        world.read("/3/0/9");
+        device
+            .socket
+            .set_read_timeout(Some(Duration::from_secs(3)))
+            .unwrap();
+        assert!(device.socket.recv(&mut [0; 256]).is_err());
+        // The registration waits for the device to come back.
+        let mut device = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        assert_eq!(device.update(&id), Code::CHANGED);
+    });
+}

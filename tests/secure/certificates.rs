@@ -162,7 +162,7 @@ fn s13_an_expired_certificate_is_refused_or_must_be_known_itself() {
             expired.not_after = date_time_ymd(2002, 1, 1);
             let (key, der) = authority.sign(&expired);
             know(&world, "dev1", None);
-            let end = Device::connect(world.coaps, certificate(&key, vec![der.clone()])).err();
+            let end = Device::connect(world.coaps, certificate(&key, vec![der])).err();
             let alert = if skip_validity_check { 48 } else { 45 };
             assert_eq!(end, Some(ClientEnd::Alert(alert)));
             let (key, der) = authority.sign(&expired);

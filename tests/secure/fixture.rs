@@ -361,6 +361,12 @@ impl Device {
         self.end.unwrap()
     }
 
+    /// Ends the association.
+    pub(crate) fn close(&mut self) {
+        self.client.close();
+        self.flush();
+    }
+
     /// Sends what is to be sent, and takes what comes.
     fn turn(&mut self) {
         self.flush();

@@ -236,11 +236,7 @@ impl Registry {
         let mut endpoints = HashMap::new();
         let mut ids = HashMap::new();
         for (file, pointer, entry) in folder.devices() {
-            let mut wrong: Vec<_> = entry
-                .problems()
-                .into_iter()
-                .map(|(member, message)| (member.to_owned(), message))
-                .collect();
+            let mut wrong = entry.problems();
             let place = format!("{} {pointer}", file.display());
             let place = format!("device `{}` ({})", entry.device_name, place.trim_end());
             let (name, endpoint, id) = (

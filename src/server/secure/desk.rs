@@ -197,7 +197,7 @@ fn key(identity: &str, admission: Arc<Admission>) -> Option<Verdict> {
         return None;
     };
     let known = Known {
-        identity: PeerIdentity::PreSharedKey(identity.to_owned()),
+        identity: PeerIdentity::PreSharedKey(identity.into()),
         endpoint: Some(EndpointName::new(admission.client.endpoint())),
         admission: Some(admission),
     };
@@ -213,9 +213,9 @@ fn accept(
     let endpoint = admission.client.endpoint();
     Verdict::Accept(Known {
         identity: PeerIdentity::Certificate {
-            common_name: common_name.to_owned(),
-            endpoint: endpoint.to_owned(),
-            credentials_id,
+            common_name: common_name.into(),
+            endpoint: endpoint.into(),
+            credentials_id: credentials_id.into(),
         },
         endpoint: Some(EndpointName::new(endpoint)),
         admission: Some(admission),

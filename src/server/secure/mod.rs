@@ -467,3 +467,31 @@ impl fmt::Debug for Secure {
 const ROUTED: u8 = 5;
 /// How long to sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_message_without_protection_begins_a_handshake() {
+        let hello = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 50, 1, 0, 0, 38];
+        assert!(begins_handshake(&hello));
+        // A later message, a protected record, an alert, less than a header.
+        for (at, value) in [(13, 16), (4, 1), (0, 21)] {
+            let mut other = hello;
+            other[at] = value;
+            assert!(!begins_handshake(&other));
+        }
+        assert!(!begins_handshake(&hello[..13]));
+    }
+
+    #[test]
+    fn a36_a_connection_id_names_node_and_shard() {
+        let record = [25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 7, 3, 2, 9, 9, 9];
+        assert_eq!(routing(&record), Some(&[3, 2]));
+        assert_eq!(routing(&record[..12]), None);
+        let mut plain = record;
+        plain[0] = 23;
+        assert_eq!(routing(&plain), None);
+    }
+}

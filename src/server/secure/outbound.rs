@@ -85,11 +85,7 @@ pub(in crate::server) struct Transports {
 impl Transports {
     /// The device of a peer has registered, or is being bootstrapped.
     pub(in crate::server) fn admitted(&self, peer: PeerId) {
-        self.ask(
-            peer,
-            |secure, id| secure.admitted(id),
-            |id| Command::Admitted(id),
-        );
+        self.ask(peer, |secure, id| secure.admitted(id), Command::Admitted);
     }
 
     fn ask(

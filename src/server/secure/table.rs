@@ -227,11 +227,7 @@ mod tests {
         let mut table = Associations::new(0, ServerRole::Lwm2m, 10, 100);
         let [psk, rpk, registered] = [1, 2, 3].map(AssociationId::from_number);
         let key = || PeerIdentity::RawPublicKey(vec![1].into());
-        table.accept(
-            begin,
-            psk,
-            known(PeerIdentity::PreSharedKey("id".to_owned())),
-        );
+        table.accept(begin, psk, known(PeerIdentity::PreSharedKey("id".into())));
         table.accept(begin, rpk, known(key()));
         table.accept(begin, registered, known(key()));
         for id in [psk, rpk, registered] {
@@ -253,7 +249,7 @@ mod tests {
         let begin = start();
         let mut table = Associations::new(0, ServerRole::Lwm2m, 10, 100);
         for number in 0..1000 {
-            let identity = PeerIdentity::PreSharedKey("id".to_owned());
+            let identity = PeerIdentity::PreSharedKey("id".into());
             table.accept(begin, AssociationId::from_number(number), known(identity));
         }
         assert_eq!((table.entries.len(), table.accepted.len()), (10, 10));
