@@ -245,6 +245,9 @@ impl Endpoint {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 let is_message = parsed.is_ok();
+                if parsed.as_ref().is_ok_and(goes_on) && self.is_elsewhere(peer) {
+                    self.follow(peer);
+                }
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
                 self.handle_events(now, peer, admission);
                 // After the events: what they made the server answer leaves before what waited for the device.
@@ -462,6 +465,12 @@ fn expects_work(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
+/// Whether a message of a device belongs to what it has done before, though it comes over another security context: no
+/// request on its registration, which says itself what it is about.
+fn goes_on(message: &Message) -> bool {
+    matches!(Target::of(message), Target::Send | Target::Unknown)
+}
+
 /// Which message layer a datagram belongs to.
 enum Layer {
     /// That of the registration.
@@ -505,6 +514,12 @@ impl Endpoint {
             (_, None) => Layer::New,
             (_, Some(_)) => Layer::Busy,
         }
+    }
+
+    /// Whether the device of the registration, by what it proved, writes over another security context than before.
+    fn is_elsewhere(&self, peer: &Peer) -> bool {
+        let own = self.registration.as_ref();
+        own.is_some_and(|own| own.peer.id != peer.id && own.is_of(peer))
     }
 
     /// The peer whose messages the own layer remembers: message ids of another one are not comparable with them (RFC

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     coap::{Code, Message, Random, RateLimit, Response},
     endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key,
+        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key, Target,
         actor::{
             Datagram, EndpointActor, PeerTaken, PlatformMessage, PlatformReply, Request, Shell,
         },
@@ -132,7 +132,12 @@ impl Shard {
         // Borrowed, not cloned: cloning an actix address allocates.
         let refused = match self.peers.borrow().get(&id) {
             Some(actor) => self.forward(actor, caller, payload),
-            None => match self.parts.directory.by_peer(&id) {
+            None => match self
+                .parts
+                .directory
+                .by_peer(&id)
+                .or_else(|| self.same_device(&caller, &payload))
+            {
                 Some(addr) => self.forward(&addr.actor, caller, payload),
                 None => Some((caller, payload)),
             },
@@ -140,6 +145,15 @@ impl Shard {
         if let Some((caller, payload)) = refused {
             self.admit(&caller, payload);
         }
+    }
+
+    /// The endpoint that a device goes on with after another handshake, without a word on its registration: a notification,
+    /// for instance, which would be rejected, and its observation ended, if nobody knew it.
+    fn same_device(&self, caller: &Caller, payload: &Bytes) -> Option<EndpointAddr> {
+        let name = caller.endpoint.as_ref()?;
+        let message = Message::parse(payload.clone()).ok()?;
+        let goes_on = matches!(Target::of(&message), Target::Send | Target::Unknown);
+        goes_on.then(|| self.parts.directory.by_name(name.as_str()))?
     }
 
     /// Hands a datagram to an actor; gives it back when the actor has ended.

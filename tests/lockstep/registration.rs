@@ -254,7 +254,7 @@ fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
     let mut world = World::registered(PROFILE, 40);
     let id = registration_id(&world);
     let stranger = Peer {
-        identity: PeerIdentity::PreSharedKey("other".to_owned()),
+        identity: PeerIdentity::PreSharedKey("other".into()),
         ..as_peer(peer(6000))
     };
     for (number, method) in [(9000, Code::POST), (9001, Code::DELETE)] {

@@ -222,6 +222,23 @@ fn an_update_over_another_association_of_the_device_moves_its_registration_there
 }
 
 #[test]
+fn what_a_device_says_after_another_handshake_reaches_its_registration() {
+    with_server(4, quick(), Keys::default(), |world| {
+        world.core.know("id-1", psk_document("dev1", "id-1"));
+        let mut before = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        let (_, id) = before.register("dev1");
+        let mut after = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        // A Send of a stranger were answered that there is no registration.
+        let answer = after.ask(Code::POST, &["dp"], &[]);
+        assert_ne!(answer.diagnostic(), Some("no registration found"));
+        assert_eq!(before.wait_for_end(), ClientEnd::ByServer);
+        world.read("/3/0/9");
+        assert_eq!(after.serve().code(), Code::GET);
+        assert_eq!(after.update(&id), Code::CHANGED);
+    });
+}
+
+#[test]
 fn p19_3_and_p35_4_the_server_begins_no_handshake() {
     with_server(2, quick(), Keys::default(), |world| {
         world.core.know("id-1", psk_document("dev1", "id-1"));

@@ -232,6 +232,15 @@ impl Endpoint {
                 self.outputs.push_back(Output::Transmit { peer, payload });
             }
         }
+        if response.code == Code::FORBIDDEN
+            && matches!(candidate.peer.identity, PeerIdentity::RawPublicKey(_))
+        {
+            // Any key gets so far; this one is nobody's, or another one's.
+            self.outputs.push_back(Output::Disconnect {
+                peer: candidate.peer.id,
+                cause: Disconnect::Replaced,
+            });
+        }
         if self.registration.is_none() && self.lingering.is_none() {
             // The refusal leaves before the end: outputs are drained in order, transmissions first.
             self.outputs.push_back(Output::Closed(CloseReason::Refused));

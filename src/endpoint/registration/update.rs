@@ -46,29 +46,18 @@ impl Endpoint {
         }
         registration.last_update = now.wall;
         let deadline = registration.deadline(now);
-        let mut moved = None;
-        if registration.peer.id.remote() != peer.id.remote() || registration.peer.id != peer.id {
-            let old = std::mem::replace(&mut registration.peer, peer.clone());
-            registration.address = registration.peer.id.to_string().into();
-            // A security context is the same wherever the device is.
-            moved = (old.id != peer.id).then_some(old);
-        }
         let (is_listed, mut added) = (known.is_some(), Vec::new());
         if let Some(known) = known {
             added = versions(&registration.data);
             added.retain(|object| !known.contains(object));
         }
         let session = Arc::clone(&registration.session);
-        let line = text::updated(registration.id.as_str(), &registration.address);
         self.set_lifetime(deadline);
-        if let Some(old) = moved {
-            self.exchanges.cancel_requests();
-            self.exchanges.rebind(peer.id);
-            self.disconnect_before(old.id, peer.id);
-            self.bindings.push_back(Output::Unbind(Key::Peer(old.id)));
-            self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
+        self.follow(peer);
+        if let Some(own) = &self.registration {
+            let line = text::updated(own.id.as_str(), &own.address);
+            self.log(now, &session, line);
         }
-        self.log(now, &session, line);
         if !added.is_empty() {
             let question = self.ask(Question::Models {
                 tenant: session.device.tenant,
@@ -79,6 +68,27 @@ impl Endpoint {
             self.begin_work(now);
         }
         Response::new(Code::CHANGED)
+    }
+
+    /// The device is at this peer from here on: its message layer goes there, and what led to the one before does.
+    pub(in crate::endpoint) fn follow(&mut self, peer: &Peer) {
+        let Some(registration) = &mut self.registration else {
+            return;
+        };
+        let before = registration.peer.id;
+        if before == peer.id && before.remote() == peer.id.remote() {
+            return;
+        }
+        registration.peer = peer.clone();
+        registration.address = peer.id.to_string().into();
+        // A security context is the same wherever the device is.
+        if before != peer.id {
+            self.exchanges.cancel_requests();
+            self.exchanges.rebind(peer.id);
+            self.disconnect_before(before, peer.id);
+            self.bindings.push_back(Output::Unbind(Key::Peer(before)));
+            self.bindings.push_back(Output::Bind(Key::Peer(peer.id)));
+        }
     }
 }
 

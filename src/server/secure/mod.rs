@@ -29,7 +29,7 @@ use crate::{
         credentials::Admission,
         name::EndpointName,
         peer::{Disconnect, Peer, PeerId, PeerIdentity, ServerRole},
-        time::Clock,
+        time::{Clock, Now, UnixMillis},
     },
 };
 
@@ -133,7 +133,7 @@ impl Secure {
     ) -> (Rc<Self>, Inbox) {
         let now = (parts.clock)();
         let config = Arc::new(parts.config.clone());
-        let wall = Duration::from_millis(u64::try_from(now.wall.0).unwrap_or_default());
+        let wall = since_1970(now.wall);
         let mut engine = dtls::Server::new(Arc::clone(&config), random, now.mono, wall);
         let Keys { credentials, trust } = parts.keys.borrow().of(parts.role).clone();
         engine.set_credentials(credentials, trust);
@@ -293,8 +293,12 @@ impl Secure {
     }
 
     fn handle_timeout(&self) {
-        let now = (self.parts.clock)().mono;
-        self.engine.borrow_mut().handle_timeout(now);
+        let Now { mono: now, wall } = (self.parts.clock)();
+        let mut engine = self.engine.borrow_mut();
+        // The system's clock may have been set since.
+        engine.set_wall(now, since_1970(wall));
+        engine.handle_timeout(now);
+        drop(engine);
         let over = self.associations.borrow_mut().expire(now);
         self.close_all(now, over);
         self.drain();
@@ -433,6 +437,10 @@ impl Secure {
         let table = self.associations.borrow().due();
         [engine, table].into_iter().flatten().min()
     }
+}
+
+fn since_1970(wall: UnixMillis) -> Duration {
+    Duration::from_millis(u64::try_from(wall.0).unwrap_or_default())
 }
 
 /// An address as the socket knows it.
