@@ -664,7 +664,7 @@ fn a49_a_device_that_registers_and_deregisters_all_the_time_is_slowed_down_too()
 #[test]
 fn a47_a_register_by_a_peer_that_proved_to_be_another_gets_4_03() {
     let psk = |identity: &str| Peer {
-        identity: PeerIdentity::PreSharedKey(identity.to_owned()),
+        identity: PeerIdentity::PreSharedKey(identity.into()),
         ..as_peer(peer(6000))
     };
     let mut world = World::new(PROFILE, 50);

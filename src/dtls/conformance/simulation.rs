@@ -3,6 +3,8 @@
 //!
 //! `LIGHTSHIP_DTLS_SEEDS` says how many runs; each is repeated by its seed alone, but for key agreement and signatures.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng as _, RngExt as _, rngs::ChaCha8Rng};
