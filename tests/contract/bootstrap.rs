@@ -58,7 +58,7 @@ fn admission(records: &[Golden], device: &str) -> Arc<Admission> {
     let answers = records
         .iter()
         .filter(|record| record.message == "TransportApiResponseMsg");
-    let found = answers.filter_map(|record| match answer(&record.value()) {
+    let mut found = answers.filter_map(|record| match answer(&record.value()) {
         Ok(Answer::Credentials {
             device: info,
             client,
@@ -74,7 +74,7 @@ fn admission(records: &[Golden], device: &str) -> Arc<Admission> {
         }),
         _ => None,
     });
-    Arc::new(found.rev().next().unwrap())
+    Arc::new(found.next_back().unwrap())
 }
 
 /// Bootstraps a device that answers a Discover with `links`: the log lines, and the answer to its request.
