@@ -123,6 +123,7 @@ async fn drive(device: usize, port: u16, start: Instant) -> Vec<Duration> {
     let server = ([127, 0, 0, 1], port).into();
     tokio::spawn(lightship::sim::run::run(
         server,
+        None,
         settings,
         objects,
         Instant::now,

@@ -143,6 +143,7 @@ async fn start_at(
                 record_delay,
                 ..EndpointSettings::default()
             },
+            secure: None,
         })
         .await
         .unwrap()

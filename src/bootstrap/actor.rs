@@ -33,7 +33,7 @@ pub trait Shell {
     /// Counters before and after an input.
     fn publish(&self, name: &EndpointName, before: &BootstrapStats, after: &BootstrapStats);
     /// A request that names another endpoint came to this one.
-    fn misrouted(&self, peer: PeerId, payload: bytes::Bytes);
+    fn misrouted(&self, peer: Peer, payload: bytes::Bytes);
 }
 
 /// See the module's description.
@@ -218,6 +218,14 @@ impl From<Reply> for PlatformReply {
     }
 }
 
+/// The security context of a peer is no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Disconnected(pub PeerId);
+
+impl Message for Disconnected {
+    type Result = ();
+}
+
 /// Asks whether a device is being bootstrapped.
 #[derive(Clone, Copy, Debug)]
 pub struct IsBusy;
@@ -264,6 +272,15 @@ impl Handler<PlatformReply> for BootstrapActor {
 
     fn handle(&mut self, PlatformReply(reply): PlatformReply, ctx: &mut Context<Self>) {
         self.machine.handle_reply((self.clock)(), reply);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Disconnected> for BootstrapActor {
+    type Result = ();
+
+    fn handle(&mut self, Disconnected(peer): Disconnected, ctx: &mut Context<Self>) {
+        self.machine.handle_disconnect((self.clock)(), peer);
         self.drain(ctx);
     }
 }

@@ -108,7 +108,7 @@ pub enum Output {
     /// A request that names another endpoint came from a peer of this one: route it by what it names.
     Misrouted {
         /// The sender.
-        peer: PeerId,
+        peer: Peer,
         /// The datagram.
         payload: Bytes,
     },
@@ -170,7 +170,7 @@ impl Bootstrap {
                 .is_ok_and(|request| request.endpoint != self.name)
         {
             let payload = message.datagram().clone();
-            let peer = peer.id;
+            let peer = peer.clone();
             return self.outputs.push_back(Output::Misrouted { peer, payload });
         }
         let Some(layer) = self.layer_for(peer.id) else {

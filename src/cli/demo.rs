@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::{
     coap::TransmissionParameters,
     config::{LogFormat, LogSettings, Mode, Settings},
+    dtls::client::ClientConfig,
     platform::{
         embedded::{Embedded, Event, EventKind, OutputTarget},
         uplink::KeyValue,
@@ -28,9 +29,10 @@ use crate::{
 };
 
 use super::{
-    device, logging,
+    device, keygen, logging,
+    security::pre_shared_key,
     serve::{Signals, complain, stop},
-    service::{PlatformSide, Service, StartOptions, free_address},
+    service::{PlatformSide, Ports, Service, StartOptions},
 };
 
 /// Arguments of `demo`.
@@ -69,11 +71,11 @@ impl Demo {
         let options = StartOptions {
             next_free_port: true,
         };
-        let registry = Registry::new();
-        let mut wanted = settings(&registry.0);
+        let registry = Registry::new()?;
+        let mut wanted = settings(&registry.folder);
         let (wanted_coap, wanted_http) = (wanted.lwm2m.server.port, wanted.http.bind.port());
         // The profile tells devices the port, so it has to be known before the start.
-        let coap = free_address(wanted.lwm2m.server.address(), options)?;
+        let coap = Ports::new(options).find(wanted.lwm2m.server.address())?;
         wanted.lwm2m.server.port = coap.port();
         registry
             .fill(coap)
@@ -90,9 +92,23 @@ impl Demo {
         };
         let (coap, http) = (service.server.address(), service.http.address());
         let bootstrap = service.server.bootstrap_address();
-        introduce(coap, wanted_coap, bootstrap);
+        let coaps = service.server.secure_address();
+        introduce(coap, wanted_coap, bootstrap, coaps, &registry.psk);
         let mut arriving = embedded.events();
-        let devices = self.start_devices(coap, bootstrap.filter(|_| self.bootstrap));
+        let mut devices = self.start_devices(coap, bootstrap.filter(|_| self.bootstrap));
+        if let (Some(coaps), Some(security)) = (coaps, pre_shared_key(&registry.psk))
+            && self.devices > 0
+        {
+            println!("   Another one does so over DTLS, with a pre-shared key:");
+            let sim = SimDevice {
+                name: SECURED.to_owned(),
+                number: 0,
+                server: coaps,
+                security: Some(security),
+                bootstrap: None,
+            };
+            devices.push(start_device(sim));
+        }
         let tour = async {
             watch_values(&mut arriving, VALUES_SHOWN).await;
             if self.devices > 0 {
@@ -112,7 +128,7 @@ impl Demo {
             println!(
                 "\n7. New firmware goes to every device when its description is in the folder:"
             );
-            let packages = registry.0.join("packages");
+            let packages = registry.folder.join("packages");
             let packages = packages.display();
             println!("     echo 'demo-firmware 2.0' > {packages}/fw.bin");
             println!("     echo '{PACKAGE}' > {packages}/fw.json");
@@ -147,17 +163,38 @@ impl Demo {
             None => println!("\n3. {device} registers by itself:"),
         }
         (1..=self.devices)
-            .map(|number| start_device(number, server, bootstrap))
+            .map(|number| {
+                start_device(SimDevice {
+                    name: format!("demo-{number}"),
+                    number,
+                    server,
+                    security: None,
+                    bootstrap,
+                })
+            })
             .collect()
     }
 }
 
-fn start_device(
+/// A simulated device to be started.
+struct SimDevice {
+    name: String,
     number: u16,
     server: SocketAddr,
+    security: Option<ClientConfig>,
     bootstrap: Option<SocketAddr>,
+}
+
+/// Starts a device; it ends when what is returned is dropped.
+fn start_device(
+    SimDevice {
+        name,
+        number,
+        server,
+        security,
+        bootstrap,
+    }: SimDevice,
 ) -> mpsc::Sender<SimCommand> {
-    let name = format!("demo-{number}");
     let settings = SimSettings {
         endpoint: name.clone(),
         lifetime: Duration::from_secs(300),
@@ -174,9 +211,9 @@ fn start_device(
             Some(bootstrap) => {
                 let uri = format!("coap://{bootstrap}");
                 let server = (bootstrap, uri.as_str());
-                run::run_bootstrapped(server, settings, objects, clock, told, events).await
+                run::run_bootstrapped(server, None, settings, objects, clock, told, events).await
             }
-            None => run::run(server, settings, objects, clock, told, events).await,
+            None => run::run(server, security, settings, objects, clock, told, events).await,
         };
         if let Err(error) = ended {
             tracing::error!(%error, "a simulated device ended");
@@ -190,7 +227,9 @@ fn start_device(
                     println!("     {name}: {}", device::describe(&event));
                     actix::spawn(vary(number, values.clone()));
                 }
-                SimEvent::Bootstrapped { .. }
+                SimEvent::Secured(_)
+                | SimEvent::Unsecured(_)
+                | SimEvent::Bootstrapped { .. }
                 | SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
@@ -234,7 +273,13 @@ async fn vary(number: u16, commands: mpsc::Sender<SimCommand>) {
     }
 }
 
-fn introduce(coap: SocketAddr, wanted: u16, bootstrap: Option<SocketAddr>) {
+fn introduce(
+    coap: SocketAddr,
+    wanted: u16,
+    bootstrap: Option<SocketAddr>,
+    coaps: Option<SocketAddr>,
+    psk: &str,
+) {
     println!(
         "Lightship {}: a LwM2M server on this machine, to look around.\n",
         env!("CARGO_PKG_VERSION")
@@ -252,6 +297,10 @@ fn introduce(coap: SocketAddr, wanted: u16, bootstrap: Option<SocketAddr>) {
         program()
     );
     println!("   or point any LwM2M 1.0 or 1.1 client there: no security, any endpoint name.");
+    if let Some(coaps) = coaps {
+        println!("   One with DTLS can be {SECURED}, at coaps://{coaps} with identity and key");
+        println!("     {psk}");
+    }
     if let Some(bootstrap) = bootstrap {
         println!(
             "   One that wants to be bootstrapped asks coap://{bootstrap} (device --bootstrap)."
@@ -335,7 +384,9 @@ fn settings(registry: &Path) -> Settings {
     };
     settings.service.node_id = Some(0);
     settings.lwm2m.server.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.server.secure_bind = [127, 0, 0, 1].into();
     settings.lwm2m.bootstrap.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.bootstrap.secure_bind = [127, 0, 0, 1].into();
     settings.http.bind.set_ip([127, 0, 0, 1].into());
     settings.http.api = Some(ApiAccess::Loopback);
     settings.embedded.registry_dir = registry.to_owned();
@@ -348,11 +399,17 @@ fn settings(registry: &Path) -> Settings {
 }
 
 /// A temporary registry folder with the demo profile, removed when dropped.
-struct Registry(PathBuf);
+struct Registry {
+    folder: PathBuf,
+    /// Identity and key of the device with security.
+    psk: String,
+}
 
 impl Registry {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("lightship-demo-{}", std::process::id())))
+    fn new() -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("lightship-demo-{}", std::process::id()));
+        let psk = format!("{SECURED}:{}", keygen::random_key()?);
+        Ok(Self { folder, psk })
     }
 
     /// Writes the profile, by which a device that is bootstrapped registers at `server`.
@@ -364,22 +421,39 @@ impl Registry {
             "host": server.ip().to_string(),
             "port": server.port(),
         }]);
-        let profiles = self.0.join("profiles");
+        let profiles = self.folder.join("profiles");
         fs::create_dir_all(&profiles)?;
-        fs::create_dir_all(self.0.join("packages"))?;
+        fs::create_dir_all(self.folder.join("packages"))?;
         let file = profiles.join(format!("{PROFILE_NAME}.json"));
-        fs::write(file, format!("{profile:#}\n"))
+        fs::write(file, format!("{profile:#}\n"))?;
+        let (identity, key) = self.psk.rsplit_once(':').unwrap_or_default();
+        let device = serde_json::json!({
+            "deviceName": SECURED,
+            "profile": PROFILE_NAME,
+            "credentials": { "client": {
+                "securityConfigClientMode": "PSK",
+                "endpoint": SECURED,
+                "identity": identity,
+                "key": key,
+            } },
+        });
+        let devices = self.folder.join("devices");
+        fs::create_dir_all(&devices)?;
+        let file = devices.join(format!("{SECURED}.json"));
+        fs::write(file, format!("{device:#}\n"))
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, folder = %self.0.display(), "the temporary folder could not be removed");
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, folder = %self.folder.display(), "the temporary folder could not be removed");
         }
     }
 }
 
+/// The device with security.
+const SECURED: &str = "demo-psk";
 const PROFILE_NAME: &str = "demo";
 /// What describes the package that the tour shows.
 const PACKAGE: &str = r#"{"type":"FIRMWARE","title":"demo-firmware","version":"2.0","file":"fw.bin","profiles":["demo"]}"#;
@@ -387,5 +461,5 @@ const PACKAGE: &str = r#"{"type":"FIRMWARE","title":"demo-firmware","version":"2
 const PROFILE: &str = include_str!("demo_profile.json");
 const PERIOD: Duration = Duration::from_secs(2);
 /// Lines of values before the tour goes on.
-const VALUES_SHOWN: usize = 6;
+const VALUES_SHOWN: usize = 8;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

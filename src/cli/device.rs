@@ -1,4 +1,4 @@
-//! `lightship device`: one simulated device against any LwM2M server over plain UDP.
+//! `lightship device`: one simulated device against any LwM2M server, over plain UDP or DTLS.
 #![expect(
     clippy::print_stdout,
     reason = "what happens is what the command is for"
@@ -17,6 +17,7 @@ use tokio::{net::UdpSocket, sync::mpsc};
 
 use crate::{
     coap::TransmissionParameters,
+    dtls::client::ClientEnd,
     lwm2m::{model::core, path::ObjectVersion, value::Value},
     server::clock,
     sim::{
@@ -25,7 +26,10 @@ use crate::{
     },
 };
 
-use super::serve::{Signals, complain};
+use super::{
+    security::Security,
+    serve::{Signals, complain},
+};
 
 /// Arguments of `device`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,10 +40,14 @@ While it runs it takes commands on standard input:
   update                   sends a registration Update
   quit                     de-registers and ends")]
 pub struct Device {
-    /// The server, `coap://HOST[:PORT]`; the port is 5685 unless given.
-    #[arg(long, default_value = "coap://127.0.0.1:5685")]
-    server: String,
-    /// Ask this bootstrap server which server to register at, `coap://HOST[:PORT]`; the port is 5687 unless given.
+    /// The server, `coap://HOST[:PORT]`, or with security `coaps://HOST[:PORT]`; the port is 5685 or 5686 unless given, the
+    /// host this machine.
+    #[arg(long, value_name = "URI")]
+    server: Option<String>,
+    #[command(flatten)]
+    security: Security,
+    /// Ask this bootstrap server which server to register at without security, `coap://HOST[:PORT]`, or with security
+    /// `coaps://HOST[:PORT]`; the port is 5687 or 5688 unless given.
     #[arg(long, value_name = "URI", conflicts_with_all = ["server", "listen"])]
     bootstrap: Option<String>,
     /// Endpoint client name.
@@ -52,7 +60,7 @@ pub struct Device {
     #[arg(long)]
     non: bool,
     /// Local address; with it the device answers everybody, not its server alone. Port 0 is any free one.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["psk", "key"])]
     listen: Option<SocketAddr>,
     /// Register in Queue Mode: the server keeps requests back once the device was silent for 93 s.
     #[arg(long)]
@@ -78,11 +86,16 @@ impl Device {
     }
 
     async fn serve(&self) -> anyhow::Result<()> {
-        let (option, uri, port) = match &self.bootstrap {
-            Some(uri) => ("--bootstrap", uri, 5687),
-            None => ("--server", &self.server, 5685),
+        let security = self.security.config()?;
+        let scheme = if security.is_some() { "coaps" } else { "coap" };
+        let own = format!("{scheme}://127.0.0.1");
+        let (option, uri, ports) = match (&self.bootstrap, &self.server) {
+            (Some(uri), _) => ("--bootstrap", uri, [5687, 5688]),
+            (None, Some(uri)) => ("--server", uri, [5685, 5686]),
+            (None, None) => ("--server", &own, [5685, 5686]),
         };
-        let server = resolve(option, uri, port)?;
+        let port = ports[usize::from(security.is_some())];
+        let server = resolve(option, uri, scheme, port)?;
         let settings = SimSettings {
             endpoint: self.endpoint.clone(),
             lifetime: Duration::from_secs(self.lifetime.max(1)),
@@ -115,12 +128,23 @@ impl Device {
             match (socket, &self.bootstrap) {
                 (_, Some(uri)) => {
                     let server = (server, uri.as_str());
-                    run::run_bootstrapped(server, settings, objects(), clock, told, events).await
+                    run::run_bootstrapped(
+                        server,
+                        security,
+                        settings,
+                        objects(),
+                        clock,
+                        told,
+                        events,
+                    )
+                    .await
                 }
                 (Some(socket), None) => {
                     run::run_on(socket, server, settings, objects(), clock, told, events).await
                 }
-                (None, None) => run::run(server, settings, objects(), clock, told, events).await,
+                (None, None) => {
+                    run::run(server, security, settings, objects(), clock, told, events).await
+                }
             }
         };
         let report = async {
@@ -142,10 +166,13 @@ impl Device {
 }
 
 /// The address that `uri` names; `option` is where it was given.
-fn resolve(option: &str, uri: &str, port: u16) -> anyhow::Result<SocketAddr> {
+fn resolve(option: &str, uri: &str, scheme: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let host = uri
-        .strip_prefix("coap://")
-        .with_context(|| format!("{option} must begin with coap://"))?;
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .with_context(|| {
+            format!("{option} must begin with {scheme}://; coaps:// goes with --psk or --key")
+        })?;
     let host = host.trim_end_matches('/');
     let host = if host
         .rsplit_once(':')
@@ -206,6 +233,8 @@ pub(crate) fn objects() -> SimObjects {
 /// What happened, in words.
 pub(crate) fn describe(event: &SimEvent) -> String {
     match event {
+        SimEvent::Secured(suite) => format!("speaks DTLS with {}", suite.name()),
+        SimEvent::Unsecured(end) => format!("DTLS ended: {}", ending(*end)),
         SimEvent::Registered { id } => {
             format!("registered; the server calls the registration {id}")
         }
@@ -245,6 +274,16 @@ pub(crate) fn describe(event: &SimEvent) -> String {
         SimEvent::Unacknowledged(path) => {
             format!("the server did not acknowledge {path}; it is observed no more")
         }
+    }
+}
+
+fn ending(end: ClientEnd) -> String {
+    match end {
+        ClientEnd::Local => "closed".to_owned(),
+        ClientEnd::ByServer => "the server closed it".to_owned(),
+        ClientEnd::Alert(code) => format!("the server sent alert {code}"),
+        ClientEnd::Refused(alert) => format!("what the server said is refused: {alert:?}"),
+        ClientEnd::Timeout => "the server does not answer".to_owned(),
     }
 }
 

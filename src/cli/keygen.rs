@@ -102,12 +102,7 @@ impl Keygen {
     fn make(&self) -> anyhow::Result<Option<Value>> {
         match &self.what {
             What::Psk { endpoint, identity } => {
-                let mut key = Zeroizing::new([0; 16]);
-                rand::rngs::SysRng.try_fill_bytes(&mut *key)?;
-                let key = key
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>();
+                let key = random_key()?;
                 let identity = identity.as_ref().unwrap_or(endpoint);
                 let client = json!({ "securityConfigClientMode": "PSK", "endpoint": endpoint, "identity": identity, "key": key });
                 let account = json!({ "securityMode": "PSK", "clientPublicKeyOrId": identity, "clientSecretKey": key });
@@ -208,6 +203,13 @@ impl Keygen {
         writeln!(io::stderr(), "{}", file.display())?;
         Ok(())
     }
+}
+
+/// 16 random bytes in hexadecimal.
+pub(super) fn random_key() -> anyhow::Result<String> {
+    let mut key = Zeroizing::new([0_u8; 16]);
+    rand::rngs::SysRng.try_fill_bytes(&mut *key)?;
+    Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn new_key() -> anyhow::Result<KeyPair> {

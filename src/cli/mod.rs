@@ -10,6 +10,7 @@ mod kafka_metrics;
 pub mod keygen;
 mod logging;
 pub mod rpc;
+mod security;
 pub mod serve;
 mod service;
 

@@ -140,6 +140,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | server::StartError::Worker => FAILED,
         };
     }
+    if error.is::<server::keys::KeySettingError>() {
+        return WRONG_SETTINGS;
+    }
     if let Some(error) = error.downcast_ref::<HttpError>() {
         return match error {
             HttpError::Bind { .. } => PORT_TAKEN,

@@ -10,7 +10,10 @@ use std::{
 use anyhow::Context;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use serde_json::{Map, Value};
-use tokio::{sync::broadcast, task::spawn_blocking};
+use tokio::{
+    sync::{broadcast, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
     bootstrap::BootstrapSessionSettings,
@@ -25,11 +28,12 @@ use crate::{
         uplink::RpcBody,
     },
     server::{
-        Foundation, MeteredSink, Server, ServerParts, clock,
+        Foundation, MeteredSink, SecureSettings, Server, ServerParts, clock,
         directory::Directory,
         http::{
             CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
         },
+        keys::{KeyFiles, reload},
         metrics::{Metrics, Security, State},
         records,
     },
@@ -95,15 +99,37 @@ impl Service {
         let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
+        let mut ports = Ports::new(options);
+        let address = ports.find(settings.lwm2m.server.address())?;
         let bootstrap = match settings.lwm2m.bootstrap.address() {
             Some(address) => Some((
-                free_address(address, options)?,
+                ports.find(address)?,
                 bootstrap_settings(&settings, &endpoint),
             )),
             None => None,
         };
+        let files = key_files(&settings);
+        let (keys_sender, keys) = watch::channel(files.load()?);
+        let workers = settings.runtime.worker_count();
+        if workers > 1 && matches!(settings.lwm2m.dtls.connection_id_length, Some(1..=4)) {
+            tracing::warn!(
+                "one worker serves the DTLS ports: lwm2m.dtls.connection_id_length is below 5"
+            );
+        }
+        let secure = SecureSettings {
+            address: ports.find(settings.lwm2m.server.secure_address())?,
+            bootstrap_address: settings
+                .lwm2m
+                .bootstrap
+                .secure_address()
+                .map(|address| ports.find(address))
+                .transpose()?,
+            dtls: settings.lwm2m.dtls.config(endpoint.ordinal),
+            keys,
+        };
         let parts = ServerParts {
-            address: free_address(settings.lwm2m.server.address(), options)?,
+            secure: Some(secure),
+            address,
             bootstrap,
             platform: platform.seam(),
             clock: clock::now,
@@ -121,7 +147,21 @@ impl Service {
         if let Some(address) = server.bootstrap_address() {
             tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
         }
-        tracing::info!("the secured ports are not served in this release");
+        for (address, text) in [
+            (server.secure_address(), "serving LwM2M over DTLS"),
+            (
+                server.secure_bootstrap_address(),
+                "serving LwM2M bootstrap over DTLS",
+            ),
+        ] {
+            if let Some(address) = address {
+                tracing::info!(%address, "{text}");
+            }
+        }
+        let interval = settings.lwm2m.credentials_reload_s;
+        if interval > 0 {
+            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+        }
         health.set_state(State::Ready);
         Ok(Self {
             settings,
@@ -273,10 +313,19 @@ fn refresh(
         let pending = store.as_ref().map_or(0, |store| store.pending());
         let pending = i64::try_from(pending).unwrap_or(i64::MAX);
         metrics.state_pending_writes.set(pending);
-        let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
-        metrics.registrations.of(Security::NoSec).set(registered);
         let held = i64::try_from(held_rpc.count()).unwrap_or(i64::MAX);
         metrics.rpc_held.set(held);
+        // In the order of the numbers of the modes.
+        let modes = [
+            Security::Psk,
+            Security::Rpk,
+            Security::X509,
+            Security::NoSec,
+        ];
+        for (mode, registered) in modes.into_iter().zip(directory.counts().registered_by_mode) {
+            let registered = i64::try_from(registered).unwrap_or(i64::MAX);
+            metrics.registrations.of(mode).set(registered);
+        }
         match platform.get() {
             Some(PlatformSide::Embedded(_)) | None => {}
             #[cfg(feature = "kafka")]
@@ -316,6 +365,17 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             .folder()
             .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
+    }
+}
+
+/// Where the keys of both servers are.
+pub(super) fn key_files(settings: &Settings) -> KeyFiles {
+    let mut bootstrap = settings.lwm2m.bootstrap.credentials.clone();
+    bootstrap.enabled &= settings.lwm2m.bootstrap.enabled;
+    KeyFiles {
+        server: settings.lwm2m.server.credentials.clone(),
+        bootstrap,
+        trust: settings.lwm2m.trust.clone(),
     }
 }
 
@@ -374,29 +434,42 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
     }
 }
 
-/// The address asked for, or the next free port after it.
-pub(crate) fn free_address(
-    mut address: SocketAddr,
+/// The ports that a start takes.
+#[derive(Debug)]
+pub(crate) struct Ports {
     options: StartOptions,
-) -> anyhow::Result<SocketAddr> {
-    if !options.next_free_port {
-        return Ok(address);
+    /// Found, and perhaps not bound yet.
+    found: Vec<SocketAddr>,
+}
+
+impl Ports {
+    pub(crate) const fn new(options: StartOptions) -> Self {
+        let found = Vec::new();
+        Self { options, found }
     }
-    for _ in 0..PORTS_TRIED {
-        if std::net::UdpSocket::bind(address).is_ok() {
+
+    /// The address asked for, or the next free port after it.
+    pub(crate) fn find(&mut self, mut address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        if !self.options.next_free_port {
             return Ok(address);
         }
-        address.set_port(
-            address
-                .port()
-                .checked_add(1)
-                .context("no port above 65535")?,
-        );
+        for _ in 0..PORTS_TRIED {
+            if !self.found.contains(&address) && std::net::UdpSocket::bind(address).is_ok() {
+                self.found.push(address);
+                return Ok(address);
+            }
+            address.set_port(
+                address
+                    .port()
+                    .checked_add(1)
+                    .context("no port above 65535")?,
+            );
+        }
+        anyhow::bail!(
+            "none of {PORTS_TRIED} ports up to {} is free",
+            address.port()
+        )
     }
-    anyhow::bail!(
-        "none of {PORTS_TRIED} ports up to {} is free",
-        address.port()
-    )
 }
 
 /// Commands and events of embedded mode, as the HTTP side wants them.

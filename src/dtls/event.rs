@@ -25,6 +25,18 @@ pub struct PeerAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AssociationId(pub(super) u64);
 
+impl AssociationId {
+    /// The number behind the name.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The name with this number; no association needs to have it.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// What the world must do, or should know.
 #[derive(Clone, Debug)]
 pub enum Output {

@@ -12,6 +12,7 @@ use crate::{
     coap,
     platform::{
         Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
+        credentials::Admission,
         peer::{Inbound, Outbound, Peer, PeerId},
         time::Clock,
     },
@@ -36,7 +37,7 @@ pub trait Shell {
     /// Counters before and after an input.
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
     /// A request that names another endpoint or registration came to this one.
-    fn misrouted(&self, peer: PeerId, payload: Bytes);
+    fn misrouted(&self, peer: Peer, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
     /// Keeps a record of the endpoint; false: there is no room. The actor hears of a record that somebody waits for.
@@ -111,12 +112,12 @@ impl EndpointActor {
             Output::Transmit { peer, payload } => self.outbound.send(peer, payload),
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
-                if let Key::Registration(registration) = &key {
+                if let Key::Registration(registration, security) = &key {
                     let endpoint = self.machine.name();
                     if self.machine.is_unconfirmed() {
                         tracing::debug!(%endpoint, %registration, "endpoint restored");
                     } else {
-                        tracing::info!(%endpoint, %registration, "endpoint registered");
+                        tracing::info!(%endpoint, %registration, ?security, "endpoint registered");
                     }
                 }
                 self.shell.bind(&key, &ctx.address());
@@ -128,6 +129,7 @@ impl EndpointActor {
                 self.bound.retain(|own| !own.replaces(&key));
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
+            Output::Disconnect { peer, cause } => self.outbound.disconnect(peer, cause),
             Output::Delivered { waited } => self.shell.delivered(waited),
             Output::Save { record, urgency } => {
                 let (name, address) = (self.machine.name(), ctx.address());
@@ -258,6 +260,8 @@ pub struct Request {
     pub peer: Peer,
     /// The request.
     pub message: coap::Message,
+    /// What the security layer found out about the sender, if it did.
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Message for Request {
@@ -339,9 +343,14 @@ impl Handler<Datagram> for EndpointActor {
 impl Handler<Request> for EndpointActor {
     type Result = ();
 
-    fn handle(&mut self, Request { peer, message }: Request, ctx: &mut Context<Self>) {
+    fn handle(&mut self, request: Request, ctx: &mut Context<Self>) {
+        let Request {
+            peer,
+            message,
+            admission,
+        } = request;
         self.machine
-            .handle_message((self.clock)(), &peer, Ok(message));
+            .handle_message((self.clock)(), &peer, Ok(message), admission.as_ref());
         self.drain(ctx);
     }
 }

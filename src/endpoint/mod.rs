@@ -54,10 +54,10 @@ use crate::{
     platform::{
         Answer, Downlink, Outcome, Question, QuestionError, Reply, RequestId, RpcRequest,
         SessionId, SessionInfo, Uplink, UplinkId,
-        credentials::Admission,
+        credentials::{Admission, SecurityMode},
         downlink::SessionCloseReason,
         package::PackageId,
-        peer::{Peer, PeerId, PeerIdentity},
+        peer::{Disconnect, Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
@@ -150,7 +150,7 @@ pub enum Output {
     /// A request that names another endpoint or registration came from this one's peer: route it by what it names.
     Misrouted {
         /// The sender.
-        peer: PeerId,
+        peer: Peer,
         /// The datagram.
         payload: Bytes,
     },
@@ -165,6 +165,13 @@ pub enum Output {
     Forget,
     /// A restored endpoint knows its profile, or has ended.
     Restored,
+    /// End the security context of a peer, if it has one.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        cause: Disconnect,
+    },
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
 }
@@ -174,8 +181,8 @@ pub enum Output {
 pub enum Key {
     /// Its transport address.
     Peer(PeerId),
-    /// The registration id it was given.
-    Registration(RegistrationId),
+    /// The registration id it was given, and how the device proved itself.
+    Registration(RegistrationId, SecurityMode),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
     /// A package that it is to fetch, and where it is.
@@ -254,16 +261,26 @@ impl Endpoint {
             self.stats.limited += 1;
             return;
         }
-        self.handle_message(now, peer, Message::parse(payload));
+        self.handle_message(now, peer, Message::parse(payload), None);
     }
 
-    /// Takes a message from `peer`, whose payload may have been put together from blocks.
-    pub fn handle_message(&mut self, now: Now, peer: &Peer, parsed: Result<Message, ParseError>) {
+    /// Takes a message from `peer`, whose payload may have been put together from blocks. `admission` is what the security
+    /// layer found out about a device that registers, if it did; else the platform is asked.
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        parsed: Result<Message, ParseError>,
+        admission: Option<&Arc<Admission>>,
+    ) {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 let is_message = parsed.is_ok();
+                if parsed.as_ref().is_ok_and(goes_on) && self.is_elsewhere(peer) {
+                    self.follow(peer);
+                }
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
-                self.handle_events(now, peer);
+                self.handle_events(now, peer, admission);
                 // After the events: what they made the server answer leaves before what waited for the device.
                 if is_message
                     && self
@@ -284,12 +301,12 @@ impl Endpoint {
                     self.handle_candidate_events(now);
                 }
             }
-            Layer::New => self.handle_foreign_register(now, peer, parsed),
+            Layer::New => self.handle_foreign_register(now, peer, parsed, admission),
             Layer::Busy => self.stats.dropped_registers += 1,
             Layer::Other => {
                 if let Ok(message) = parsed {
                     self.outputs.push_back(Output::Misrouted {
-                        peer: peer.id,
+                        peer: peer.clone(),
                         payload: message.datagram().clone(),
                     });
                 }
@@ -368,7 +385,7 @@ impl Endpoint {
             .as_ref()
             .map(|registration| registration.peer.clone())
         {
-            self.handle_events(now, &peer);
+            self.handle_events(now, &peer, None);
         }
         if let Some(exchanges) = self
             .candidate
@@ -512,6 +529,12 @@ fn expects_work(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
+/// Whether a message of a device belongs to what it has done before, though it comes over another security context: no
+/// request on its registration, which says itself what it is about.
+fn goes_on(message: &Message) -> bool {
+    matches!(Target::of(message), Target::Send | Target::Unknown)
+}
+
 /// Which message layer a datagram belongs to.
 enum Layer {
     /// That of the registration.
@@ -557,6 +580,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether the device of the registration, by what it proved, writes over another security context than before.
+    fn is_elsewhere(&self, peer: &Peer) -> bool {
+        let own = self.registration.as_ref();
+        own.is_some_and(|own| own.peer.id != peer.id && own.is_of(peer))
+    }
+
     /// The peer whose messages the own layer remembers: message ids of another one are not comparable with them (RFC
     /// 7252 section 4.4).
     fn home(&self) -> Option<PeerId> {
@@ -578,10 +607,17 @@ impl Endpoint {
         names.next().is_none_or(|name| name == self.name.as_str())
     }
 
-    fn handle_events(&mut self, now: Now, peer: &Peer) {
+    /// The name that a device may leave out: it proved to be this endpoint, or will be asked to.
+    fn name_of(&self, peer: &Peer) -> Option<EndpointName> {
+        (peer.identity != PeerIdentity::Unsecured).then(|| self.name.clone())
+    }
+
+    fn handle_events(&mut self, now: Now, peer: &Peer, admission: Option<&Arc<Admission>>) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
+                Event::Request { id, message, .. } => {
+                    self.handle_request(now, peer, id, &message, admission);
+                }
                 Event::Response {
                     token,
                     message,
@@ -606,12 +642,22 @@ impl Endpoint {
         }
     }
 
-    fn handle_request(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
+    fn handle_request(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        id: IncomingId,
+        message: &Message,
+        admission: Option<&Arc<Admission>>,
+    ) {
         let response = match Target::of(message) {
             Target::Register => {
+                let known = self.name_of(peer);
                 let admitted = |data| self.admit_register(now).map(|()| data);
-                match read_register(message).and_then(admitted) {
-                    Ok(data) => self.ask_credentials(peer.clone(), id, data, None),
+                match read_register(message, known.as_ref()).and_then(admitted) {
+                    Ok(data) => {
+                        self.ask_credentials(now, peer.clone(), id, data, None, admission);
+                    }
                     Err(response) => self.exchanges.respond(now.mono, id, &response),
                 }
                 return;
@@ -671,7 +717,7 @@ impl Endpoint {
         if self
             .candidate
             .as_ref()
-            .is_some_and(|candidate| candidate.question == id)
+            .is_some_and(|candidate| candidate.question == Some(id))
         {
             match result {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),

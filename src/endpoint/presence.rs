@@ -27,6 +27,11 @@ impl Presence {
         }
     }
 
+    /// Another endpoint is where the device was, or nobody knows where it is until it says so.
+    pub(super) const fn displace(&mut self) {
+        self.displaced = true;
+    }
+
     /// Notes a message of the device; whether that woke it up.
     fn heard(&mut self, at: UnixMillis) -> bool {
         self.last_heard = at;
@@ -183,10 +188,10 @@ impl Endpoint {
     pub fn handle_peer_taken(&mut self, now: Now, peer: PeerId) {
         let registered = self.registration.as_ref().map(|own| own.peer.clone());
         if let Some(own) = registered.filter(|own| own.id == peer) {
-            self.presence.displaced = true;
+            self.presence.displace();
             self.wants_pending_rpc = true;
             self.exchanges.cancel_requests();
-            self.handle_events(now, &own);
+            self.handle_events(now, &own, None);
         }
         self.pump(now);
     }

@@ -83,7 +83,7 @@ impl ClientCredentials {
         }
         match (self, identity) {
             (Self::NoSec { .. }, PeerIdentity::Unsecured) => true,
-            (Self::Psk { identity, .. }, PeerIdentity::PreSharedKey(own)) => identity == own,
+            (Self::Psk { identity, .. }, PeerIdentity::PreSharedKey(own)) => **own == **identity,
             (Self::Rpk { key, .. }, PeerIdentity::RawPublicKey(own)) => {
                 key_text::base64(key).is_some_and(|key| key == *own)
             }
@@ -97,7 +97,7 @@ impl ClientCredentials {
             ) => {
                 // A certificate that is pinned may say what it likes (`rulings` 6.7).
                 let pinned = cert.as_deref().is_some_and(|cert| !cert.trim().is_empty());
-                accepted == endpoint && (pinned || common_name == endpoint)
+                **accepted == *endpoint && (pinned || **common_name == *endpoint)
             }
             (
                 Self::NoSec { .. } | Self::Psk { .. } | Self::Rpk { .. } | Self::X509 { .. },
@@ -129,7 +129,7 @@ impl fmt::Debug for ClientCredentials {
 
 /// How a peer and a server prove to each other who they are; in the order of the numbers of `/0/x/2` (OMA LwM2M Core,
 /// "LwM2M Object: LwM2M Security").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub enum SecurityMode {
     /// Pre-shared key.
     #[serde(rename = "PSK")]
@@ -275,9 +275,9 @@ mod tests {
 
     fn certificate(common_name: &str, endpoint: &str) -> PeerIdentity {
         PeerIdentity::Certificate {
-            common_name: common_name.to_owned(),
-            endpoint: endpoint.to_owned(),
-            credentials_id: endpoint.to_owned(),
+            common_name: common_name.into(),
+            endpoint: endpoint.into(),
+            credentials_id: endpoint.into(),
         }
     }
 
@@ -285,7 +285,7 @@ mod tests {
     fn a47_each_way_of_proving_oneself_opens_its_own_mode_alone() {
         let identities = [
             PeerIdentity::Unsecured,
-            PeerIdentity::PreSharedKey("id".to_owned()),
+            PeerIdentity::PreSharedKey("id".into()),
             PeerIdentity::RawPublicKey(vec![1, 2, 3].into()),
             certificate("dev1", "dev1"),
         ];
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a47_another_identity_key_or_name_is_refused() {
         let [_, psk, rpk, chain] = documents("dev1");
-        assert!(!psk.admit("dev1", &PeerIdentity::PreSharedKey("other".to_owned())));
+        assert!(!psk.admit("dev1", &PeerIdentity::PreSharedKey("other".into())));
         assert!(!rpk.admit("dev1", &PeerIdentity::RawPublicKey(vec![1, 2, 4].into())));
         assert!(!chain.admit("dev1", &certificate("dev2", "dev1")));
         assert!(!chain.admit("dev1", &certificate("dev1", "dev2")));

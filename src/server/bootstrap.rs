@@ -16,13 +16,15 @@ use tokio::sync::watch;
 use crate::{
     bootstrap::{
         Bootstrap, BootstrapSessionSettings, BootstrapStats,
-        actor::{BootstrapActor, Datagram, IsBusy, PlatformReply, Request, Shell, Stop},
+        actor::{
+            BootstrapActor, Datagram, Disconnected, IsBusy, PlatformReply, Request, Shell, Stop,
+        },
     },
     coap::{Code, Message, Random, RateLimit, Response},
     platform::{
         Platform, ReplyTo,
         name::EndpointName,
-        peer::{Inbound, Outbound, Peer, PeerId, PeerIdentity, ServerRole},
+        peer::{Inbound, Outbound, Peer, PeerId, ServerRole},
         time::Clock,
     },
 };
@@ -32,9 +34,9 @@ use super::{
     ingress::{Decision, Ingress},
     listen,
     metrics::{self, Metrics},
+    secure::{Caller, Transports, Upward},
     settings::{LimitSettings, NoSecSettings},
     shard::RETRY_AFTER_S,
-    socket::{self, UdpTransport},
 };
 
 /// Which actor bootstraps an endpoint, and whom a peer is bootstrapped by. One for the process: a device that asks again
@@ -116,7 +118,7 @@ pub(super) struct BootstrapParts {
 pub(super) struct BootstrapShard {
     me: Weak<Self>,
     parts: BootstrapParts,
-    transport: Rc<UdpTransport>,
+    transports: Rc<Transports>,
     random: RefCell<Random>,
     ingress: RefCell<Ingress>,
     requests: RefCell<RateLimit>,
@@ -126,7 +128,7 @@ impl BootstrapShard {
     /// The part on the current Arbiter. `random` seeds everything its actors choose at random.
     pub(super) fn new(
         parts: BootstrapParts,
-        transport: UdpTransport,
+        transports: Transports,
         mut random: Random,
     ) -> Rc<Self> {
         let share = parts
@@ -146,7 +148,7 @@ impl BootstrapShard {
             me: Weak::clone(me),
             ingress: RefCell::new(ingress),
             requests: RefCell::new(RateLimit::new(share, share)),
-            transport: Rc::new(transport),
+            transports: Rc::new(transports),
             random: RefCell::new(random),
             parts,
         })
@@ -154,51 +156,54 @@ impl BootstrapShard {
 
     /// Sends what its actors and it have to send.
     pub(super) async fn send(self: Rc<Self>) {
-        Rc::clone(&self.transport).send_queued().await;
+        Rc::clone(&self.transports.plain).send_queued().await;
     }
 
     /// Receives datagrams until the server stops reading.
     pub(super) async fn receive(self: Rc<Self>) {
         let phase = self.parts.phase.clone();
-        listen::receive(&self.transport, phase, &self.parts.metrics, |datagram| {
-            self.dispatch(datagram);
+        let plain = &self.transports.plain;
+        listen::receive(plain, phase, &self.parts.metrics, |datagram| {
+            let payload = Bytes::copy_from_slice(datagram.payload);
+            self.dispatch(
+                Caller::unsecured(datagram.peer, ServerRole::Bootstrap),
+                payload,
+            );
         })
         .await;
     }
 
-    fn dispatch(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
-        let payload = Bytes::copy_from_slice(datagram.payload);
-        let Some(actor) = self.parts.directory.by_peer(&datagram.peer) else {
-            return self.admit(datagram.peer, payload);
+    fn dispatch(self: &Rc<Self>, caller: Caller, payload: Bytes) {
+        let Some(actor) = self.parts.directory.by_peer(&caller.peer.id) else {
+            return self.admit(&caller, payload);
         };
-        let peer = unsecured(datagram.peer);
+        let peer = caller.peer.clone();
         match actor.try_send(Datagram(Inbound { peer, payload })) {
             Ok(()) => {}
             Err(SendError::Full(_)) => self.mailbox_full(),
-            Err(SendError::Closed(Datagram(inbound))) => {
-                self.admit(datagram.peer, inbound.payload);
-            }
+            Err(SendError::Closed(Datagram(inbound))) => self.admit(&caller, inbound.payload),
         }
     }
 
     /// A datagram from a peer that nobody bootstraps.
-    fn admit(self: &Rc<Self>, peer: PeerId, payload: Bytes) {
+    fn admit(self: &Rc<Self>, caller: &Caller, payload: Bytes) {
         let now = (self.parts.clock)();
-        let decision = self.ingress.borrow_mut().decide(now.mono, peer, payload);
+        let decision = self.ingress.borrow_mut().decide(now.mono, caller, payload);
         let limits = &self.parts.metrics.limit_rejections;
         match decision {
-            Decision::Answer(answer) => self.transport.send(peer, answer),
+            Decision::Answer(answer) => self.transports.send(caller.peer.id, answer),
             Decision::Drop(reason) => self.parts.metrics.add_dropped(reason),
             Decision::Limited => {
                 limits.of(metrics::Limit::SourceMessages).inc();
             }
-            Decision::Bootstrap(name, message) => self.admit_request(&name, peer, message),
+            Decision::Bootstrap(name, message) => self.admit_request(&name, caller, message),
             // Not at this server's ports.
             Decision::Register(..) | Decision::Registered(..) => {}
         }
     }
 
-    fn admit_request(self: &Rc<Self>, name: &EndpointName, peer: PeerId, message: Message) {
+    fn admit_request(self: &Rc<Self>, name: &EndpointName, caller: &Caller, message: Message) {
+        let peer = caller.peer.id;
         if *self.parts.phase.borrow() >= Phase::Refusing {
             // Silence: the device's retransmission reaches whoever is next.
             return;
@@ -223,12 +228,12 @@ impl BootstrapShard {
             };
             let mut ingress = self.ingress.borrow_mut();
             let answer = ingress.answer(now, peer, &message, &response);
-            return self.transport.send(peer, answer);
+            return self.transports.send(peer, answer);
         };
         let request = Request {
-            peer: unsecured(peer),
+            peer: caller.peer.clone(),
             message,
-            admission: None,
+            admission: caller.admission.clone(),
         };
         match actor.try_send(request) {
             Ok(()) => {}
@@ -244,7 +249,7 @@ impl BootstrapShard {
         self.random.borrow_mut().fill(&mut seed);
         let parts = &self.parts;
         let machine = Bootstrap::new(name, Arc::clone(&parts.settings), seed);
-        let outbound: Rc<dyn Outbound> = Rc::<UdpTransport>::clone(&self.transport);
+        let outbound: Rc<dyn Outbound> = Rc::<Transports>::clone(&self.transports);
         let shell: Rc<dyn Shell> = Rc::<Self>::clone(self);
         let platform = Arc::clone(&parts.platform);
         BootstrapActor::new(machine, platform, outbound, parts.clock, shell).start()
@@ -264,6 +269,7 @@ impl Shell for BootstrapShard {
     fn bind(&self, peer: PeerId, actor: &Addr<BootstrapActor>) {
         let mut tables = self.parts.directory.tables();
         tables.peers.insert(peer, actor.clone());
+        self.transports.admitted(peer);
     }
 
     fn unbind(&self, peer: PeerId, actor: &Addr<BootstrapActor>) {
@@ -298,9 +304,25 @@ impl Shell for BootstrapShard {
         self.parts.metrics.add_bootstrap(before, after);
     }
 
-    fn misrouted(&self, peer: PeerId, payload: Bytes) {
+    fn misrouted(&self, peer: Peer, payload: Bytes) {
         if let Some(shard) = self.me.upgrade() {
-            shard.admit(peer, payload);
+            shard.admit(&Caller::of(peer), payload);
+        }
+    }
+}
+
+impl Upward for BootstrapShard {
+    fn receive(&self, caller: Caller, payload: Bytes) {
+        if let Some(shard) = self.me.upgrade() {
+            shard.dispatch(caller, payload);
+        }
+    }
+
+    fn disconnected(&self, peer: PeerId) {
+        if let Some(actor) = self.parts.directory.by_peer(&peer)
+            && let Err(SendError::Full(_)) = actor.try_send(Disconnected(peer))
+        {
+            self.mailbox_full();
         }
     }
 }
@@ -308,15 +330,6 @@ impl Shell for BootstrapShard {
 impl fmt::Debug for BootstrapShard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BootstrapShard").finish_non_exhaustive()
-    }
-}
-
-/// A device on plain UDP.
-const fn unsecured(id: PeerId) -> Peer {
-    Peer {
-        id,
-        role: ServerRole::Bootstrap,
-        identity: PeerIdentity::Unsecured,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replies of the platform into the mailbox of the actor that asked.
+//! Replies of the platform to whoever asked: the mailbox of an actor, or the queue of a shard.
 //!
 //! The one place that may use `do_send` (`clippy.toml`): every reply answers one accepted submit, so their number is
 //! bounded by what the actor submitted, and a reply must not be lost because the mailbox is full of datagrams.
@@ -6,6 +6,8 @@
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use actix::{Actor, Addr, Context, Handler, Message};
+
+use tokio::sync::mpsc;
 
 use crate::{
     endpoint::{
@@ -51,6 +53,23 @@ pub(super) fn record_kept(
     ticket: Ticket,
 ) -> impl FnOnce() + Send + 'static {
     move || endpoint.do_send(RecordKept(ticket))
+}
+
+/// The way back to a shard that asks for its handshakes, and its end. Unbounded for the same reason as a mailbox here.
+pub(super) fn reply_channel() -> (ReplyTo, mpsc::UnboundedReceiver<Reply>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Arc::new(Channel(sender)), receiver)
+}
+
+/// The questions of one shard's handshakes.
+#[derive(Debug)]
+struct Channel(mpsc::UnboundedSender<Reply>);
+
+impl ReplySink for Channel {
+    fn reply(&self, reply: Reply) {
+        // The shard may have stopped.
+        self.0.send(reply).ok();
+    }
 }
 
 impl<A: Actor, M> fmt::Debug for Mailbox<A, M> {

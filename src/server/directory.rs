@@ -53,6 +53,10 @@ pub struct Counts {
     pub names: usize,
     /// Registrations in force.
     pub registered: usize,
+    /// Of these, by [`SecurityMode::number`].
+    ///
+    /// [`SecurityMode::number`]: crate::platform::credentials::SecurityMode::number
+    pub registered_by_mode: [usize; 4],
     /// Peers that lead to an endpoint: those of registrations in force, and of some that ended a moment ago.
     pub peers: usize,
 }
@@ -69,6 +73,8 @@ struct Tables {
     names: BTreeMap<EndpointName, EndpointAddr>,
     peers: HashMap<PeerId, EndpointAddr>,
     registrations: HashMap<RegistrationId, EndpointAddr>,
+    /// How many of these there are, by the number of their security mode.
+    registered: [usize; 4],
     sessions: HashMap<SessionId, (EndpointAddr, Arc<SessionInfo>)>,
     /// Packages that devices are to fetch.
     packages: HashMap<(PackageId, PeerId), EndpointAddr>,
@@ -140,8 +146,10 @@ impl Directory {
                 let before = tables.peers.insert(*peer, addr.clone());
                 return before.filter(|before| before != addr);
             }
-            Key::Registration(id) => {
-                tables.registrations.insert(*id, addr.clone());
+            Key::Registration(id, mode) => {
+                if tables.registrations.insert(*id, addr.clone()).is_none() {
+                    tables.registered[usize::from(mode.number())] += 1;
+                }
             }
             Key::Package(id, peer) => {
                 if tables.packages.insert((*id, *peer), addr.clone()).is_none() {
@@ -166,9 +174,10 @@ impl Directory {
                     tables.peers.remove(peer);
                 }
             }
-            Key::Registration(id) => {
+            Key::Registration(id, mode) => {
                 if tables.registrations.get(id) == Some(addr) {
                     tables.registrations.remove(id);
+                    tables.registered[usize::from(mode.number())] -= 1;
                 }
             }
             Key::Package(id, peer) => {
@@ -253,6 +262,7 @@ impl Directory {
         Counts {
             names: tables.names.len(),
             registered: tables.registrations.len(),
+            registered_by_mode: tables.registered,
             peers: tables.peers.len(),
         }
     }

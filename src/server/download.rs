@@ -530,12 +530,12 @@ mod tests {
         assert_eq!(ask(&device), Code::CONTENT);
         assert_eq!(ask(&stranger), Code::NOT_FOUND);
         // A device may fetch on another port than it registered from.
-        let PeerId::Udp { mut remote, local } = device.id;
+        let (mut remote, local) = (device.id.remote(), device.id.local());
         remote.set_port(40_000);
         let mut other_port = device.clone();
         other_port.id = PeerId::Udp { remote, local };
         assert_eq!(ask(&other_port), Code::CONTENT);
-        other_port.identity = PeerIdentity::PreSharedKey("x".to_owned());
+        other_port.identity = PeerIdentity::PreSharedKey("x".into());
         assert_eq!(ask(&other_port), Code::FORBIDDEN);
         scene.directory.unbind(&key, &addr);
         assert_eq!(ask(&device), Code::NOT_FOUND);

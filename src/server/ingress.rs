@@ -22,10 +22,12 @@ use crate::{
         stranger::{AnswerCache, Reason, Verdict, judge},
     },
     endpoint::{EndpointName, RegistrationId, Target, register_name},
-    platform::peer::{PeerId, ServerRole},
+    platform::peer::{Peer, PeerId, PeerIdentity, ServerRole},
 };
 
 use super::settings::{LimitSettings, NoSecSettings};
+
+pub use super::secure::Caller;
 
 /// Message layer of the peers that no endpoint owns; one per shard.
 #[derive(Debug)]
@@ -83,8 +85,9 @@ impl Ingress {
         }
     }
 
-    /// Decides on a datagram of `peer`.
-    pub fn decide(&mut self, now: Instant, peer: PeerId, payload: Bytes) -> Decision {
+    /// Decides on a datagram of `caller`.
+    pub fn decide(&mut self, now: Instant, caller: &Caller, payload: Bytes) -> Decision {
+        let peer = caller.peer.id;
         if let Some(sources) = &mut self.sources
             && !sources.admit(now, network(peer.remote().ip()))
         {
@@ -110,8 +113,8 @@ impl Ingress {
             };
         }
         let decided = match self.role {
-            ServerRole::Lwm2m => self.lwm2m(now, peer, &message),
-            ServerRole::Bootstrap => self.bootstrap(now, peer, &message),
+            ServerRole::Lwm2m => self.lwm2m(now, caller, &message),
+            ServerRole::Bootstrap => self.bootstrap(now, caller, &message),
         };
         decided.unwrap_or_else(|response| {
             Decision::Answer(self.answer(now, peer, &message, &response))
@@ -122,14 +125,16 @@ impl Ingress {
     fn lwm2m(
         &mut self,
         now: Instant,
-        peer: PeerId,
+        caller: &Caller,
         message: &Message,
     ) -> Result<Decision, Box<Response>> {
         Err(Box::new(match Target::of(message) {
-            Target::Register => return self.register(now, peer, message.clone()),
+            Target::Register => return self.register(now, caller, message.clone()),
             Target::Update(Some(id)) | Target::Deregister(Some(id)) => {
                 return Ok(Decision::Registered(id, message.clone()));
             }
+            // Nothing is known yet of who shows a key or certificate.
+            _ if must_register(&caller.peer.identity) => Response::new(Code::UNAUTHORIZED),
             Target::Update(None) | Target::Deregister(None) | Target::Unknown => {
                 Response::new(Code::NOT_FOUND)
             }
@@ -142,15 +147,24 @@ impl Ingress {
     fn bootstrap(
         &mut self,
         now: Instant,
-        peer: PeerId,
+        caller: &Caller,
         message: &Message,
     ) -> Result<Decision, Box<Response>> {
         Err(Box::new(match bootstrap::Target::of(message) {
             bootstrap::Target::BootstrapRequest => {
-                self.ask_for_proof(now, peer, message)?;
-                let request = BootstrapRequest::read(message, None)?;
+                self.ask_for_proof(now, &caller.peer, message)?;
+                let request = BootstrapRequest::read(message, caller.admission.as_deref())?;
+                if let Some(own) = &caller.endpoint
+                    && *own != request.endpoint
+                {
+                    return Err(Box::new(Response::with_diagnostic(
+                        Code::BAD_REQUEST,
+                        "Unauthorized",
+                    )));
+                }
                 return Ok(Decision::Bootstrap(request.endpoint, message.clone()));
             }
+            _ if must_register(&caller.peer.identity) => Response::new(Code::UNAUTHORIZED),
             bootstrap::Target::WrongMethod => Response::new(Code::METHOD_NOT_ALLOWED),
             bootstrap::Target::Unknown => Response::new(Code::NOT_FOUND),
         }))
@@ -160,11 +174,13 @@ impl Ingress {
     fn ask_for_proof(
         &self,
         now: Instant,
-        peer: PeerId,
+        peer: &Peer,
         message: &Message,
     ) -> Result<(), Box<Response>> {
-        if let Some(freshness) = &self.freshness {
-            let address = bytes_of(peer.remote());
+        if let Some(freshness) = &self.freshness
+            && peer.identity == PeerIdentity::Unsecured
+        {
+            let address = bytes_of(peer.id.remote());
             let proof = message.echo();
             if !proof.is_some_and(|echo| freshness.is_proof(now, &address, echo)) {
                 let challenge = freshness.challenge(now, &address);
@@ -181,14 +197,20 @@ impl Ingress {
     fn register(
         &mut self,
         now: Instant,
-        peer: PeerId,
+        caller: &Caller,
         message: Message,
     ) -> Result<Decision, Box<Response>> {
+        let Caller { peer, endpoint, .. } = caller;
         self.ask_for_proof(now, peer, &message)?;
         let limit = self.parameters.max_body(&message);
-        match self.registers.receive(now, peer, message, limit) {
+        match self.registers.receive(now, peer.id, message, limit) {
             Reassembled::Whole(message) => {
-                Ok(Decision::Register(register_name(&message)?, message))
+                let name = register_name(&message, endpoint.as_ref())?;
+                // Who proved to be one endpoint is not asked about for another (`rulings` 6.5).
+                if endpoint.as_ref().is_some_and(|own| *own != name) {
+                    return Err(Box::new(Response::new(Code::FORBIDDEN)));
+                }
+                Ok(Decision::Register(name, message))
             }
             Reassembled::Answer(response) => Err(Box::new(response)),
         }
@@ -222,6 +244,15 @@ impl Ingress {
         self.answers.remember(now, peer, id, token, answer.clone());
         answer
     }
+}
+
+/// Whether all that a stranger may do is to register or to ask for bootstrap: it has proved to hold a key, which says
+/// nothing of who it is.
+const fn must_register(identity: &PeerIdentity) -> bool {
+    matches!(
+        identity,
+        PeerIdentity::RawPublicKey(_) | PeerIdentity::Certificate { .. }
+    )
 }
 
 /// The network that a source limit is for: a /24 of IPv4, a /48 of IPv6.
@@ -283,6 +314,10 @@ mod tests {
         }
     }
 
+    fn caller(peer: PeerId) -> Caller {
+        Caller::unsecured(peer, ServerRole::Lwm2m)
+    }
+
     fn register(links: impl Into<Bytes>) -> Request {
         Request {
             method: Code::POST,
@@ -326,18 +361,19 @@ mod tests {
         };
         let (first, last) = (block(0, true), block(1, false));
         for _ in 0..2 {
-            let answer = answered(ingress.decide(start(), peer(1), first.clone()));
+            let answer = answered(ingress.decide(start(), &caller(peer(1)), first.clone()));
             assert_eq!(answer.code(), Code::CONTINUE);
         }
         // The answer to the last block is the endpoint's, who remembers it: a repetition goes there again, and whole.
         for _ in 0..2 {
-            let Decision::Register(name, message) = ingress.decide(start(), peer(1), last.clone())
+            let Decision::Register(name, message) =
+                ingress.decide(start(), &caller(peer(1)), last.clone())
             else {
                 panic!("no Register");
             };
             assert_eq!((name.as_str(), message.payload()), ("dev1", LINKS));
         }
-        let stranger = answered(ingress.decide(start(), peer(2), last));
+        let stranger = answered(ingress.decide(start(), &caller(peer(2)), last));
         assert_eq!(stranger.code(), Code::REQUEST_ENTITY_INCOMPLETE);
     }
 
@@ -356,7 +392,7 @@ mod tests {
                 ..register(LINKS.slice(..16))
             };
             let datagram = datagram(number as u16, &request);
-            let answer = answered(ingress.decide(start(), peer(1), datagram.clone()));
+            let answer = answered(ingress.decide(start(), &caller(peer(1)), datagram.clone()));
             assert!(answer.code().is_error());
             assert!(answer.datagram().len() <= 3 * datagram.len());
         }
@@ -368,7 +404,7 @@ mod tests {
         let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings::default());
         // POST /rd without anything: the text would make the answer longer.
         let short = Bytes::from_static(b"\x40\x02\0\x01\xb2rd");
-        let answer = answered(ingress.decide(start(), peer(1), short));
+        let answer = answered(ingress.decide(start(), &caller(peer(1)), short));
         assert_eq!(
             (answer.code(), answer.diagnostic()),
             (Code::BAD_REQUEST, None)
@@ -380,7 +416,7 @@ mod tests {
                 ..register(LINKS)
             },
         );
-        let answer = answered(ingress.decide(start(), peer(1), long));
+        let answer = answered(ingress.decide(start(), &caller(peer(1)), long));
         assert!(answer.diagnostic().is_some());
     }
 
@@ -391,15 +427,15 @@ mod tests {
         // GET /3 with token a1; a device that has lost its state begins with the same message id and another token.
         let (first, after) = (&b"\x41\x01\0\x01\xa1\xb13"[..], b"\x41\x01\0\x01\xa2\xb13");
         let mut ask = |request: &'static [u8]| {
-            let decision = ingress.decide(start(), from, Bytes::from_static(request));
+            let decision = ingress.decide(start(), &caller(from), Bytes::from_static(request));
             answered(decision).token()
         };
         assert_eq!(ask(first), ask(first));
         assert_eq!(ask(after), Token::new(&[0xa2]).unwrap());
         // A non-confirmable one has one answer at most.
         let once = Bytes::from_static(b"\x51\x01\0\x02\xa1\xb13");
-        answered(ingress.decide(start(), from, once.clone()));
-        let again = ingress.decide(start(), from, once);
+        answered(ingress.decide(start(), &caller(from), once.clone()));
+        let again = ingress.decide(start(), &caller(from), once);
         assert!(
             matches!(again, Decision::Drop(Reason::Duplicate)),
             "{again:?}"
@@ -423,7 +459,7 @@ mod tests {
         for (id, query) in wrong.into_iter().enumerate() {
             let mut request = register(LINKS);
             request.query.extend(query.split('&').map(str::to_owned));
-            let decision = ingress.decide(start(), peer(1), datagram(id as u16, &request));
+            let decision = ingress.decide(start(), &caller(peer(1)), datagram(id as u16, &request));
             let Decision::Answer(answer) = decision else {
                 continue;
             };
@@ -435,7 +471,7 @@ mod tests {
             }
         }
         let links = register(Bytes::from_static(b"<zzz"));
-        let answer = answered(ingress.decide(start(), peer(1), datagram(100, &links)));
+        let answer = answered(ingress.decide(start(), &caller(peer(1)), datagram(100, &links)));
         assert!(!answer.diagnostic().unwrap().contains(mark));
         assert!(texts >= 4, "{texts}");
     }
@@ -444,7 +480,7 @@ mod tests {
     fn a01_a_challenge_comes_before_anything_is_done_for_a_register() {
         let mut ingress = ingress(&LimitSettings::default(), &NoSecSettings { echo: true });
         let first = datagram(1, &register(LINKS));
-        let challenge = answered(ingress.decide(start(), peer(1), first.clone()));
+        let challenge = answered(ingress.decide(start(), &caller(peer(1)), first.clone()));
         assert_eq!(challenge.code(), Code::UNAUTHORIZED);
         assert!(challenge.datagram().len() <= first.len());
         let echo = challenge.echo().map(Bytes::copy_from_slice);
@@ -457,10 +493,10 @@ mod tests {
                 },
             )
         };
-        let elsewhere = answered(ingress.decide(start(), peer(2), proven(2)));
+        let elsewhere = answered(ingress.decide(start(), &caller(peer(2)), proven(2)));
         assert_eq!(elsewhere.code(), Code::UNAUTHORIZED);
         assert!(matches!(
-            ingress.decide(start(), peer(1), proven(3)),
+            ingress.decide(start(), &caller(peer(1)), proven(3)),
             Decision::Register(..)
         ));
     }
@@ -482,15 +518,20 @@ mod tests {
     fn p32_1_a_bootstrap_request_is_for_its_endpoint_and_the_rest_is_answered_at_once() {
         let (limits, nosec) = (LimitSettings::default(), NoSecSettings::default());
         let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
-        let decision = ingress.decide(start(), peer(1), bootstrap_request(1, &["ep=dev1"]));
+        let decision = ingress.decide(
+            start(),
+            &caller(peer(1)),
+            bootstrap_request(1, &["ep=dev1"]),
+        );
         let Decision::Bootstrap(name, _) = decision else {
             panic!("{decision:?}");
         };
         assert_eq!(name.as_str(), "dev1");
         let nameless = bootstrap_request(2, &["pct=112"]);
-        let answer = answered(ingress.decide(start(), peer(1), nameless));
+        let answer = answered(ingress.decide(start(), &caller(peer(1)), nameless));
         assert_eq!(answer.code(), Code::BAD_REQUEST);
-        let elsewhere = answered(ingress.decide(start(), peer(1), datagram(3, &register(LINKS))));
+        let elsewhere =
+            answered(ingress.decide(start(), &caller(peer(1)), datagram(3, &register(LINKS))));
         assert_eq!(elsewhere.code(), Code::NOT_FOUND);
     }
 
@@ -502,7 +543,7 @@ mod tests {
             0x41, 0x01, 0x00, 0x05, 0xa5, 0xb6, 0x62, 0x73, 0x70, 0x61, 0x63, 0x6b, 0x47, 0x65,
             0x70, 0x3d, 0x64, 0x65, 0x76, 0x31, 0x21, 0x70,
         ];
-        let answer = answered(ingress.decide(start(), peer(1), Bytes::from_static(frame)));
+        let answer = answered(ingress.decide(start(), &caller(peer(1)), Bytes::from_static(frame)));
         assert_eq!(answer.code(), Code::NOT_FOUND);
     }
 
@@ -511,7 +552,7 @@ mod tests {
         let (limits, nosec) = (LimitSettings::default(), NoSecSettings { echo: true });
         let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
         let request = bootstrap_request(1, &["ep=dev1"]);
-        let challenge = answered(ingress.decide(start(), peer(1), request.clone()));
+        let challenge = answered(ingress.decide(start(), &caller(peer(1)), request.clone()));
         assert_eq!(challenge.code(), Code::UNAUTHORIZED);
         assert!(challenge.datagram().len() <= request.len());
     }
@@ -526,7 +567,7 @@ mod tests {
         let mut ingress = ingress_of(ServerRole::Bootstrap, &limits, &nosec);
         let taken = (0..1000).filter(|&id| {
             let request = bootstrap_request(id, &["ep=dev1"]);
-            let decision = ingress.decide(start(), peer(id as u8), request);
+            let decision = ingress.decide(start(), &caller(peer(id as u8)), request);
             matches!(decision, Decision::Bootstrap(..))
         });
         assert_eq!(taken.count(), 100);
@@ -543,7 +584,8 @@ mod tests {
             .filter(|&id| {
                 // Every address of one /24.
                 let from = peer(id as u8);
-                let decision = ingress.decide(start(), from, datagram(id, &register(LINKS)));
+                let decision =
+                    ingress.decide(start(), &caller(from), datagram(id, &register(LINKS)));
                 !matches!(decision, Decision::Limited)
             })
             .count();
@@ -552,7 +594,7 @@ mod tests {
             remote: SocketAddr::from(([198, 51, 100, 1], 5683)),
             local: None,
         };
-        let decision = ingress.decide(start(), other, datagram(1, &register(LINKS)));
+        let decision = ingress.decide(start(), &caller(other), datagram(1, &register(LINKS)));
         assert!(matches!(decision, Decision::Register(..)));
     }
 }

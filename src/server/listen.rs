@@ -14,13 +14,20 @@ use super::{
     socket::{Datagram, ReceiveBuffers, UdpTransport},
 };
 
-/// Receives datagrams until the server stops reading, and hands each to `dispatch`.
+/// Receives datagrams from when the server serves until it stops reading, and hands each to `dispatch`.
 pub(super) async fn receive(
     transport: &UdpTransport,
     mut phase: watch::Receiver<Phase>,
     metrics: &Metrics,
     dispatch: impl Fn(&Datagram<'_>),
 ) {
+    if phase
+        .wait_for(|phase| *phase >= Phase::Serving)
+        .await
+        .is_err()
+    {
+        return; // The start was given up.
+    }
     let mut buffers = ReceiveBuffers::new();
     loop {
         let received = tokio::select! {

@@ -18,11 +18,12 @@ mod metered;
 pub mod metrics;
 mod outbox;
 pub mod records;
+mod secure;
 pub mod settings;
 mod shard;
 mod socket;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix::Arbiter;
 use futures_util::future::BoxFuture;
@@ -31,11 +32,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     bootstrap::BootstrapSessionSettings,
     coap::Random,
+    dtls,
     endpoint::{
         EndpointSettings, EndpointSummary,
         actor::{Describe, Stop, Unfinished},
     },
-    platform::{Platform, time::Clock},
+    platform::{Platform, peer::ServerRole, time::Clock},
     store::Store,
 };
 
@@ -43,9 +45,11 @@ use bootstrap::{BootstrapDirectory, BootstrapParts, BootstrapShard};
 use directory::{Control, Directory};
 use download::Downloads;
 use http::{Endpoints, Health};
+use keys::BothKeys;
 use metered::MeteredPlatform;
 use metrics::Metrics;
 use records::{Kept, Records};
+use secure::{Inbox, Links, SecurePort, SecureShard, Transports, Upward};
 use settings::{LimitSettings, NoSecSettings, RuntimeSettings};
 use shard::{Shard, ShardParts};
 use socket::UdpTransport;
@@ -93,6 +97,8 @@ pub struct Server {
     address: SocketAddr,
     bootstrap: Arc<BootstrapDirectory>,
     bootstrap_address: Option<SocketAddr>,
+    secure_address: Option<SocketAddr>,
+    secure_bootstrap_address: Option<SocketAddr>,
 }
 
 /// What a server is made of.
@@ -118,6 +124,21 @@ pub struct ServerParts {
     pub nosec: NoSecSettings,
     /// What the endpoints share; the shard number is filled in.
     pub endpoint: EndpointSettings,
+    /// How devices are served that speak DTLS, if they are.
+    pub secure: Option<SecureSettings>,
+}
+
+/// How devices are served that speak DTLS.
+#[derive(Debug)]
+pub struct SecureSettings {
+    /// Where they reach the LwM2M server.
+    pub address: SocketAddr,
+    /// Where they reach the bootstrap server, if there is one.
+    pub bootstrap_address: Option<SocketAddr>,
+    /// How they are spoken to, on all shards together; shard, port and secret are filled in.
+    pub dtls: dtls::Config,
+    /// The keys, and those that take their place.
+    pub keys: watch::Receiver<BothKeys>,
 }
 
 impl Foundation {
@@ -149,6 +170,22 @@ impl Foundation {
         let shards = self.control.len();
         let buffer = self.runtime.udp_recv_buffer_bytes;
         let (sockets, address) = bind(parts.address, shards, buffer)?;
+        let mut secure = None;
+        let mut secure_bootstrap = None;
+        if let Some(settings) = &parts.secure {
+            let port = |role, wanted| {
+                let shards = SecurePort::shards(&settings.dtls, shards);
+                let (sockets, address) = bind(wanted, shards, buffer)?;
+                let keys = settings.keys.clone();
+                let (config, metrics) = (&settings.dtls, &parts.metrics);
+                let port = SecurePort::new(role, address, sockets, config, keys, seed()?, metrics);
+                Ok::<_, StartError>(port)
+            };
+            secure = Some(port(ServerRole::Lwm2m, settings.address)?);
+            if let (Some(address), Some(_)) = (settings.bootstrap_address, &parts.bootstrap) {
+                secure_bootstrap = Some(port(ServerRole::Bootstrap, address)?);
+            }
+        }
         let mut bootstrap_address = None;
         let mut bootstrap_sockets = Vec::new();
         if let Some((wanted, _)) = &parts.bootstrap {
@@ -170,14 +207,25 @@ impl Foundation {
         );
         let (phase, watch) = watch::channel(Phase::Restoring);
         let records = Arc::new(Records::new(parts.store, Arc::clone(&parts.metrics)));
+        let secure_address = secure.as_ref().map(SecurePort::address);
+        let secure_bootstrap_address = secure_bootstrap.as_ref().map(SecurePort::address);
         let mut arbiters = Vec::new();
         let (mut senders, mut restored) = (Vec::new(), Vec::new());
         for (index, (socket, control)) in sockets.into_iter().zip(self.control).enumerate() {
             let arbiter = Arbiter::new();
-            let mut seed = [0; 32];
-            rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
-                .map_err(|error| StartError::Random(error.to_string()))?;
+            let random_seed = seed()?;
             let shard_number = u8::try_from(index).unwrap_or(u8::MAX);
+            let secure_shard = |port: &mut Option<SecurePort>| {
+                let Some(port) = port else {
+                    return Ok((None, None));
+                };
+                let (clock, metrics) = (parts.clock, &parts.metrics);
+                let shard =
+                    port.next_shard(shard_number, seed()?, &platform, clock, metrics, &watch);
+                Ok::<_, StartError>((Some(port.links()), shard))
+            };
+            let secure = secure_shard(&mut secure)?;
+            let secure_bootstrap = secure_shard(&mut secure_bootstrap)?;
             let bootstrap = bootstrap_sockets.pop().zip(parts.bootstrap.as_ref());
             let bootstrap = bootstrap.map(|(socket, (_, settings))| {
                 let settings = BootstrapSessionSettings {
@@ -224,33 +272,38 @@ impl Foundation {
             senders.push(sender);
             restored.push(all);
             arbiter.spawn(async move {
-                let transport = UdpTransport::new(socket, Arc::clone(&parts.metrics));
-                let bootstrap = bootstrap.map(|(socket, parts)| {
-                    let transport = UdpTransport::new(socket, Arc::clone(&parts.metrics))?;
-                    Ok((transport, parts))
-                });
-                let (transport, bootstrap) = match (transport, bootstrap.transpose()) {
-                    (Ok(transport), Ok(bootstrap)) => (transport, bootstrap),
-                    (Err(error), _) | (_, Err(error)) => {
-                        started.send(Err(error)).ok();
-                        return;
+                let open = || {
+                    let mut random = Random::from_seed(random_seed);
+                    if let Some((socket, parts)) = bootstrap {
+                        let mut seed = [0; 32];
+                        random.fill(&mut seed);
+                        let (transports, inbox) =
+                            transports(socket, &parts.metrics, secure_bootstrap)?;
+                        let secure = transports.secure.clone();
+                        let random = Random::from_seed(seed);
+                        let shard = BootstrapShard::new(parts, transports, random);
+                        if let Some((secure, inbox)) = secure.zip(inbox) {
+                            let upward: Rc<dyn Upward> = Rc::<BootstrapShard>::clone(&shard);
+                            secure.start(inbox, upward);
+                        }
+                        actix::spawn(Rc::clone(&shard).send());
+                        actix::spawn(shard.receive());
                     }
-                };
-                let mut random = Random::from_seed(seed);
-                if let Some((transport, parts)) = bootstrap {
-                    let mut seed = [0; 32];
-                    random.fill(&mut seed);
-                    let shard = BootstrapShard::new(parts, transport, Random::from_seed(seed));
-                    actix::spawn(std::rc::Rc::clone(&shard).send());
+                    let (transports, inbox) = transports(socket, &parts.metrics, secure)?;
+                    let secure = transports.secure.clone();
+                    let shard = Shard::new(parts, transports, random);
+                    if let Some((secure, inbox)) = secure.zip(inbox) {
+                        let upward: Rc<dyn Upward> = Rc::<Shard>::clone(&shard);
+                        secure.start(inbox, upward);
+                    }
+                    actix::spawn(Shard::control(control));
+                    actix::spawn(Rc::clone(&shard).beat());
+                    actix::spawn(Rc::clone(&shard).send());
+                    actix::spawn(Rc::clone(&shard).restore(kept, done));
                     actix::spawn(shard.receive());
-                }
-                let shard = Shard::new(parts, transport, random);
-                actix::spawn(Shard::control(control));
-                actix::spawn(std::rc::Rc::clone(&shard).beat());
-                actix::spawn(std::rc::Rc::clone(&shard).send());
-                actix::spawn(std::rc::Rc::clone(&shard).restore(kept, done));
-                actix::spawn(shard.receive());
-                started.send(Ok(())).ok();
+                    Ok(())
+                };
+                started.send(open()).ok();
             });
             start
                 .await
@@ -276,6 +329,8 @@ impl Foundation {
             address,
             bootstrap: bootstrap_directory,
             bootstrap_address,
+            secure_address,
+            secure_bootstrap_address,
         })
     }
 }
@@ -304,6 +359,16 @@ impl Server {
     /// Where devices reach the bootstrap server, if there is one.
     pub const fn bootstrap_address(&self) -> Option<SocketAddr> {
         self.bootstrap_address
+    }
+
+    /// Where devices reach the LwM2M server that speak DTLS, if they can.
+    pub const fn secure_address(&self) -> Option<SocketAddr> {
+        self.secure_address
+    }
+
+    /// Where devices reach the bootstrap server that speak DTLS, if they can.
+    pub const fn secure_bootstrap_address(&self) -> Option<SocketAddr> {
+        self.secure_bootstrap_address
     }
 
     /// The endpoints.
@@ -387,6 +452,30 @@ impl Server {
         }
         endpoints
     }
+}
+
+/// The ways to the peers of one shard, and what feeds its DTLS engine, if it has one.
+fn transports(
+    socket: std::net::UdpSocket,
+    metrics: &Arc<Metrics>,
+    (links, secure): (Option<Links>, Option<SecureShard>),
+) -> io::Result<(Transports, Option<Inbox>)> {
+    let plain = Rc::new(UdpTransport::new(socket, Arc::clone(metrics))?);
+    let (secure, inbox) = secure.map(SecureShard::open).transpose()?.unzip();
+    let transports = Transports {
+        plain,
+        secure,
+        links,
+    };
+    Ok((transports, inbox))
+}
+
+/// 32 bytes of the operating system's randomness.
+fn seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
+        .map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(seed)
 }
 
 /// Binds one socket per shard; returns where they are, for the case that any port would do.

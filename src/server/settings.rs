@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{coap::RateLimit, endpoint::HELD_RPC_LIMIT};
+use crate::{coap::RateLimit, dtls, endpoint::HELD_RPC_LIMIT};
 
 use super::keys::settings::{CredentialSettings, TrustSettings};
 
@@ -117,6 +117,11 @@ impl ServerSettings {
     pub const fn address(&self) -> SocketAddr {
         SocketAddr::new(self.bind, self.port)
     }
+
+    /// Where DTLS is served.
+    pub const fn secure_address(&self) -> SocketAddr {
+        SocketAddr::new(self.secure_bind, self.secure_port)
+    }
 }
 
 impl Default for ServerSettings {
@@ -139,7 +144,7 @@ pub struct DtlsSettings {
     /// How long a flight of a handshake waits for its answer before it is sent again, milliseconds; twice as long each time.
     /// Default 9000. Upstream: `LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS`.
     pub retransmission_ms: u64,
-    /// Bytes of the connection ids that devices are given, at most 20; 0: they may use theirs; blank: none. Below 5 they
+    /// Bytes of the connection ids that devices are given, at most 20; 0: they may use theirs; blank: none. With 1 to 4 they
     /// cannot say which worker is meant, so that one worker serves the DTLS ports. Default 8.
     /// Upstream: `LWM2M_DTLS_CONNECTION_ID_LENGTH`.
     #[serde(deserialize_with = "blank_is_none")]
@@ -151,6 +156,21 @@ pub struct DtlsSettings {
     pub skip_validity_check: bool,
     /// Associations with devices at a time. Default 150000.
     pub max_associations: usize,
+}
+
+impl DtlsSettings {
+    /// As the engine wants them, for the process with this ordinal.
+    pub fn config(&self, node: u8) -> dtls::Config {
+        dtls::Config {
+            node,
+            connection_id_length: self.connection_id_length,
+            recommended_ciphers: self.recommended_ciphers,
+            skip_validity_check: self.skip_validity_check,
+            retransmission_timeout: Duration::from_millis(self.retransmission_ms),
+            max_associations: self.max_associations,
+            ..dtls::Config::default()
+        }
+    }
 }
 
 impl Default for DtlsSettings {
@@ -213,6 +233,12 @@ impl BootstrapSettings {
     /// Where plain CoAP is served, if it is.
     pub fn address(&self) -> Option<SocketAddr> {
         self.enabled.then(|| SocketAddr::new(self.bind, self.port))
+    }
+
+    /// Where DTLS is served, if it is.
+    pub fn secure_address(&self) -> Option<SocketAddr> {
+        self.enabled
+            .then(|| SocketAddr::new(self.secure_bind, self.secure_port))
     }
 }
 

@@ -18,14 +18,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     coap::{Code, Message, Random, RateLimit, Response},
     endpoint::{
-        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key, Urgency,
+        CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key, Target, Urgency,
         actor::{
             Datagram, EndpointActor, PeerTaken, PlatformMessage, PlatformReply, Request, Shell,
         },
     },
     platform::{
         Platform, ReplyTo,
-        peer::{Inbound, Outbound, Peer, PeerId, PeerIdentity, ServerRole},
+        peer::{Inbound, Outbound, Peer, PeerId, ServerRole},
         time::{Clock, UnixMillis},
     },
     store::record::Endpoint as Record,
@@ -40,15 +40,15 @@ use super::{
     listen,
     metrics::{self, Metrics},
     records::{Kept, Records},
+    secure::{Caller, Transports, Upward},
     settings::{LimitSettings, NoSecSettings},
-    socket::{self, UdpTransport},
 };
 
 /// What a shard is made of; see the module's description.
 pub(super) struct Shard {
     me: Weak<Self>,
     parts: ShardParts,
-    transport: Rc<UdpTransport>,
+    transports: Rc<Transports>,
     random: RefCell<Random>,
     ingress: RefCell<Ingress>,
     registers: RefCell<RateLimit>,
@@ -75,7 +75,7 @@ pub(super) struct ShardParts {
 
 impl Shard {
     /// A shard on the current Arbiter. `random` seeds everything its endpoints choose at random.
-    pub(super) fn new(parts: ShardParts, transport: UdpTransport, mut random: Random) -> Rc<Self> {
+    pub(super) fn new(parts: ShardParts, transports: Transports, mut random: Random) -> Rc<Self> {
         let share = parts
             .limits
             .registrations_per_s
@@ -94,7 +94,7 @@ impl Shard {
             me: Weak::clone(me),
             ingress: RefCell::new(ingress),
             registers: RefCell::new(RateLimit::new(share, share)),
-            transport: Rc::new(transport),
+            transports: Rc::new(transports),
             random: RefCell::new(random),
             peers: RefCell::default(),
             parts,
@@ -103,7 +103,7 @@ impl Shard {
 
     /// Sends what its endpoints and it have to send.
     pub(super) async fn send(self: Rc<Self>) {
-        Rc::clone(&self.transport).send_queued().await;
+        Rc::clone(&self.transports.plain).send_queued().await;
     }
 
     /// Makes endpoints of records, and says when all are there.
@@ -143,16 +143,11 @@ impl Shard {
 
     /// Receives datagrams until the server stops reading.
     pub(super) async fn receive(self: Rc<Self>) {
-        let mut phase = self.parts.phase.clone();
-        if phase
-            .wait_for(|phase| *phase >= Phase::Serving)
-            .await
-            .is_err()
-        {
-            return; // The start was given up.
-        }
-        listen::receive(&self.transport, phase, &self.parts.metrics, |datagram| {
-            self.dispatch(datagram);
+        let phase = self.parts.phase.clone();
+        let plain = &self.transports.plain;
+        listen::receive(plain, phase, &self.parts.metrics, |datagram| {
+            let payload = Bytes::copy_from_slice(datagram.payload);
+            self.dispatch(Caller::unsecured(datagram.peer, ServerRole::Lwm2m), payload);
         })
         .await;
     }
@@ -178,42 +173,48 @@ impl Shard {
         }
     }
 
-    fn dispatch(self: &Rc<Self>, datagram: &socket::Datagram<'_>) {
-        let payload = Bytes::copy_from_slice(datagram.payload);
+    fn dispatch(self: &Rc<Self>, caller: Caller, payload: Bytes) {
         if download::may_be_request(&payload)
             && let Ok(message) = Message::parse(payload.clone())
             && download::is_request(&message)
         {
-            return self.download(datagram.peer, message);
+            return self.download(&caller.peer, message);
         }
+        let id = caller.peer.id;
         // Borrowed, not cloned: cloning an actix address allocates.
-        let refused = match self.peers.borrow().get(&datagram.peer) {
-            Some(actor) => self.forward(actor, datagram.peer, payload),
-            None => match self.parts.directory.by_peer(&datagram.peer) {
-                Some(addr) => self.forward(&addr.actor, datagram.peer, payload),
-                None => Some(payload),
+        let refused = match self.peers.borrow().get(&id) {
+            Some(actor) => self.forward(actor, caller, payload),
+            None => match self
+                .parts
+                .directory
+                .by_peer(&id)
+                .or_else(|| self.same_device(&caller, &payload))
+            {
+                Some(addr) => self.forward(&addr.actor, caller, payload),
+                None => Some((caller, payload)),
             },
         };
-        if let Some(payload) = refused {
-            self.admit(datagram.peer, payload);
+        if let Some((caller, payload)) = refused {
+            self.admit(&caller, payload);
         }
     }
 
     /// A request for an update package.
-    fn download(self: &Rc<Self>, peer: PeerId, message: Message) {
-        let now = (self.parts.clock)().mono;
+    fn download(self: &Rc<Self>, peer: &Peer, message: Message) {
+        let (now, from) = ((self.parts.clock)().mono, peer);
+        let peer = peer.id;
         let downloads = &self.parts.downloads;
-        let verdict = downloads.decide(now, &unsecured(peer), &message);
+        let verdict = downloads.decide(now, from, &message);
         let (pause, found) = match verdict {
             Verdict::Answer(response) => {
                 return self
-                    .transport
+                    .transports
                     .send(peer, download::datagram(&message, &response));
             }
             Verdict::Serve(pause, package) if pause.is_zero() => {
                 let response = downloads.answer(&message, Ok(package));
                 return self
-                    .transport
+                    .transports
                     .send(peer, download::datagram(&message, &response));
             }
             Verdict::Serve(pause, package) => (pause, Either::Left(package)),
@@ -232,52 +233,77 @@ impl Shard {
             };
             let response = shard.parts.downloads.answer(&message, found);
             shard
-                .transport
+                .transports
                 .send(peer, download::datagram(&message, &response));
         });
     }
 
+    /// The endpoint that a device goes on with after another handshake, without a word on its registration: a notification,
+    /// for instance, which would be rejected, and its observation ended, if nobody knew it.
+    fn same_device(&self, caller: &Caller, payload: &Bytes) -> Option<EndpointAddr> {
+        let name = caller.endpoint.as_ref()?;
+        let message = Message::parse(payload.clone()).ok()?;
+        let goes_on = matches!(Target::of(&message), Target::Send | Target::Unknown);
+        goes_on.then(|| self.parts.directory.by_name(name.as_str()))?
+    }
+
     /// Hands a datagram to an actor; gives it back when the actor has ended.
-    fn forward(&self, actor: &Addr<EndpointActor>, id: PeerId, payload: Bytes) -> Option<Bytes> {
-        let peer = unsecured(id);
+    fn forward(
+        &self,
+        actor: &Addr<EndpointActor>,
+        caller: Caller,
+        payload: Bytes,
+    ) -> Option<(Caller, Bytes)> {
+        let Caller {
+            peer,
+            endpoint,
+            admission,
+        } = caller;
         match actor.try_send(Datagram(Inbound { peer, payload })) {
             Ok(()) => None,
             Err(SendError::Full(_)) => {
-                self.parts
-                    .metrics
-                    .mailbox_full
-                    .of(metrics::Actor::Endpoint)
-                    .inc();
+                self.mailbox_full();
                 None
             }
-            Err(SendError::Closed(Datagram(inbound))) => Some(inbound.payload),
+            Err(SendError::Closed(Datagram(Inbound { peer, payload }))) => {
+                let caller = Caller {
+                    peer,
+                    endpoint,
+                    admission,
+                };
+                Some((caller, payload))
+            }
         }
     }
 
     /// Hands a request to an actor; what meets one that has just ended is lost, and the device sends again.
-    fn hand_over(&self, actor: &Addr<EndpointActor>, id: PeerId, message: Message) {
-        let peer = unsecured(id);
-        match actor.try_send(Request { peer, message }) {
+    fn hand_over(&self, actor: &Addr<EndpointActor>, caller: &Caller, message: Message) {
+        let request = Request {
+            peer: caller.peer.clone(),
+            message,
+            admission: caller.admission.clone(),
+        };
+        match actor.try_send(request) {
             Ok(()) => {}
-            Err(SendError::Full(_)) => {
-                self.parts
-                    .metrics
-                    .mailbox_full
-                    .of(metrics::Actor::Endpoint)
-                    .inc();
-            }
+            Err(SendError::Full(_)) => self.mailbox_full(),
             Err(SendError::Closed(_)) => {
-                tracing::debug!(peer = %id, "an endpoint ended before a request for it arrived");
+                tracing::debug!(peer = %caller.peer.id, "an endpoint ended before a request for it arrived");
             }
         }
     }
 
+    fn mailbox_full(&self) {
+        let full = &self.parts.metrics.mailbox_full;
+        full.of(metrics::Actor::Endpoint).inc();
+    }
+
     /// A datagram from a peer that no endpoint owns.
-    fn admit(self: &Rc<Self>, peer: PeerId, payload: Bytes) {
+    fn admit(self: &Rc<Self>, caller: &Caller, payload: Bytes) {
         let now = (self.parts.clock)();
-        let decision = self.ingress.borrow_mut().decide(now.mono, peer, payload);
+        let peer = caller.peer.id;
+        let decision = self.ingress.borrow_mut().decide(now.mono, caller, payload);
         match decision {
-            Decision::Answer(answer) => self.transport.send(peer, answer),
+            Decision::Answer(answer) => self.transports.send(peer, answer),
             Decision::Drop(reason) => self.parts.metrics.add_dropped(reason),
             Decision::Limited => {
                 let metrics = &self.parts.metrics;
@@ -287,11 +313,11 @@ impl Shard {
                     .inc();
             }
             Decision::Registered(id, message) => match self.parts.directory.by_registration(&id) {
-                Some(addr) => self.hand_over(&addr.actor, peer, message),
+                Some(addr) => self.hand_over(&addr.actor, caller, message),
                 None => self.refuse(peer, &message, &Response::new(Code::NOT_FOUND)),
             },
             Decision::Register(name, message) => {
-                self.admit_register(&name, peer, message, now.mono)
+                self.admit_register(&name, caller, message, now.mono);
             }
             // Not at this server's ports.
             Decision::Bootstrap(..) => {}
@@ -301,7 +327,7 @@ impl Shard {
     fn admit_register(
         self: &Rc<Self>,
         name: &EndpointName,
-        peer: PeerId,
+        caller: &Caller,
         message: Message,
         now: Instant,
     ) {
@@ -327,7 +353,7 @@ impl Shard {
             })
         });
         match (addr, full) {
-            (Some(addr), _) => self.hand_over(&addr.actor, peer, message),
+            (Some(addr), _) => self.hand_over(&addr.actor, caller, message),
             (None, limit) => {
                 if let Some(limit) = limit {
                     self.parts.metrics.limit_rejections.of(limit).inc();
@@ -335,7 +361,7 @@ impl Shard {
                 let pause = self.random.borrow_mut().uniform(RETRY_AFTER_S);
                 let max_age = Some(u32::try_from(pause).unwrap_or(u32::MAX));
                 self.refuse(
-                    peer,
+                    caller.peer.id,
                     &message,
                     &Response {
                         max_age,
@@ -359,7 +385,7 @@ impl Shard {
 
     fn start(self: &Rc<Self>, machine: Endpoint) -> Addr<EndpointActor> {
         let parts = &self.parts;
-        let outbound: Rc<dyn Outbound> = Rc::<UdpTransport>::clone(&self.transport);
+        let outbound: Rc<dyn Outbound> = Rc::<Transports>::clone(&self.transports);
         let shell: Rc<dyn Shell> = Rc::<Self>::clone(self);
         EndpointActor::new(
             machine,
@@ -377,7 +403,7 @@ impl Shard {
             .ingress
             .borrow_mut()
             .answer(now, peer, message, response);
-        self.transport.send(peer, answer);
+        self.transports.send(peer, answer);
     }
 }
 
@@ -389,6 +415,7 @@ impl Shell for Shard {
     fn bind(&self, key: &Key, actor: &Addr<EndpointActor>) {
         if let Key::Peer(peer) = key {
             self.peers.borrow_mut().insert(*peer, actor.clone());
+            self.transports.admitted(*peer);
         }
         let before = self.parts.directory.bind(
             key,
@@ -400,11 +427,7 @@ impl Shell for Shard {
         if let (Some(before), Key::Peer(peer)) = (before, key)
             && let Err(SendError::Full(_)) = before.actor.try_send(PeerTaken(*peer))
         {
-            self.parts
-                .metrics
-                .mailbox_full
-                .of(metrics::Actor::Endpoint)
-                .inc();
+            self.mailbox_full();
         }
     }
 
@@ -463,9 +486,9 @@ impl Shell for Shard {
         self.parts.metrics.add_endpoint(before, after);
     }
 
-    fn misrouted(&self, peer: PeerId, payload: Bytes) {
+    fn misrouted(&self, peer: Peer, payload: Bytes) {
         if let Some(shard) = self.me.upgrade() {
-            shard.admit(peer, payload);
+            shard.admit(&Caller::of(peer), payload);
         }
     }
 
@@ -495,20 +518,22 @@ impl Shell for Shard {
     }
 }
 
+impl Upward for Shard {
+    fn receive(&self, caller: Caller, payload: Bytes) {
+        if let Some(shard) = self.me.upgrade() {
+            shard.dispatch(caller, payload);
+        }
+    }
+
+    /// The registration stays: the device shakes hands again when it has something to say.
+    fn disconnected(&self, _: PeerId) {}
+}
+
 impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shard")
             .field("index", &self.parts.index)
             .finish_non_exhaustive()
-    }
-}
-
-/// A device on plain UDP.
-const fn unsecured(id: PeerId) -> Peer {
-    Peer {
-        id,
-        role: ServerRole::Lwm2m,
-        identity: PeerIdentity::Unsecured,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     coap::{
         Code, ContentFormat, Event, Exchanges, Message, Request, Token, TransmissionParameters,
     },
+    dtls::{CipherSuite, client::ClientEnd},
     lwm2m::{
         format::{self, EncodeError, Sample},
         path::Path,
@@ -47,6 +48,11 @@ pub struct SimSettings {
 /// What happened to a simulated device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SimEvent {
+    /// A DTLS handshake with a server is complete.
+    Secured(CipherSuite),
+    /// A DTLS handshake or association with a server has ended; the device begins another one when it has something to
+    /// say.
+    Unsecured(ClientEnd),
     /// The server accepted the Register.
     Registered {
         /// Registration id.

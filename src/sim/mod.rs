@@ -9,9 +9,11 @@ mod device;
 mod objects;
 mod observer;
 pub mod run;
+mod secure;
 #[cfg(test)]
 mod tests;
 mod updates;
 
 pub use device::{SimDevice, SimEvent, SimSettings};
 pub use objects::SimObjects;
+pub use secure::{LinkOutput, SecureLink};

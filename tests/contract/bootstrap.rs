@@ -186,7 +186,7 @@ fn m10_log_lines_of_a_bootstrap_are_those_of_the_reference() {
         ("ls-bs-nosec", PeerIdentity::Unsecured),
         (
             "ls-bs-psk",
-            PeerIdentity::PreSharedKey("ls-bs-psk-id".to_owned()),
+            PeerIdentity::PreSharedKey("ls-bs-psk-id".into()),
         ),
     ] {
         let theirs = reference(device).unwrap();

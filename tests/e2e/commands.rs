@@ -241,7 +241,7 @@ fn a_device_without_a_server_says_so_and_obeys_an_interrupt() {
     assert_eq!(wrong.status, Some(1));
     assert_eq!(
         wrong.stderr,
-        "lightship: --server must begin with coap://\n"
+        "lightship: --server must begin with coap://; coaps:// goes with --psk or --key\n"
     );
 }
 

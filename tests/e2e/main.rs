@@ -23,6 +23,7 @@ mod flood;
 mod http;
 mod registry;
 mod restart;
+mod secure;
 #[path = "../support/server.rs"]
 mod server;
 mod settings;

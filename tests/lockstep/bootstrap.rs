@@ -186,6 +186,7 @@ impl World {
                     | endpoint::Output::Save { .. }
                     | endpoint::Output::Forget
                     | endpoint::Output::Restored
+                    | endpoint::Output::Disconnect { .. }
                     | endpoint::Output::Closed(_) => {}
                 }
             }

@@ -65,7 +65,7 @@ fn answers(world: &World) -> Vec<(Vec<u8>, Code)> {
 
 fn registration_id(world: &World) -> String {
     let id = world.bound.iter().find_map(|key| match key {
-        Key::Registration(id) => Some(id.to_string()),
+        Key::Registration(id, _) => Some(id.to_string()),
         Key::Package(..) | Key::Peer(_) | Key::Session(_) => None,
     });
     id.expect("a registration is in force")
@@ -254,7 +254,7 @@ fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
     let mut world = World::registered(PROFILE, 40);
     let id = registration_id(&world);
     let stranger = Peer {
-        identity: PeerIdentity::PreSharedKey("other".to_owned()),
+        identity: PeerIdentity::PreSharedKey("other".into()),
         ..as_peer(peer(6000))
     };
     for (number, method) in [(9000, Code::POST), (9001, Code::DELETE)] {
@@ -664,7 +664,7 @@ fn a49_a_device_that_registers_and_deregisters_all_the_time_is_slowed_down_too()
 #[test]
 fn a47_a_register_by_a_peer_that_proved_to_be_another_gets_4_03() {
     let psk = |identity: &str| Peer {
-        identity: PeerIdentity::PreSharedKey(identity.to_owned()),
+        identity: PeerIdentity::PreSharedKey(identity.into()),
         ..as_peer(peer(6000))
     };
     let mut world = World::new(PROFILE, 50);

@@ -454,7 +454,7 @@ impl World {
                 Output::Bind(key) => self.bound.push(key),
                 Output::Unbind(key) => self.bound.retain(|own| *own != key),
                 Output::Misrouted { payload, .. } => self.misrouted.push(payload),
-                Output::Delivered { .. } => {}
+                Output::Disconnect { .. } | Output::Delivered { .. } => {}
                 Output::Save { record, urgency } => self.keep(*record, urgency),
                 Output::Forget => self.store.record = None,
                 Output::Restored => self.store.restored += 1,

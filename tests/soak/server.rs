@@ -22,7 +22,7 @@ use lightship::{
         uplink::KeyValue,
     },
     server::{
-        ingress::{Decision, Ingress},
+        ingress::{Caller, Decision, Ingress},
         settings::{LimitSettings, NoSecSettings},
     },
 };
@@ -119,7 +119,8 @@ impl World {
     }
 
     fn admit(&mut self, peer: PeerId, payload: Bytes) {
-        let decision = self.server.ingress.decide(self.now.mono, peer, payload);
+        let caller = Caller::unsecured(peer, ServerRole::Lwm2m);
+        let decision = self.server.ingress.decide(self.now.mono, &caller, payload);
         let (serial, message) = match decision {
             Decision::Answer(answer) => return self.send_down(peer, answer),
             // Of the bootstrap server nobody wants anything here.
@@ -136,7 +137,7 @@ impl World {
             Decision::Register(name, message) => (self.find_or_spawn(&name), message),
         };
         self.feed(serial, None, |endpoint, now| {
-            endpoint.handle_message(now, &unsecured(peer), Ok(message));
+            endpoint.handle_message(now, &unsecured(peer), Ok(message), None);
         });
     }
 
@@ -221,8 +222,9 @@ impl World {
                     taken.extend(self.server.bind(&key, serial, self.now.mono));
                 }
                 Output::Unbind(key) => self.server.unbind(&key, serial),
-                // Nothing is kept.
-                Output::Delivered { .. }
+                // Nothing is kept, and nobody is secured.
+                Output::Disconnect { .. }
+                | Output::Delivered { .. }
                 | Output::Save { .. }
                 | Output::Forget
                 | Output::Restored => {}
@@ -245,7 +247,7 @@ impl World {
             self.lose_peer(other, peer);
         }
         for (peer, payload) in misrouted {
-            self.admit(peer, payload);
+            self.admit(peer.id, payload);
         }
     }
 
@@ -452,7 +454,7 @@ impl Server {
                 let other = before.filter(|(own, _)| *own != serial);
                 return other.map(|(own, _)| (own, *peer));
             }
-            Key::Registration(id) => self.registrations.insert(*id, serial),
+            Key::Registration(id, _) => self.registrations.insert(*id, serial),
             Key::Session(session) => self.sessions.insert(session.id, serial),
             // No package is assigned.
             Key::Package(..) => None,
@@ -464,7 +466,7 @@ impl Server {
         let is_own = |own: &mut u64| *own == serial;
         match key {
             Key::Peer(peer) => remove_if(&mut self.peers, peer, |(own, _)| *own == serial),
-            Key::Registration(id) => remove_if(&mut self.registrations, id, is_own),
+            Key::Registration(id, _) => remove_if(&mut self.registrations, id, is_own),
             Key::Session(session) => remove_if(&mut self.sessions, &session.id, is_own),
             Key::Package(..) => {}
         }

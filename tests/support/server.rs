@@ -108,6 +108,8 @@ impl Home {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) coap: SocketAddr,
+    #[allow(dead_code, reason = "shared with other test programs")]
+    pub(crate) coaps: SocketAddr,
     pub(crate) http: String,
 }
 
@@ -129,9 +131,11 @@ impl Server {
             &mut process,
             "serving health, metrics and the API over HTTP",
         );
+        let coaps = listening(&mut process, "serving LwM2M over DTLS");
         let server = Self {
             process,
             coap,
+            coaps,
             http: format!("http://{http}"),
         };
         poll("readiness", || {
@@ -257,9 +261,13 @@ const SETTINGS: &str = r#"
 [lwm2m.server]
 bind = "127.0.0.1"
 port = 0
+secure_bind = "127.0.0.1"
+secure_port = 0
 [lwm2m.bootstrap]
 bind = "127.0.0.1"
 port = 0
+secure_bind = "127.0.0.1"
+secure_port = 0
 [http]
 bind = "127.0.0.1:0"
 [log]

@@ -23,9 +23,9 @@ fn b8_b9_b10_b11_secured_devices_get_their_keys() {
 /// A certificate with this common name that a handshake found to be that of an endpoint.
 fn certificate(common_name: &str, endpoint: &str) -> PeerIdentity {
     PeerIdentity::Certificate {
-        common_name: common_name.to_owned(),
-        endpoint: endpoint.to_owned(),
-        credentials_id: endpoint.to_owned(),
+        common_name: common_name.into(),
+        endpoint: endpoint.into(),
+        credentials_id: endpoint.into(),
     }
 }
 

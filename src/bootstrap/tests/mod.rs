@@ -281,7 +281,7 @@ fn secured(port: u16, identity: PeerIdentity) -> Peer {
 }
 
 fn psk(port: u16, identity: &str) -> Peer {
-    secured(port, PeerIdentity::PreSharedKey(identity.to_owned()))
+    secured(port, PeerIdentity::PreSharedKey(identity.into()))
 }
 
 const UNAUTHORIZED: (Code, &str) = (Code::BAD_REQUEST, "Unauthorized");

@@ -249,20 +249,30 @@ impl Server {
             .map(|(id, _)| id)
             .collect();
         for &id in &concerned {
-            if let Some(association) = self.table.association(id) {
-                association.invalidate(now, &mut self.core);
-                let reason = CloseReason::Invalidated;
-                self.core.outputs.push_back(Output::Closed {
-                    association: id,
-                    reason,
-                });
-                count(&mut self.core.stats.associations_closed);
-                self.rearm(id);
+            if self.table.association(id).is_some() {
+                self.invalidate_association(now, id);
             } else {
                 self.fail_handshake(now, id, HandshakeFailure::Invalidated);
             }
         }
         concerned.len()
+    }
+
+    /// As [`Self::invalidate`], for one association.
+    pub fn invalidate_association(&mut self, now: Instant, id: AssociationId) {
+        let Some(association) = self.table.association(id) else {
+            return;
+        };
+        if association.invalid_until.is_some() {
+            return;
+        }
+        association.invalidate(now, &mut self.core);
+        self.core.outputs.push_back(Output::Closed {
+            association: id,
+            reason: CloseReason::Invalidated,
+        });
+        count(&mut self.core.stats.associations_closed);
+        self.rearm(id);
     }
 
     /// Associations, those included whose credential was withdrawn and whose peer does not know yet.

@@ -120,6 +120,9 @@ impl Endpoint {
         for key in registration.keys() {
             own.bindings.push_back(Output::Bind(key));
         }
+        if registration.peer.identity != PeerIdentity::Unsecured {
+            own.presence.displace();
+        }
         let id = registration.credentials_id().to_owned();
         let question = own.ask(Question::Credentials { id });
         let there = record
@@ -270,7 +273,11 @@ impl Endpoint {
         if restoring.heard {
             self.heard(now);
         } else if self.power_saving() != PowerSaving::Never {
+            let displaced = self.presence.is_displaced();
             self.presence = Presence::asleep();
+            if displaced {
+                self.presence.displace();
+            }
         }
     }
 

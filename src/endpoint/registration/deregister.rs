@@ -39,6 +39,12 @@ impl Endpoint {
         }
         self.release(now, &registration);
         self.close_session(&registration);
+        if reason == CloseReason::Removed {
+            self.outputs.push_back(Output::Disconnect {
+                peer: registration.peer.id,
+                cause: Disconnect::Withdrawn,
+            });
+        }
         self.timers.stop(Timer::Lifetime);
         // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
         self.lingering = Some(registration);
@@ -78,8 +84,9 @@ impl Endpoint {
         self.watch_sends();
         self.watch_observations();
         let session = Arc::clone(&registration.session);
+        let mode = registration.peer.identity.mode();
         self.bindings
-            .push_back(Output::Unbind(Key::Registration(registration.id)));
+            .push_back(Output::Unbind(Key::Registration(registration.id, mode)));
         self.bindings
             .push_back(Output::Unbind(Key::Session(session)));
     }

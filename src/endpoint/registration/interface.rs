@@ -50,12 +50,13 @@ impl Target {
     }
 }
 
-/// Reads a Register.
+/// Reads a Register. A device may leave its name out where the security layer knows it: `known`.
 ///
 /// # Errors
 /// The answer to give: 4.00 for what cannot be read, 4.12 for an enabler version that is not spoken here.
 pub(in crate::endpoint) fn read_register(
     message: &Message,
+    known: Option<&EndpointName>,
 ) -> Result<RegistrationData, Box<Response>> {
     if message.message_type() != MessageType::Confirmable {
         return Err(Box::new(Response::with_diagnostic(
@@ -64,7 +65,10 @@ pub(in crate::endpoint) fn read_register(
         )));
     }
     let read = || {
-        let parameters = RegisterParameters::from_query(message.uri_query())?;
+        let mut parameters = RegisterParameters::from_query(message.uri_query())?;
+        parameters.endpoint = parameters
+            .endpoint
+            .or_else(|| known.map(|name| name.as_str().to_owned()));
         let objects = ObjectList::parse(&message.payload(), LINK_MODE, parameters.version)?;
         RegistrationData::new(parameters, objects)
     };
@@ -90,12 +94,16 @@ pub(super) fn refusal(error: &RegistrationError) -> Response {
     Response::with_diagnostic(code, error.to_string())
 }
 
-/// Who a Register of a stranger claims to be, if it is one that can be read.
+/// Who a Register of a stranger claims to be, if it is one that can be read. `known` is the name that goes with how it proved
+/// itself, where it did.
 ///
 /// # Errors
 /// The answer to give to the stranger.
-pub fn register_name(message: &Message) -> Result<EndpointName, Box<Response>> {
-    read_register(message).map(|data| EndpointName::new(&data.endpoint))
+pub fn register_name(
+    message: &Message,
+    known: Option<&EndpointName>,
+) -> Result<EndpointName, Box<Response>> {
+    read_register(message, known).map(|data| EndpointName::new(&data.endpoint))
 }
 
 /// How strictly object lists are read: malformed ones exist in the field (`protocol.md` 1.11).

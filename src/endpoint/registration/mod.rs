@@ -52,7 +52,7 @@ impl Registration {
     pub(in crate::endpoint) fn keys(&self) -> [Key; 3] {
         [
             Key::Peer(self.peer.id),
-            Key::Registration(self.id),
+            Key::Registration(self.id, self.peer.identity.mode()),
             Key::Session(Arc::clone(&self.session)),
         ]
     }
@@ -76,7 +76,8 @@ pub(in crate::endpoint) struct Candidate {
     pub(in crate::endpoint) peer: Peer,
     pub(in crate::endpoint) request: IncomingId,
     pub(in crate::endpoint) data: RegistrationData,
-    pub(in crate::endpoint) question: RequestId,
+    /// What the platform was asked; `None`: the security layer had asked before.
+    pub(in crate::endpoint) question: Option<RequestId>,
     /// Its own message layer when it comes from another peer than the registration in force.
     pub(in crate::endpoint) exchanges: Option<Box<Exchanges<PeerId>>>,
 }

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use crate::{
     coap::ContentFormat,
     lwm2m::{path::ObjectVersion, registration::RegistrationParts},
-    platform::{DeviceInfo, PlatformId, peer::ServerRole},
+    platform::{
+        DeviceInfo, PlatformId,
+        peer::{Association, ServerRole},
+    },
     store::record,
 };
 
@@ -40,14 +43,14 @@ impl Registration {
     /// What is kept of its peer.
     pub(in crate::endpoint) fn peer_record(&self) -> record::Peer {
         use record::peer::Identity;
-        let PeerId::Udp { remote, local } = self.peer.id;
+        let (remote, local) = (self.peer.id.remote(), self.peer.id.local());
         record::Peer {
             remote: remote.to_string(),
             local: local.map(|local| local.to_string()).unwrap_or_default(),
             identity: match &self.peer.identity {
                 PeerIdentity::Unsecured => None,
                 PeerIdentity::PreSharedKey(identity) => {
-                    Some(Identity::PreSharedKey(identity.clone()))
+                    Some(Identity::PreSharedKey(identity.to_string()))
                 }
                 PeerIdentity::RawPublicKey(key) => Some(Identity::RawPublicKey(key.clone())),
                 PeerIdentity::Certificate {
@@ -55,9 +58,9 @@ impl Registration {
                     endpoint,
                     credentials_id,
                 } => Some(Identity::Certificate(record::peer::Certificate {
-                    common_name: common_name.clone(),
-                    endpoint: endpoint.clone(),
-                    credentials_id: credentials_id.clone(),
+                    common_name: common_name.to_string(),
+                    endpoint: endpoint.to_string(),
+                    credentials_id: credentials_id.to_string(),
                 })),
             },
         }
@@ -95,13 +98,14 @@ impl Registration {
             content_formats: formats?,
             versions: versions?,
         };
-        let peer = peer(record.peer.as_ref()?)?;
+        let session = session(record.session.as_ref()?)?;
+        let peer = peer(record.peer.as_ref()?, &session)?;
         Some(Self {
             id: kept.id.parse().ok()?,
             data: RegistrationData::from_parts(&parts).ok()?,
             address: peer.id.to_string().into(),
             peer,
-            session: Arc::new(session(record.session.as_ref()?)?),
+            session: Arc::new(session),
             profile: Arc::default(),
             power: Default::default(),
             last_update: UnixMillis(kept.last_update),
@@ -118,7 +122,9 @@ fn version(kept: &record::StatedVersion) -> Option<(u16, ObjectVersion)> {
     ))
 }
 
-fn peer(kept: &record::Peer) -> Option<Peer> {
+/// The peer of an endpoint with this session. No security context outlives the process: a secured device is nowhere until it
+/// has made another one.
+fn peer(kept: &record::Peer, session: &SessionInfo) -> Option<Peer> {
     use record::peer::Identity;
     let remote: SocketAddr = kept.remote.parse().ok()?;
     let local = match kept.local.as_str() {
@@ -126,16 +132,26 @@ fn peer(kept: &record::Peer) -> Option<Peer> {
         local => Some(local.parse().ok()?),
     };
     Some(Peer {
-        id: PeerId::Udp { remote, local },
+        id: match kept.identity {
+            None => PeerId::Udp { remote, local },
+            Some(_) => PeerId::Dtls(Association {
+                shard: u8::MAX,
+                number: session.id.0.as_u64_pair().1,
+                remote,
+                local,
+            }),
+        },
         role: ServerRole::Lwm2m,
         identity: match &kept.identity {
             None => PeerIdentity::Unsecured,
-            Some(Identity::PreSharedKey(identity)) => PeerIdentity::PreSharedKey(identity.clone()),
+            Some(Identity::PreSharedKey(identity)) => {
+                PeerIdentity::PreSharedKey(identity.as_str().into())
+            }
             Some(Identity::RawPublicKey(key)) => PeerIdentity::RawPublicKey(key.clone()),
             Some(Identity::Certificate(own)) => PeerIdentity::Certificate {
-                common_name: own.common_name.clone(),
-                endpoint: own.endpoint.clone(),
-                credentials_id: own.credentials_id.clone(),
+                common_name: own.common_name.as_str().into(),
+                endpoint: own.endpoint.as_str().into(),
+                credentials_id: own.credentials_id.as_str().into(),
             },
         },
     })
@@ -210,7 +226,7 @@ mod tests {
             ("192.0.2.1:5683", PeerIdentity::Unsecured),
             (
                 "[2001:db8::1]:56830",
-                PeerIdentity::PreSharedKey("id".to_owned()),
+                PeerIdentity::PreSharedKey("id".into()),
             ),
             (
                 "[::ffff:192.0.2.1]:1",
@@ -219,9 +235,9 @@ mod tests {
             (
                 "192.0.2.1:2",
                 PeerIdentity::Certificate {
-                    common_name: "cn".to_owned(),
-                    endpoint: "ep".to_owned(),
-                    credentials_id: "id".to_owned(),
+                    common_name: "cn".into(),
+                    endpoint: "ep".into(),
+                    credentials_id: "id".into(),
                 },
             ),
         ] {

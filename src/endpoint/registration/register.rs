@@ -11,14 +11,17 @@ impl Endpoint {
         now: Now,
         peer: &Peer,
         parsed: Result<Message, ParseError>,
+        admission: Option<&Arc<Admission>>,
     ) {
         let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
         exchanges.handle_parsed(now.mono, peer.id, parsed);
+        let known = self.name_of(peer);
         if let Some(Event::Request { id, message, .. }) = exchanges.poll_event() {
             let admitted = |data| self.admit_register(now).map(|()| data);
-            match read_register(&message).and_then(admitted) {
+            match read_register(&message, known.as_ref()).and_then(admitted) {
                 Ok(data) => {
-                    return self.ask_credentials(peer.clone(), id, data, Some(exchanges));
+                    let exchanges = Some(exchanges);
+                    return self.ask_credentials(now, peer.clone(), id, data, exchanges, admission);
                 }
                 Err(response) => exchanges.respond(now.mono, id, &response),
             }
@@ -30,6 +33,8 @@ impl Endpoint {
 
     /// Takes what came on the candidate's own message layer: only another Register counts while the first one waits.
     pub(in crate::endpoint) fn handle_candidate_events(&mut self, now: Now) {
+        let peer = self.candidate.as_ref().map(|candidate| &candidate.peer);
+        let known = peer.and_then(|peer| self.name_of(peer));
         let Some(candidate) = &mut self.candidate else {
             return;
         };
@@ -44,7 +49,7 @@ impl Endpoint {
                 exchanges.ignore(id);
                 continue;
             }
-            match read_register(&message) {
+            match read_register(&message, known.as_ref()) {
                 Ok(data) => {
                     exchanges.ignore(candidate.request);
                     (candidate.request, candidate.data) = (id, data);
@@ -78,10 +83,12 @@ impl Endpoint {
     /// been asked, and the one overtaken is never answered.
     pub(in crate::endpoint) fn ask_credentials(
         &mut self,
+        now: Now,
         peer: Peer,
         request: IncomingId,
         data: RegistrationData,
         exchanges: Option<Box<Exchanges<PeerId>>>,
+        admission: Option<&Arc<Admission>>,
     ) {
         if let Some(candidate) = &mut self.candidate
             && candidate.exchanges.is_none()
@@ -91,8 +98,13 @@ impl Endpoint {
             (candidate.peer, candidate.request, candidate.data) = (peer, request, data);
             return;
         }
-        let id = peer.identity.credentials_id(&data.endpoint).to_owned();
-        let question = self.ask(Question::Credentials { id });
+        let question = match admission {
+            Some(_) => None,
+            None => {
+                let id = peer.identity.credentials_id(&data.endpoint).to_owned();
+                Some(self.ask(Question::Credentials { id }))
+            }
+        };
         self.candidate = Some(Candidate {
             peer,
             request,
@@ -100,6 +112,9 @@ impl Endpoint {
             question,
             exchanges,
         });
+        if let Some(admission) = admission {
+            self.decide(now, Ok(Arc::clone(admission)));
+        }
     }
 
     /// The platform has spoken on the candidate.
@@ -184,12 +199,23 @@ impl Endpoint {
             self.cancel_commands(now, &old);
             self.release(now, &old);
             self.close_session(&old);
+            self.disconnect_before(old.peer.id, candidate.peer.id);
             self.lingering = Some(old);
         }
         self.stop_lingering();
         if let Some(exchanges) = candidate.exchanges.take() {
             self.coap_before += self.exchanges.stats();
             self.exchanges = *exchanges;
+        }
+    }
+
+    /// The device has moved from one peer to another: it needs no more than one security context.
+    pub(super) fn disconnect_before(&mut self, before: PeerId, after: PeerId) {
+        if before != after {
+            self.outputs.push_back(Output::Disconnect {
+                peer: before,
+                cause: Disconnect::Replaced,
+            });
         }
     }
 
@@ -208,6 +234,15 @@ impl Endpoint {
             {
                 self.outputs.push_back(Output::Transmit { peer, payload });
             }
+        }
+        if response.code == Code::FORBIDDEN
+            && matches!(candidate.peer.identity, PeerIdentity::RawPublicKey(_))
+        {
+            // Any key gets so far; this one is nobody's, or another one's.
+            self.outputs.push_back(Output::Disconnect {
+                peer: candidate.peer.id,
+                cause: Disconnect::Replaced,
+            });
         }
         if self.registration.is_none() && self.lingering.is_none() {
             // The refusal leaves before the end: outputs are drained in order, transmissions first.

@@ -6,6 +6,7 @@
 
 mod pem;
 mod pkcs12;
+mod reload;
 pub mod settings;
 mod watch;
 
@@ -17,10 +18,14 @@ use std::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::platform::secret::Secret;
+use crate::{
+    dtls::{Credentials, CredentialsError, TrustStore},
+    platform::secret::Secret,
+};
 
 use settings::{CredentialSettings, StoreForm, TrustSettings};
 
+pub use reload::{BothKeys, KeyFiles, KeySettingError, Keys, reload};
 pub use watch::Watch;
 
 /// A private key with the certificates for it.
@@ -95,6 +100,9 @@ pub enum KeyFault {
     /// There is no key of this name.
     #[error("there is no private key `{0}` in it, only {1}")]
     NoAlias(String, String),
+    /// Key and certificates are no use together.
+    #[error("{0}")]
+    Unusable(#[from] CredentialsError),
     /// No certificate is one of an issuer.
     #[error("none of its certificates may issue others (basicConstraints CA)")]
     NoIssuer,
@@ -137,6 +145,22 @@ impl CredentialSettings {
         material(contents, &self.cert_file)
     }
 
+    /// As [`Self::load`], made ready for use.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn credentials(&self, alias: &str) -> Result<Credentials, KeyError> {
+        let KeyMaterial { chain, key } = self.load(alias)?;
+        Credentials::new(chain, &key).map_err(|error| {
+            let file = if self.reads_keystore() {
+                &self.keystore_file
+            } else {
+                &self.cert_file
+            };
+            KeyFault::Unusable(error).of(file)
+        })
+    }
+
     /// The files that [`Self::load`] looks at.
     pub fn files(&self) -> Vec<PathBuf> {
         let files = [&self.cert_file, &self.key_file, &self.keystore_file];
@@ -156,15 +180,11 @@ impl TrustSettings {
     /// # Errors
     /// The file cannot be used, or no certificate in it is one of an issuer.
     pub fn load(&self) -> Result<Vec<Vec<u8>>, KeyError> {
-        let keystore = self.form == StoreForm::Keystore
-            || (!self.cert_file.exists() && self.keystore_file.exists());
-        let (file, password) = if keystore {
-            (
-                &self.keystore_file,
-                or_default(&self.keystore_password, KEYSTORE_PASSWORD),
-            )
+        let file = self.file();
+        let password = if self.reads_keystore() {
+            or_default(&self.keystore_password, KEYSTORE_PASSWORD)
         } else {
-            (&self.cert_file, "")
+            ""
         };
         let mut certificates = read(file, password, Some(""))?.certificates;
         if certificates.is_empty() {
@@ -175,6 +195,29 @@ impl TrustSettings {
             return Err(KeyFault::NoIssuer.of(file));
         }
         Ok(certificates)
+    }
+
+    /// As [`Self::load`], made ready for use.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn store(&self) -> Result<TrustStore, KeyError> {
+        let certificates = self.load()?;
+        TrustStore::new(certificates.iter().map(Vec::as_slice))
+            .map_err(|error| KeyFault::Unusable(error).of(self.file()))
+    }
+
+    fn file(&self) -> &Path {
+        if self.reads_keystore() {
+            &self.keystore_file
+        } else {
+            &self.cert_file
+        }
+    }
+
+    fn reads_keystore(&self) -> bool {
+        self.form == StoreForm::Keystore
+            || (!self.cert_file.exists() && self.keystore_file.exists())
     }
 
     /// The files that [`Self::load`] looks at.

@@ -170,3 +170,76 @@ fn s21_a_replaced_file_is_noticed_once_whatever_its_date() {
     fs::write(folder.path().join("absent.pem"), "appeared").unwrap();
     assert!(watch.has_changed());
 }
+
+#[tokio::test]
+async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::copy(file("leaf.pem"), path("tls.crt")).unwrap();
+    fs::copy(file("leaf.key.pem"), path("tls.key")).unwrap();
+    let server = CredentialSettings {
+        enabled: true,
+        cert_file: path("tls.crt"),
+        key_file: path("tls.key"),
+        ..CredentialSettings::default()
+    };
+    let files = KeyFiles {
+        server,
+        bootstrap: CredentialSettings::default(),
+        trust: TrustSettings::default(),
+    };
+    let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
+    let spki = |keys: &BothKeys| {
+        let credentials = keys.server.credentials.as_ref();
+        credentials.map(|credentials| credentials.spki().to_vec())
+    };
+    let before = spki(&keys.borrow());
+    let interval = std::time::Duration::from_millis(20);
+    let watching = tokio::spawn(reload(files, interval, sender));
+    // The certificate is there before its key: nobody reads what is between.
+    fs::copy(file("ca.pem"), path("tls.crt")).unwrap();
+    tokio::time::sleep(interval * 4).await;
+    fs::copy(file("pkcs8.key.pem"), path("tls.key")).unwrap();
+    let changed = tokio::time::timeout(std::time::Duration::from_secs(20), keys.changed());
+    changed.await.unwrap().unwrap();
+    let after = spki(&keys.borrow());
+    assert_ne!(before, after);
+    fs::write(path("tls.crt"), "no certificate").unwrap();
+    let changed = tokio::time::timeout(std::time::Duration::from_secs(3), keys.changed());
+    assert!(changed.await.is_err(), "what was there before stays");
+    assert_eq!(spki(&keys.borrow()), after);
+    watching.abort();
+}
+
+#[test]
+fn a_start_that_cannot_read_its_keys_names_setting_and_file() {
+    let of = |server: CredentialSettings, trust: TrustSettings| {
+        let bootstrap = CredentialSettings::default();
+        let files = KeyFiles {
+            server,
+            bootstrap,
+            trust,
+        };
+        files.load().unwrap_err().to_string()
+    };
+    let mismatch = CredentialSettings {
+        enabled: true,
+        ..pem("ca.pem", "leaf.key.pem")
+    };
+    let error = of(mismatch, TrustSettings::default());
+    assert!(
+        error.contains("lwm2m.server.credentials: ")
+            && error.contains("ca.pem: the first certificate is not for the private key"),
+        "{error}"
+    );
+    let absent = TrustSettings {
+        enabled: true,
+        cert_file: file("absent.pem"),
+        ..TrustSettings::default()
+    };
+    let error = of(CredentialSettings::default(), absent);
+    assert!(
+        error.contains("lwm2m.trust: ") && error.contains("absent.pem"),
+        "{error}"
+    );
+}

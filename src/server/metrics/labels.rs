@@ -32,7 +32,7 @@ label! {
 label! {
     /// Why a datagram was dropped unhandled.
     pub enum DropReason "reason" {
-        KernelBuffer "kernel_buffer", Multicast "multicast", Send "send",
+        Association "association", KernelBuffer "kernel_buffer", Multicast "multicast", Send "send", Shard "shard",
     }
 }
 label! {
@@ -142,7 +142,37 @@ label! {
 }
 label! {
     /// How an endpoint is secured.
-    pub enum Security "security" { NoSec "nosec" }
+    pub enum Security "security" { NoSec "nosec", Psk "psk", Rpk "rpk", X509 "x509" }
+}
+label! {
+    /// How a device proves itself in a handshake; `unknown` where it did not come so far.
+    pub enum HandshakeMode "mode" { Psk "psk", Rpk "rpk", Unknown "unknown", X509 "x509" }
+}
+label! {
+    /// How a handshake ended. `bad_mac`: the device's Finished was not made with the key, usually a wrong PSK;
+    /// `no_credentials`: nobody is known by what it shows; `unavailable`: the platform did not say; `limit`: too many.
+    pub enum HandshakeResult "result" {
+        BadMac "bad_mac", CertInvalid "cert_invalid", Limit "limit", NoCipher "no_cipher", NoCredentials "no_credentials", Ok "ok",
+        Other "other", Refused "refused", Timeout "timeout", Unavailable "unavailable",
+    }
+}
+label! {
+    /// Whether records from the device carry a connection id.
+    pub enum ConnectionId "cid" { No "no", Yes "yes" }
+}
+label! {
+    /// Why a DTLS record was dropped.
+    pub enum RecordDrop "reason" {
+        BadMac "bad_mac", Early "early", Foreign "foreign", Malformed "malformed", NoAssociation "no_association", Replay "replay",
+        Unheard "unheard", WrongCid "wrong_cid",
+    }
+}
+label! {
+    /// What of DTLS a limit held back.
+    pub enum DtlsLimit "limit" {
+        Alerts "alerts", Associations "associations", CredentialQueries "credential_queries", Handshakes "handshakes",
+        HelloVerifyRequests "hello_verify_requests",
+    }
 }
 label! {
     /// What was done to a record of an endpoint.

@@ -3,6 +3,7 @@
 //! Counters and gauges may be shared and changed by any thread; reaching one takes neither lock nor hash. A scrape reads
 //! them as they are. `docs/metrics.md` is generated from here by a test.
 
+mod dtls;
 mod endpoint;
 mod labels;
 mod process;
@@ -76,6 +77,20 @@ pub struct Metrics {
     pub udp_bytes: Counters<Direction>,
     /// `lightship_udp_dropped_total`
     pub udp_dropped: Counters<DropReason>,
+    /// `lightship_dtls_handshakes_total`
+    pub dtls_handshakes: Counters<(HandshakeMode, HandshakeResult)>,
+    /// `lightship_dtls_associations`
+    pub dtls_associations: Gauges<ConnectionId>,
+    /// `lightship_dtls_records_dropped_total`
+    pub dtls_records_dropped: Counters<RecordDrop>,
+    /// `lightship_dtls_limited_total`
+    pub dtls_limited: Counters<DtlsLimit>,
+    /// `lightship_dtls_retransmissions_total`
+    pub dtls_retransmissions: Counter,
+    /// `lightship_dtls_credential_queries_total`
+    pub dtls_credential_queries: Counter,
+    /// `lightship_dtls_address_changes_total`
+    pub dtls_address_changes: Counter,
     /// `lightship_coap_messages_total`
     pub coap_messages: Counters<Direction>,
     /// `lightship_coap_retransmissions_total`
@@ -226,6 +241,29 @@ impl Metrics {
             ),
             udp_bytes: add(r, "udp_bytes", "Bytes received and sent on device ports"),
             udp_dropped: add(r, "udp_dropped", "Datagrams dropped unhandled"),
+            dtls_handshakes: add(r, "dtls_handshakes", "DTLS handshakes by how they ended"),
+            dtls_associations: add(r, "dtls_associations", "DTLS associations with devices"),
+            dtls_records_dropped: add(
+                r,
+                "dtls_records_dropped",
+                "DTLS records dropped without an answer",
+            ),
+            dtls_limited: add(r, "dtls_limited", "What limits of DTLS held back"),
+            dtls_retransmissions: add(
+                r,
+                "dtls_retransmissions",
+                "Flights of DTLS handshakes sent again",
+            ),
+            dtls_credential_queries: add(
+                r,
+                "dtls_credential_queries",
+                "Credentials that handshakes asked for",
+            ),
+            dtls_address_changes: add(
+                r,
+                "dtls_address_changes",
+                "Devices that went on with their association from another address",
+            ),
             coap_messages: add(
                 r,
                 "coap_messages",
