@@ -44,7 +44,7 @@ enum What {
         #[arg(long)]
         identity: Option<String>,
     },
-    /// A key pair, <EP>.key.pem, to be used without certificate; prints the credentials of the device.
+    /// A key pair, EP.key.pem, to be used without certificate; prints the credentials of the device.
     Rpk {
         /// Endpoint client name of the device.
         endpoint: String,
@@ -55,7 +55,7 @@ enum What {
         #[arg(long, default_value = "Lightship trial CA")]
         name: String,
     },
-    /// A certificate of that authority for a device: <EP>.pem and <EP>.key.pem; prints the credentials of the device.
+    /// A certificate of that authority for a device: EP.pem and EP.key.pem; prints the credentials of the device.
     Device {
         /// Endpoint client name of the device, and common name of the certificate.
         endpoint: String,

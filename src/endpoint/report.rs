@@ -30,7 +30,11 @@ impl Endpoint {
             return acknowledge(self);
         }
         let Some(observed) = self.observations.get(token).cloned() else {
-            return acknowledge(self);
+            // Nobody wants it any more, and the device is being told so. It is not acknowledged, for it is not stored.
+            if let Some(id) = deferred {
+                self.exchanges.forget(id);
+            }
+            return;
         };
         let Some(registration) = &self.registration else {
             return acknowledge(self);

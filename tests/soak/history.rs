@@ -39,6 +39,8 @@ pub(crate) struct Ends {
 pub(crate) struct Rpc {
     pub(crate) device: usize,
     pub(crate) request: RpcRequest,
+    /// By endpoint.
+    numbers: BTreeMap<u64, i32>,
     pub(crate) state: CoreState,
     deliveries: Vec<Delivery>,
     sent: u32,
@@ -79,6 +81,8 @@ pub(crate) struct Readings {
 #[derive(Default)]
 pub(crate) struct History {
     pub(crate) rpcs: Vec<Rpc>,
+    /// The last number that the core gave.
+    numbered: i32,
     /// Commands without end, by endpoint.
     open: BTreeMap<u64, Vec<usize>>,
     /// Commands that an endpoint sent and that did not time out, newest last.
@@ -133,11 +137,22 @@ impl History {
         self.rpcs.push(Rpc {
             device,
             request: make(id),
+            numbers: BTreeMap::new(),
             state: CoreState::Queued,
             deliveries: Vec::new(),
             sent: 0,
             executed: 0,
         });
+        number
+    }
+
+    /// The number under which a command comes to an endpoint: the core sends them in the order of their numbers, what is
+    /// pending before all others.
+    pub(crate) fn number(&mut self, rpc: usize, endpoint: u64) -> i32 {
+        let next = self.numbered + 1;
+        let numbers = &mut self.rpcs[rpc].numbers;
+        let number = *numbers.entry(endpoint).or_insert(next);
+        self.numbered = self.numbered.max(number);
         number
     }
 

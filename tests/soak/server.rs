@@ -162,13 +162,21 @@ impl World {
     }
 
     /// A message of the platform arrives; `rpc` is the command that it is.
-    pub(crate) fn deliver(&mut self, session: SessionId, downlink: Downlink, rpc: Option<usize>) {
+    pub(crate) fn deliver(
+        &mut self,
+        session: SessionId,
+        mut downlink: Downlink,
+        rpc: Option<usize>,
+    ) {
         let Some(&serial) = self.server.sessions.get(&session) else {
             return;
         };
         if let Some(rpc) = rpc {
             self.server.received += 1;
             self.history.delivered(rpc, serial, session);
+            if let Downlink::Rpc(request) = &mut downlink {
+                request.id.request = self.history.number(rpc, serial);
+            }
             let device = self.history.rpcs[rpc].device;
             self.trace(device, || {
                 format!("command {rpc} comes to endpoint {serial}")

@@ -1,6 +1,6 @@
 //! Updates of firmware (Object 5) and software (Object 9) over the air (`ota.md`).
 //!
-//! [`firmware`] and [`software`] say what their objects look like; [`update`] is the machine that brings a package to
+//! `firmware` and `software` say what their objects look like; `update` is the machine that brings a package to
 //! either. This file gives it what the device and the platform say, and does what it wants done.
 
 mod attempt;
