@@ -61,6 +61,8 @@ fn main() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
     command
         .arg("serve")
+        .args(["--set", "lwm2m.server.secure_port=0"])
+        .args(["--set", "lwm2m.bootstrap.secure_port=0"])
         .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())
         .env("TB_QUEUE_PREFIX", "bench")
         .env("TB_SERVICE_ID", "bench-0")

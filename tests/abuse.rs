@@ -55,6 +55,8 @@ impl Scene {
         let log = tempfile::NamedTempFile::new().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_lightship"))
             .arg("serve")
+            .args(["--set", "lwm2m.server.secure_port=0"])
+            .args(["--set", "lwm2m.bootstrap.secure_port=0"])
             .env_clear()
             .env("TB_QUEUE_TYPE", "kafka")
             .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())

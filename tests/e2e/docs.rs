@@ -158,6 +158,8 @@ impl Reader {
             .env("LIGHTSHIP__LWM2M__SERVER__PORT", "0")
             .env("LIGHTSHIP__LWM2M__BOOTSTRAP__BIND", "127.0.0.1")
             .env("LIGHTSHIP__LWM2M__BOOTSTRAP__PORT", "0")
+            .env("LIGHTSHIP__LWM2M__SERVER__SECURE_PORT", "0")
+            .env("LIGHTSHIP__LWM2M__BOOTSTRAP__SECURE_PORT", "0")
             .env("LIGHTSHIP__HTTP__BIND", "127.0.0.1:0")
             .current_dir(self.folder.path())
             .args(["-c", script]);

@@ -145,6 +145,10 @@ impl Pair {
         serve.args([
             "serve",
             "--set",
+            "lwm2m.server.secure_port=0",
+            "--set",
+            "lwm2m.bootstrap.secure_port=0",
+            "--set",
             "lwm2m.server.bind=127.0.0.1",
             "--set",
             &format!("lwm2m.server.port={coap}"),

@@ -78,6 +78,8 @@ impl Lightship {
             .env("LWM2M_BIND_PORT", port.to_string())
             .env("LWM2M_BS_BIND_ADDRESS", "127.0.0.1")
             .env("LWM2M_BS_BIND_PORT", bootstrap.to_string())
+            .env("LWM2M_SECURITY_BIND_PORT", "0")
+            .env("LWM2M_BS_SECURITY_BIND_PORT", "0")
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
