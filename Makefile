@@ -23,7 +23,7 @@ soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIG
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check
-	cargo clippy $(CARGOFLAGS) --all-targets --features strict-core --features strict-core -- -D warnings
+	cargo clippy $(CARGOFLAGS) --all-targets --features strict-core -- -D warnings
 	cargo test $(CARGOFLAGS) --features strict-core --lib --test layering
 
 lint: ## format, lints, licences and sources of the dependencies

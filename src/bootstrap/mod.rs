@@ -35,7 +35,7 @@ use bytes::Bytes;
 use crate::{
     coap::{
         Code, ContentFormat, Event, Exchanges, Failure, IncomingId, Message, ParseError, Random,
-        RateLimit, Response, Token,
+        RateLimit, Response, Token, message,
     },
     platform::{
         Answer, Question, QuestionError, Reply, RequestId, SessionId, SessionInfo, Uplink,
@@ -146,7 +146,7 @@ impl Bootstrap {
     /// again.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
         if let Some(rate) = &mut self.rate
-            && expects_work(&payload)
+            && message::expects_work(&payload)
             && !rate.admit(now.mono)
         {
             self.stats.limited += 1;
@@ -537,12 +537,6 @@ impl Bootstrap {
             readings,
         }));
     }
-}
-
-/// Whether a datagram is confirmable or non-confirmable: acknowledgements answer requests of ours, which are limited by
-/// themselves.
-fn expects_work(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
 /// Peers with which one endpoint may talk at a time; more than one only if several claim to be it, or one has moved.

@@ -14,7 +14,8 @@ use crate::platform::profile::VersionedPath;
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
         self.stats.rpc += 1;
-        if self.downlink.notes_restart(request.id) {
+        if let Some(dropped) = self.downlink.notes_restart(request.id) {
+            self.stats.cancelled_rpc += dropped as u64;
             self.wants_pending_rpc = true;
         }
         if self.downlink.knows(&request.id.uuid) {
@@ -259,7 +260,6 @@ impl Endpoint {
 
     /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
     fn send_waiting(&mut self, now: Now) {
-        self.ask_attributes();
         self.ask_attributes();
         self.begin_ota(now);
         self.send_commands(now);

@@ -98,7 +98,7 @@ pub(super) struct DownlinkQueue {
     cancels: VecDeque<Command>,
     profile: VecDeque<Command>,
     ota: VecDeque<Command>,
-    /// One that is about to be sent.
+    /// An RPC that is about to be sent.
     held: Option<Command>,
     under_way: Vec<(Token, Command)>,
     /// RPC that came before the object models did.
@@ -118,11 +118,14 @@ impl DownlinkQueue {
     }
 
     /// Notes an RPC that the core sends. When it shows that the core has restarted, what came before is no longer wanted:
-    /// what waits is dropped, and what is under way will not be answered. True then: the core may send what it keeps again.
-    pub(super) fn notes_restart(&mut self, id: RpcId) -> bool {
+    /// what waits is dropped, and what is under way will not be answered. How many were dropped then: the core may send what
+    /// it keeps again.
+    pub(super) fn notes_restart(&mut self, id: RpcId) -> Option<usize> {
         if !self.core.restarted(id) {
-            return false;
+            return None;
         }
+        self.let_go();
+        let dropped = self.rpc.len() + self.unread.len();
         self.rpc.clear();
         self.unread.clear();
         for (_, command) in &mut self.under_way {
@@ -135,7 +138,7 @@ impl DownlinkQueue {
                 | Origin::Ota { .. } => {}
             }
         }
-        true
+        Some(dropped)
     }
 
     /// Whether the core still waits for the answer to an RPC.
@@ -154,7 +157,7 @@ impl DownlinkQueue {
         let is_rpc =
             |(_, command): &&(Token, Command)| matches!(command.origin, Origin::Rpc { .. });
         let under_way = self.under_way.iter().filter(is_rpc).count();
-        self.rpc.len() + self.unread.len() + under_way
+        self.rpc.len() + self.unread.len() + usize::from(self.held.is_some()) + under_way
     }
 
     /// Drops the RPC that wait and whose time has passed: the core has given up on them. How many they were.
@@ -308,9 +311,19 @@ impl DownlinkQueue {
         self.sent.retain(|own| own != id);
     }
 
-    /// Keeps a command until it is on record that it is about to be sent.
+    /// Keeps an RPC until it is on record that it is about to be sent.
     pub(super) fn hold(&mut self, command: Command) {
         self.held = Some(command);
+    }
+
+    /// Has the RPC that is kept so wait again as if it had not been its turn.
+    fn let_go(&mut self) {
+        if let Some(command) = self.held.take() {
+            if let Origin::Rpc { id, .. } = &command.origin {
+                self.forget(&id.uuid);
+            }
+            self.rpc.push_front(command);
+        }
     }
 
     /// Whether a command is kept so.
@@ -349,12 +362,7 @@ impl DownlinkQueue {
 
     /// Takes every waiting command out: RPC first.
     pub(super) fn drain(&mut self) -> Vec<Command> {
-        if let Some(command) = self.held.take() {
-            if let Origin::Rpc { id, .. } = &command.origin {
-                self.forget(&id.uuid);
-            }
-            self.rpc.push_front(command);
-        }
+        self.let_go();
         let others = self.attributes.drain(..);
         let others = others.chain(self.cancels.drain(..));
         let others = others.chain(self.profile.drain(..));

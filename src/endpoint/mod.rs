@@ -48,7 +48,7 @@ use uuid::Uuid;
 use crate::{
     coap::{
         CoapStats, Code, Event, Exchanges, Failure, IncomingId, LastMinute, Message, ParseError,
-        Random, RateLimit, Response, Token,
+        Random, RateLimit, Response, Token, message,
     },
     lwm2m::{node::Node, path::Path, registration::RegistrationData},
     platform::{
@@ -255,7 +255,7 @@ impl Endpoint {
     /// again.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
         if let Some(rate) = &mut self.rate
-            && expects_work(&payload)
+            && message::expects_work(&payload)
             && !rate.admit(now.mono)
         {
             self.stats.limited += 1;
@@ -521,12 +521,6 @@ impl Endpoint {
             &self.resources,
         ))
     }
-}
-
-/// Whether a datagram is confirmable or non-confirmable: acknowledgements answer requests of ours, which are limited by
-/// themselves.
-fn expects_work(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
 /// Whether a message of a device belongs to what it has done before, though it comes over another security context: no

@@ -55,7 +55,7 @@ fn records_of_all_groups_are_written_as_the_reference_writes_them() {
 /// The reference reports activity once more after CLOSED (`measured.md` M20), and once of a bootstrap session (M11), in the
 /// same form; ours are of bootstrap sessions alone.
 const BARE_REPORT: &str = "report without subscriptions";
-/// Sent by a later issue.
+/// Not sent yet.
 const USAGE: &str = "never ours: usage statistics";
 
 /// Compares every record of the transport in these groups and counts them by kind.

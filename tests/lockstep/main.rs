@@ -546,6 +546,7 @@ fn an_answer_from_before_a_restart_of_the_core_reaches_nobody_and_what_waited_is
     world.run(seconds(1));
     assert_eq!(world.rpc_history(7), ["SENT"]);
     assert_eq!(world.rpc_history(8), [] as [&str; 0]);
+    assert_eq!(world.endpoint.stats().cancelled_rpc, 1);
     assert_eq!(world.rpc_history(90).len(), 3);
     assert_eq!(
         requests(&world).split_off(before),

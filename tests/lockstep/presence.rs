@@ -638,3 +638,23 @@ fn a_device_that_comes_back_to_an_address_that_another_had_is_found_there() {
     world.run(seconds(1));
     assert_eq!(world.rpc_history(1).len(), 3);
 }
+
+#[test]
+fn a_notification_that_nobody_wants_any_more_is_not_acknowledged() {
+    let power = r#""powerMode": "PSM", "psmActivityTimer": 10000"#;
+    let mut world = World::registered(&profile_with(power), 88);
+    world.run(seconds(60));
+    let profile = format!(r#"{{"type": "LWM2M", "clientLwM2mSettings": {{{power}}}}}"#);
+    let changed = Downlink::ProfileChanged(admission("dev1", &profile).profile);
+    world.endpoint.handle_downlink(world.now, changed);
+    let (before, posted) = (world.sent_by_server.len(), world.posted("temperature"));
+    world.set("/3303/0/5700", Value::Float(55.5));
+    world.run(seconds(60));
+    let answers = world.sent_by_server.split_off(before);
+    let mut answers = answers
+        .into_iter()
+        .map(|(_, own)| Message::parse(own).unwrap());
+    assert!(answers.all(|own| own.message_type() != MessageType::Acknowledgement));
+    assert_eq!(world.device.observers(), 0);
+    assert_eq!(world.posted("temperature"), posted);
+}

@@ -267,7 +267,7 @@ impl Secure {
         if config
             .connection_id_length
             .is_some_and(|length| length >= ROUTED)
-            && let Some(&[node, shard]) = routing(datagram.payload)
+            && let Some((node, shard)) = dtls::owner(datagram.payload)
             && node == config.node
             && shard != config.shard
             && usize::from(shard) < self.parts.links.len()
@@ -457,12 +457,6 @@ fn begins_handshake(datagram: &[u8]) -> bool {
     matches!(datagram, [22, _, _, 0, 0, ..]) && datagram.get(13) == Some(&1)
 }
 
-/// Node and shard in the connection id of a record (RFC 9146 section 4): content type, version, epoch and number, id.
-fn routing(datagram: &[u8]) -> Option<&[u8; 2]> {
-    let (&first, _) = datagram.split_first()?;
-    (first == 25).then_some(datagram.get(11..)?.first_chunk())?
-}
-
 impl fmt::Debug for Secure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secure")
@@ -492,15 +486,5 @@ mod tests {
             assert!(!begins_handshake(&other));
         }
         assert!(!begins_handshake(&hello[..13]));
-    }
-
-    #[test]
-    fn a36_a_connection_id_names_node_and_shard() {
-        let record = [25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 7, 3, 2, 9, 9, 9];
-        assert_eq!(routing(&record), Some(&[3, 2]));
-        assert_eq!(routing(&record[..12]), None);
-        let mut plain = record;
-        plain[0] = 23;
-        assert_eq!(routing(&plain), None);
     }
 }

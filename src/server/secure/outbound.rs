@@ -56,13 +56,13 @@ impl Links {
         (links, receivers)
     }
 
-    /// Asks a shard; what does not fit in its queue is lost, as a datagram may be.
+    /// Asks a shard; what does not fit in its queue is lost, as a datagram may be. A shard that does not exist is that of
+    /// an association from before a restart: there is nobody to ask.
     pub(super) fn send(&self, shard: u8, command: Command) {
-        let sent = self
-            .shards
-            .get(usize::from(shard))
-            .map(|link| link.try_send(command));
-        if !matches!(sent, Some(Ok(()))) {
+        let Some(link) = self.shards.get(usize::from(shard)) else {
+            return;
+        };
+        if link.try_send(command).is_err() {
             self.metrics.udp_dropped.of(DropReason::Shard).inc();
         }
     }
