@@ -349,6 +349,7 @@ impl Handshake {
             }
         }
         self.certificates = certificates.into_iter().map(<[u8]>::to_vec).collect();
+        self.reassembly.set_kept(body.len());
         Ok(())
     }
 
@@ -414,6 +415,7 @@ impl Handshake {
             })),
         });
         self.certificates = Vec::new();
+        self.reassembly.set_kept(0);
         self.awaits = Awaits::Credential {
             since: now,
             asked: None,
