@@ -295,12 +295,12 @@ fn a_credential_after_5_seconds_is_asked_for_once() {
         panic!("a question");
     };
     let answer = known(&query);
-    world
-        .server
-        .handle_credential(world.now, association, answer.clone());
-    world
-        .server
-        .handle_credential(world.now, association, answer);
+    let mut take = |answer| {
+        world
+            .server
+            .handle_credential(world.now, association, answer)
+    };
+    assert!(take(answer.clone()) && !take(answer), "only once");
     world.run();
     assert_eq!(world.queries().len(), 1);
     assert_eq!(world.association(), association);
@@ -335,9 +335,11 @@ fn a_credential_that_never_comes_ends_the_handshake() {
     else {
         panic!("a question");
     };
-    world
-        .server
-        .handle_credential(world.now, association, known(&query));
+    assert!(
+        !world
+            .server
+            .handle_credential(world.now, association, known(&query))
+    );
     world.drain();
     assert!(world.established().is_empty());
 }

@@ -292,6 +292,28 @@ impl World {
         assert_eq!(self.server.handshakes(), 0);
         assert_eq!(self.server.open_queries(), 0);
         assert!(self.server.is_without_traces_of_handshakes());
+        // The owner, who keeps something for each that asked, was told once how it ended.
+        let mut ended = self.all(|output| match output {
+            Output::Established(established) => Some(established.association),
+            Output::HandshakeFailed { association, .. } => *association,
+            Output::Transmit { .. }
+            | Output::NeedCredential { .. }
+            | Output::Data { .. }
+            | Output::PeerMoved { .. }
+            | Output::NeedsHandshake { .. }
+            | Output::Closed { .. } => None,
+        });
+        let all = ended.len();
+        ended.sort_unstable();
+        ended.dedup();
+        assert_eq!(ended.len(), all);
+        let asked = self.all(|output| {
+            let Output::NeedCredential { association, .. } = output else {
+                return None;
+            };
+            Some(*association)
+        });
+        assert!(asked.iter().all(|id| ended.binary_search(id).is_ok()));
     }
 }
 

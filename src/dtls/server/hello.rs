@@ -85,7 +85,7 @@ impl Server {
                     self.send_plain_alert(now, peer, alert, &mut channel);
                     failure = HandshakeFailure::Refused(alert);
                 }
-                self.note_failure(peer, failure);
+                self.note_failure(None, peer, failure);
             }
         }
     }

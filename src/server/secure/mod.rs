@@ -139,12 +139,7 @@ impl Secure {
         let Keys { credentials, trust } = parts.keys.borrow().of(parts.role).clone();
         engine.set_credentials(credentials, trust);
         let (reply_to, replies) = deliver::reply_channel();
-        let associations = Associations::new(
-            config.shard,
-            parts.role,
-            config.max_handshakes,
-            config.max_associations,
-        );
+        let associations = Associations::new(config.shard, parts.role, config.max_associations);
         let secure = Rc::new(Self {
             desk: RefCell::new(Desk::new(Arc::clone(&parts.platform), reply_to)),
             parts,
@@ -389,7 +384,14 @@ impl Secure {
                 association,
                 reason,
             } => self.closed(association, reason),
-            Output::HandshakeFailed { peer, failure } => {
+            Output::HandshakeFailed {
+                association,
+                peer,
+                failure,
+            } => {
+                if let Some(association) = association {
+                    self.associations.borrow_mut().remove(association);
+                }
                 tracing::debug!(peer = %peer.remote, ?failure, "a handshake failed");
                 metrics.add_handshake_failure(failure);
             }
@@ -413,20 +415,17 @@ impl Secure {
     fn decide(&self, id: AssociationId, verdict: Verdict) {
         let now = (self.parts.clock)().mono;
         let tag = PrincipalTag(id.number());
-        let accept = |known| self.associations.borrow_mut().accept(now, id, known);
-        let answer = match verdict {
-            Verdict::Key(key, known) => {
-                accept(known);
-                CredentialAnswer::PreSharedKey { key, tag }
-            }
-            Verdict::Accept(known) => {
-                accept(known);
-                CredentialAnswer::Accept { tag }
-            }
-            Verdict::Deny(reason) => CredentialAnswer::Deny(reason),
-            Verdict::Unavailable => CredentialAnswer::Unavailable,
+        let (answer, known) = match verdict {
+            Verdict::Key(key, known) => (CredentialAnswer::PreSharedKey { key, tag }, Some(known)),
+            Verdict::Accept(known) => (CredentialAnswer::Accept { tag }, Some(known)),
+            Verdict::Deny(reason) => (CredentialAnswer::Deny(reason), None),
+            Verdict::Unavailable => (CredentialAnswer::Unavailable, None),
         };
-        self.engine.borrow_mut().handle_credential(now, id, answer);
+        let is_awaited = self.engine.borrow_mut().handle_credential(now, id, answer);
+        // The end of a handshake that is over already is told no more: nothing would ever take out its entry.
+        if let Some(known) = known.filter(|_| is_awaited) {
+            self.associations.borrow_mut().accept(id, known);
+        }
     }
 
     fn upward(&self) -> Option<Rc<dyn Upward>> {
