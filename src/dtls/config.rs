@@ -82,6 +82,33 @@ pub struct Config {
     pub cookie_secret: Option<CookieSecret>,
 }
 
+impl Config {
+    /// The same with the part of every limit that falls to one of so many servers. Together they admit what one would
+    /// alone, give or take what does not divide: no source gets more by being spread over them, nor can it fill one.
+    #[must_use]
+    pub fn share(&self, servers: usize) -> Self {
+        let servers = servers.max(1);
+        let of = |limit: usize| limit.div_ceil(servers);
+        let small = u32::try_from(servers).unwrap_or(u32::MAX);
+        let of_small = |limit: u32| limit.div_ceil(small);
+        Self {
+            max_handshakes: of(self.max_handshakes),
+            max_handshakes_per_address: of_small(self.max_handshakes_per_address),
+            max_handshakes_per_network: of_small(self.max_handshakes_per_network),
+            max_credential_queries: of(self.max_credential_queries),
+            credential_queries_per_second_per_address: of_small(
+                self.credential_queries_per_second_per_address,
+            ),
+            negative_cache_entries: of(self.negative_cache_entries),
+            hello_verify_requests_per_second: of_small(self.hello_verify_requests_per_second),
+            alerts_per_second_per_address: of_small(self.alerts_per_second_per_address),
+            alerts_per_second: of_small(self.alerts_per_second),
+            max_associations: of(self.max_associations),
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -170,6 +170,64 @@ fn a06_handshakes_of_one_network_leave_room_for_others() {
 }
 
 #[test]
+fn a06_one_network_leaves_room_on_one_of_several_servers() {
+    let config = Config {
+        max_handshakes: 400,
+        max_handshakes_per_address: 80,
+        max_handshakes_per_network: 100,
+        ..Config::default()
+    };
+    let mut world = World::new(config.share(4));
+    world.answers = Box::new(|_| None);
+    for host in 1..=10 {
+        for port in 0..15 {
+            let remote = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, host)), 1000 + port);
+            world.connect_from(
+                PeerAddress {
+                    remote,
+                    local: None,
+                },
+                psk(),
+            );
+        }
+    }
+    world.run();
+    assert_eq!(world.server.handshakes(), 25);
+    world.answers = Box::new(|query| Some(known(query)));
+    let device = world.connect(psk());
+    world.run();
+    assert!(world.devices[device].client.is_established());
+}
+
+#[test]
+fn every_limit_is_shared_and_none_becomes_nothing() {
+    let default = Config::default();
+    let one = default.share(1);
+    assert_eq!(format!("{one:?}"), format!("{default:?}"));
+    let few = default.share(3);
+    assert_eq!(few.max_associations, 50_000);
+    assert_eq!(few.max_handshakes, 6_667);
+    assert_eq!(few.max_handshakes_per_address, 86);
+    assert_eq!(few.hello_verify_requests_per_second, 667);
+    let many = default.share(1_000_000);
+    assert_eq!(
+        (
+            many.max_handshakes,
+            many.max_credential_queries,
+            many.alerts_per_second
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (
+            many.alerts_per_second_per_address,
+            many.credential_queries_per_second_per_address
+        ),
+        (1, 1)
+    );
+}
+
+#[test]
 fn a06_hello_verify_requests_are_limited_for_each_network() {
     let config = Config {
         hello_verify_requests_per_second: 10,
