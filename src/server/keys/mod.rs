@@ -123,8 +123,8 @@ impl CredentialSettings {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(&self, alias: &str) -> Result<KeyMaterial, KeyError> {
-        if self.reads_keystore() {
-            let file = &self.keystore_file;
+        let file = self.file();
+        if file == self.keystore_file {
             let alias = Some(self.key_alias.as_deref().unwrap_or(alias));
             let contents = read(
                 file,
@@ -134,15 +134,15 @@ impl CredentialSettings {
             return material(contents, file);
         }
         let password = or_default(&self.key_password, KEY_PASSWORD);
-        let mut contents = read(&self.cert_file, password, None)?;
+        let mut contents = read(file, password, None)?;
         if contents.certificates.is_empty() {
-            return Err(KeyFault::NoCertificate.of(&self.cert_file));
+            return Err(KeyFault::NoCertificate.of(file));
         }
         if contents.key.is_none() {
             contents.key = read(&self.key_file, password, None)?.key;
             return material(contents, &self.key_file);
         }
-        material(contents, &self.cert_file)
+        material(contents, file)
     }
 
     /// As [`Self::load`], made ready for use.
@@ -151,26 +151,17 @@ impl CredentialSettings {
     /// The first file that cannot be used.
     pub fn credentials(&self, alias: &str) -> Result<Credentials, KeyError> {
         let KeyMaterial { chain, key } = self.load(alias)?;
-        Credentials::new(chain, &key).map_err(|error| {
-            let file = if self.reads_keystore() {
-                &self.keystore_file
-            } else {
-                &self.cert_file
-            };
-            KeyFault::Unusable(error).of(file)
-        })
+        Credentials::new(chain, &key).map_err(|error| KeyFault::Unusable(error).of(self.file()))
+    }
+
+    fn file(&self) -> &Path {
+        file_to_read(self.form, &self.cert_file, &self.keystore_file)
     }
 
     /// The files that [`Self::load`] looks at.
     pub fn files(&self) -> Vec<PathBuf> {
         let files = [&self.cert_file, &self.key_file, &self.keystore_file];
         files.map(PathBuf::clone).to_vec()
-    }
-
-    /// As the platform does: the keystore stands in for a PEM file that is not there.
-    fn reads_keystore(&self) -> bool {
-        self.form == StoreForm::Keystore
-            || (!self.cert_file.exists() && self.keystore_file.exists())
     }
 }
 
@@ -181,12 +172,8 @@ impl TrustSettings {
     /// The file cannot be used, or no certificate in it is one of an issuer.
     pub fn load(&self) -> Result<Vec<Vec<u8>>, KeyError> {
         let file = self.file();
-        let password = if self.reads_keystore() {
-            or_default(&self.keystore_password, KEYSTORE_PASSWORD)
-        } else {
-            ""
-        };
-        let mut certificates = read(file, password, Some(""))?.certificates;
+        let password = or_default(&self.keystore_password, KEYSTORE_PASSWORD);
+        let mut certificates = read_certificates(file, password)?;
         if certificates.is_empty() {
             return Err(KeyFault::NoCertificate.of(file));
         }
@@ -208,21 +195,21 @@ impl TrustSettings {
     }
 
     fn file(&self) -> &Path {
-        if self.reads_keystore() {
-            &self.keystore_file
-        } else {
-            &self.cert_file
-        }
-    }
-
-    fn reads_keystore(&self) -> bool {
-        self.form == StoreForm::Keystore
-            || (!self.cert_file.exists() && self.keystore_file.exists())
+        file_to_read(self.form, &self.cert_file, &self.keystore_file)
     }
 
     /// The files that [`Self::load`] looks at.
     pub fn files(&self) -> Vec<PathBuf> {
         vec![self.cert_file.clone(), self.keystore_file.clone()]
+    }
+}
+
+/// As the platform does: the keystore stands in for a PEM file that is not there.
+fn file_to_read<'a>(form: StoreForm, cert_file: &'a Path, keystore_file: &'a Path) -> &'a Path {
+    if form == StoreForm::Keystore || (!cert_file.exists() && keystore_file.exists()) {
+        keystore_file
+    } else {
+        cert_file
     }
 }
 
@@ -239,19 +226,45 @@ const KEYSTORE_PASSWORD: &str = "server_ks_password";
 
 /// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
 fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
+    let (bytes, form) = open(file)?;
+    let contents = match form {
+        Form::Pkcs12 => pkcs12::read(&bytes, password, alias.unwrap_or_default()),
+        Form::Pem => pem::read(&bytes, password),
+    };
+    contents.map_err(|fault| fault.of(file))
+}
+
+/// Reads all certificates of one file, whatever keys are beside them.
+fn read_certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let (bytes, form) = open(file)?;
+    let certificates = match form {
+        Form::Pkcs12 => pkcs12::certificates(&bytes, password),
+        Form::Pem => pem::certificates(&bytes),
+    };
+    certificates.map_err(|fault| fault.of(file))
+}
+
+/// The forms that can be read.
+enum Form {
+    Pem,
+    Pkcs12,
+}
+
+fn open(file: &Path) -> Result<(Zeroizing<Vec<u8>>, Form), KeyError> {
     if file.to_string_lossy().starts_with("classpath:") {
         return Err(KeyFault::Classpath.of(file));
     }
     let bytes = fs::read(file).map_err(|error| KeyFault::Read(error).of(file))?;
     let bytes = Zeroizing::new(bytes);
-    let contents = if bytes.starts_with(&JKS) || bytes.starts_with(&JCEKS) {
-        Err(KeyFault::Jks(file.to_owned()))
-    } else if bytes.first() == Some(&DER_SEQUENCE) {
-        pkcs12::read(&bytes, password, alias.unwrap_or_default())
+    if bytes.starts_with(&JKS) || bytes.starts_with(&JCEKS) {
+        return Err(KeyFault::Jks(file.to_owned()).of(file));
+    }
+    let form = if bytes.first() == Some(&DER_SEQUENCE) {
+        Form::Pkcs12
     } else {
-        pem::read(&bytes, password)
+        Form::Pem
     };
-    contents.map_err(|fault| fault.of(file))
+    Ok((bytes, form))
 }
 
 fn material(contents: Contents, file: &Path) -> Result<KeyMaterial, KeyError> {

@@ -146,6 +146,9 @@ fn only_certificates_of_issuers_are_trusted() {
     ] {
         assert_eq!(trust(form, name).load().unwrap(), [der("ca.pem")], "{name}");
     }
+    // Whatever key is beside them, and whoever issued what.
+    let both = trust(StoreForm::Keystore, "loose.p12").load().unwrap();
+    assert_eq!(both, [der("ca.pem"), der("other-ca.pem")]);
     let error = trust(StoreForm::Pem, "leaf.pem").load().unwrap_err();
     assert!(matches!(error.reason, KeyFault::NoIssuer), "{error}");
 }
