@@ -109,6 +109,7 @@ impl Service {
             None => None,
         };
         let files = key_files(&settings);
+        let key_watch = files.watch();
         let (keys_sender, keys) = watch::channel(files.load()?);
         let workers = settings.runtime.worker_count();
         if workers > 1 && matches!(settings.lwm2m.dtls.connection_id_length, Some(1..=4)) {
@@ -160,7 +161,8 @@ impl Service {
         }
         let interval = settings.lwm2m.credentials_reload_s;
         if interval > 0 {
-            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+            let interval = Duration::from_secs(interval);
+            actix::spawn(reload(files, key_watch, interval, keys_sender));
         }
         health.set_state(State::Ready);
         Ok(Self {

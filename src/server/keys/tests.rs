@@ -191,6 +191,7 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
         bootstrap: CredentialSettings::default(),
         trust: TrustSettings::default(),
     };
+    let watch = files.watch();
     let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
     let spki = |keys: &BothKeys| {
         let credentials = keys.server.credentials.as_ref();
@@ -198,7 +199,7 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
     };
     let before = spki(&keys.borrow());
     let interval = std::time::Duration::from_millis(20);
-    let watching = tokio::spawn(reload(files, interval, sender));
+    let watching = tokio::spawn(reload(files, watch, interval, sender));
     // The certificate is there before its key: nobody reads what is between.
     fs::copy(file("ca.pem"), path("tls.crt")).unwrap();
     tokio::time::sleep(interval * 4).await;
@@ -211,6 +212,34 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
     let changed = tokio::time::timeout(std::time::Duration::from_secs(3), keys.changed());
     assert!(changed.await.is_err(), "what was there before stays");
     assert_eq!(spki(&keys.borrow()), after);
+    watching.abort();
+}
+
+#[tokio::test]
+async fn s21_a_file_that_is_replaced_right_after_it_was_read_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cert_file = folder.path().join("trust.pem");
+    fs::copy(file("ca.pem"), &cert_file).unwrap();
+    let files = KeyFiles {
+        server: CredentialSettings::default(),
+        bootstrap: CredentialSettings::default(),
+        trust: TrustSettings {
+            enabled: true,
+            cert_file: cert_file.clone(),
+            ..TrustSettings::default()
+        },
+    };
+    let watch = files.watch();
+    let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
+    fs::copy(file("other-ca.pem"), &cert_file).unwrap();
+    let watching = tokio::spawn(reload(
+        files,
+        watch,
+        std::time::Duration::from_millis(20),
+        sender,
+    ));
+    let changed = tokio::time::timeout(std::time::Duration::from_secs(20), keys.changed());
+    changed.await.unwrap().unwrap();
     watching.abort();
 }
 
