@@ -24,14 +24,8 @@ pub struct Config {
     pub psk_gcm: bool,
     /// RFC 7627
     pub extended_master_secret: ExtendedMasterSecret,
-    /// Takes raw public keys of clients.
-    pub raw_public_keys: bool,
-    /// Takes certificates of clients.
-    pub certificates: bool,
     /// Lets certificates pass that are not valid yet, or no longer. Their path is then not trusted.
     pub skip_validity_check: bool,
-    /// Sent with PSK suites, when there is one.
-    pub psk_identity_hint: Option<String>,
     /// An unknown identity is treated like a wrong key: no alert tells which identities exist.
     pub hide_unknown_identity: bool,
     /// Bytes of a datagram that we send at most.
@@ -120,10 +114,7 @@ impl Default for Config {
             ecdhe_psk: false,
             psk_gcm: false,
             extended_master_secret: ExtendedMasterSecret::Preferred,
-            raw_public_keys: true,
-            certificates: true,
             skip_validity_check: false,
-            psk_identity_hint: None,
             hide_unknown_identity: false,
             mtu: 1280 - 48,
             max_handshake_message: 8192,

@@ -62,7 +62,6 @@ impl Server {
         if let Some(query) = &handshake.query
             && let Some(reason) = self.denials.reason(now, query)
         {
-            count(&mut self.core.stats.denials_remembered);
             return self.deny(now, id, reason, HandshakeFailure::DeniedAgain);
         }
         if !self.query_limits.admit(now, address(peer.remote.ip())) {

@@ -152,7 +152,6 @@ impl Server {
             self.tombstones.push_back((until, cid));
         }
         if let Some(reason) = reason {
-            count(&mut self.core.stats.associations_closed);
             self.core.outputs.push_back(Output::Closed {
                 association: id,
                 reason,
@@ -219,21 +218,7 @@ impl Server {
         peer: PeerAddress,
         failure: HandshakeFailure,
     ) {
-        let stats = &mut self.core.stats;
-        count(&mut stats.handshakes_failed);
-        match failure {
-            HandshakeFailure::BadFinished => count(&mut stats.bad_finished),
-            HandshakeFailure::CredentialUnavailable => count(&mut stats.credentials_unavailable),
-            HandshakeFailure::Timeout
-            | HandshakeFailure::Refused(_)
-            | HandshakeFailure::Denied(_)
-            | HandshakeFailure::DeniedAgain
-            | HandshakeFailure::TooManyQueries
-            | HandshakeFailure::TooManyAssociations
-            | HandshakeFailure::Replaced
-            | HandshakeFailure::Alert(_)
-            | HandshakeFailure::Invalidated => {}
-        }
+        count(&mut self.core.stats.handshakes_failed);
         self.core.outputs.push_back(Output::HandshakeFailed {
             association,
             peer,
