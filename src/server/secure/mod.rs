@@ -193,7 +193,17 @@ impl Secure {
         let now = (self.parts.clock)().mono;
         match cause {
             Disconnect::Replaced => self.engine.borrow_mut().close(now, id),
-            Disconnect::Withdrawn => self.engine.borrow_mut().invalidate_association(now, id),
+            Disconnect::Withdrawn(_) => self.engine.borrow_mut().invalidate_association(now, id),
+        }
+        self.drain();
+    }
+
+    /// The credentials of an endpoint were withdrawn: nobody registers by what the platform said of them before.
+    fn withdraw(&self, endpoint: &EndpointName) {
+        let now = (self.parts.clock)().mono;
+        let concerned = self.associations.borrow().by_old_answer(endpoint);
+        for id in concerned {
+            self.engine.borrow_mut().invalidate_association(now, id);
         }
         self.drain();
     }
@@ -244,6 +254,7 @@ impl Secure {
             Command::Datagram { peer, mut payload } => self.feed(peer, &mut payload),
             Command::Send(id, payload) => self.send(id, &payload),
             Command::Disconnect(id, cause) => self.disconnect(id, cause),
+            Command::Withdraw(endpoint) => self.withdraw(&endpoint),
             Command::Admitted(id) => self.admitted(id),
         }
     }

@@ -7,7 +7,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     dtls::{AssociationId, PeerAddress},
-    platform::peer::{Disconnect, Outbound, PeerId},
+    platform::{
+        name::EndpointName,
+        peer::{Disconnect, Outbound, PeerId},
+    },
     server::{
         metrics::{DropReason, Metrics},
         socket::UdpTransport,
@@ -30,6 +33,8 @@ pub(in crate::server) enum Command {
     Send(AssociationId, Bytes),
     /// End an association.
     Disconnect(AssociationId, Disconnect),
+    /// End all for which the platform's answer of this endpoint serves.
+    Withdraw(EndpointName),
     /// The device of an association has registered.
     Admitted(AssociationId),
 }
@@ -65,10 +70,20 @@ impl Links {
         let has_room = match command {
             // Anybody can cause these, with connection ids that are made up: they leave room for what is our own.
             Command::Datagram { .. } => link.capacity() > OWN_PLACES,
-            Command::Send(..) | Command::Disconnect(..) | Command::Admitted(_) => true,
+            Command::Send(..)
+            | Command::Disconnect(..)
+            | Command::Withdraw(_)
+            | Command::Admitted(_) => true,
         };
         if !has_room || link.try_send(command).is_err() {
             self.metrics.udp_dropped.of(DropReason::Shard).inc();
+        }
+    }
+
+    /// Asks every shard.
+    fn send_all(&self, command: impl Fn() -> Command) {
+        for (shard, _) in (0..=u8::MAX).zip(&*self.shards) {
+            self.send(shard, command());
         }
     }
 
@@ -125,10 +140,14 @@ impl Outbound for Transports {
     }
 
     fn disconnect(&self, peer: PeerId, cause: Disconnect) {
+        if let (Disconnect::Withdrawn(endpoint), Some(links)) = (&cause, &self.links) {
+            links.send_all(|| Command::Withdraw(endpoint.clone()));
+        }
+        let copy = cause.clone();
         self.ask(
             peer,
             |secure, id| secure.disconnect(id, cause),
-            |id| Command::Disconnect(id, cause),
+            |id| Command::Disconnect(id, copy),
         );
     }
 }

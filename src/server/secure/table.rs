@@ -111,6 +111,17 @@ impl Associations {
         entry.address.map(|_| entry.has_connection_id)
     }
 
+    /// The associations with this endpoint for which what the platform said in the handshake still serves.
+    pub(super) fn by_old_answer(&self, endpoint: &EndpointName) -> Vec<AssociationId> {
+        let fresh = self.fresh.iter().map(|(_, id)| *id);
+        fresh
+            .filter(|id| {
+                let entry = self.entries.get(id);
+                entry.is_some_and(|entry| entry.known.endpoint.as_ref() == Some(endpoint))
+            })
+            .collect()
+    }
+
     /// Who sends on an association.
     pub(super) fn caller(&self, id: AssociationId) -> Option<Caller> {
         let entry = self.entries.get(&id)?;
