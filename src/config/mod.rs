@@ -147,7 +147,10 @@ impl fmt::Display for ConfigErrors {
 mod tests {
     use std::{fs, path::Path};
 
-    use crate::{platform::embedded::OutputTarget, server::keys::settings::StoreForm};
+    use crate::{
+        dtls::ExtendedMasterSecret, platform::embedded::OutputTarget,
+        server::keys::settings::StoreForm,
+    };
 
     use super::*;
 
@@ -440,6 +443,13 @@ mod tests {
         assert_eq!(cid("16").unwrap(), Some(16));
         assert!(cid("21").is_err());
         assert!(cid("many").is_err());
+        let ems = |text| {
+            let key = ("LIGHTSHIP__LWM2M__DTLS__EXTENDED_MASTER_SECRET", text);
+            let loaded = load_with(&[key], &[])?;
+            Ok::<_, ConfigErrors>(loaded.settings.lwm2m.dtls.config(0).extended_master_secret)
+        };
+        assert_eq!(ems("required").unwrap(), ExtendedMasterSecret::Required);
+        assert!(ems("sometimes").is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::random::Secret;
 
 /// What one [`Server`](super::Server) needs to know.
@@ -143,7 +145,8 @@ impl Default for Config {
 }
 
 /// Whether the master secret is bound to the handshake (RFC 7627).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ExtendedMasterSecret {
     /// A client that does not offer it is refused.
     Required,

@@ -151,6 +151,16 @@ pub struct DtlsSettings {
     pub connection_id_length: Option<u8>,
     /// Whether cipher suites with CBC are left out. Default false. Upstream: `LWM2M_RECOMMENDED_CIPHERS`.
     pub recommended_ciphers: bool,
+    /// Whether the suites TLS_ECDHE_PSK are spoken, which have forward secrecy with a pre-shared key. Default false.
+    pub ecdhe_psk: bool,
+    /// Whether AES-128-GCM is spoken with pre-shared keys. Default false.
+    pub psk_gcm: bool,
+    /// Whether the extended master secret (RFC 7627) is `required`, `preferred` or `off`. Devices with old firmware do not
+    /// know it. Default `preferred`.
+    pub extended_master_secret: dtls::ExtendedMasterSecret,
+    /// Whether an unknown identity is met as a wrong key is, with silence, so that nobody finds out which there are.
+    /// Default false: it gets alert 115.
+    pub hide_unknown_identity: bool,
     /// Whether certificates of devices may be out of date. Default false.
     /// Upstream: `TB_LWM2M_SERVER_SECURITY_SKIP_VALIDITY_CHECK_FOR_CLIENT_CERT`.
     pub skip_validity_check: bool,
@@ -165,6 +175,10 @@ impl DtlsSettings {
             node,
             connection_id_length: self.connection_id_length,
             recommended_ciphers: self.recommended_ciphers,
+            ecdhe_psk: self.ecdhe_psk,
+            psk_gcm: self.psk_gcm,
+            extended_master_secret: self.extended_master_secret,
+            hide_unknown_identity: self.hide_unknown_identity,
             skip_validity_check: self.skip_validity_check,
             retransmission_timeout: Duration::from_millis(self.retransmission_ms),
             max_associations: self.max_associations,
@@ -179,6 +193,10 @@ impl Default for DtlsSettings {
             retransmission_ms: 9000,
             connection_id_length: Some(8),
             recommended_ciphers: false,
+            ecdhe_psk: false,
+            psk_gcm: false,
+            extended_master_secret: dtls::ExtendedMasterSecret::Preferred,
+            hide_unknown_identity: false,
             skip_validity_check: false,
             max_associations: 150_000,
         }
