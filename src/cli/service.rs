@@ -158,9 +158,9 @@ impl Service {
                 tracing::info!(%address, "{text}");
             }
         }
-        let interval = settings.lwm2m.credentials_reload_s;
-        if interval > 0 {
-            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+        if let Some(interval) = settings.lwm2m.credentials_reload() {
+            let watched = files.files();
+            actix::spawn(reload(watched, move || files.load(), interval, keys_sender));
         }
         health.set_state(State::Ready);
         Ok(Self {
