@@ -413,6 +413,7 @@ pub(super) const PRESET: &str = "coap.preset";
 /// Keys whose value may stand in a file named by `<key>_file`.
 pub(super) const SECRETS: &[&str] = &[
     "http.api_token",
+    "http.tls.key_password",
     "kafka.extra",
     "lwm2m.bootstrap.credentials.key_password",
     "lwm2m.bootstrap.credentials.keystore_password",

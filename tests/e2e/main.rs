@@ -21,6 +21,7 @@ mod demo;
 mod docs;
 mod flood;
 mod http;
+mod https;
 mod registry;
 mod restart;
 mod secure;
