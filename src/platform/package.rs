@@ -140,10 +140,10 @@ impl PackageCache {
     ///
     /// # Errors
     /// As [`Self::make_room`].
-    pub fn insert(&mut self, id: PackageId, bytes: Bytes) -> Result<Arc<Package>, NoRoom> {
+    pub fn insert(&mut self, id: PackageId, package: Package) -> Result<Arc<Package>, NoRoom> {
         self.packages.retain(|(own, _)| *own != id);
-        self.make_room(bytes.len())?;
-        let package = Arc::new(Package::new(bytes));
+        self.make_room(package.bytes.len())?;
+        let package = Arc::new(package);
         self.packages.push((id, Arc::clone(&package)));
         Ok(package)
     }
@@ -175,8 +175,8 @@ mod tests {
         PackageId(Uuid::from_u128(number))
     }
 
-    fn bytes(length: usize) -> Bytes {
-        vec![7; length].into()
+    fn package(length: usize) -> Package {
+        Package::new(vec![7; length].into())
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn o19_all_users_of_a_package_share_its_bytes() {
         let mut cache = PackageCache::new(30 << 20);
-        let first = cache.insert(id(1), bytes(20 << 20)).unwrap();
+        let first = cache.insert(id(1), package(20 << 20)).unwrap();
         let users: Vec<_> = (0..500).map(|_| cache.get(id(1)).unwrap()).collect();
         let start = first.bytes().as_ptr();
         assert!(users.iter().all(|user| user.bytes().as_ptr() == start));
@@ -201,19 +201,19 @@ mod tests {
     #[test]
     fn packages_in_use_stay_and_the_others_make_room() {
         let mut cache = PackageCache::new(100);
-        let used = cache.insert(id(1), bytes(40)).unwrap();
-        cache.insert(id(2), bytes(30)).unwrap();
-        cache.insert(id(3), bytes(30)).unwrap();
+        let used = cache.insert(id(1), package(40)).unwrap();
+        cache.insert(id(2), package(30)).unwrap();
+        cache.insert(id(3), package(30)).unwrap();
         assert!(cache.get(id(2)).is_some());
-        cache.insert(id(4), bytes(30)).unwrap();
+        cache.insert(id(4), package(30)).unwrap();
         assert!(
             cache.get(id(3)).is_none(),
             "the one that was used longest ago"
         );
         assert!(cache.get(id(1)).is_some() && cache.get(id(2)).is_some());
-        assert_eq!(cache.insert(id(5), bytes(61)), Err(NoRoom::Now));
-        assert_eq!(cache.insert(id(5), bytes(101)), Err(NoRoom::Ever));
+        assert_eq!(cache.insert(id(5), package(61)), Err(NoRoom::Now));
+        assert_eq!(cache.insert(id(5), package(101)), Err(NoRoom::Ever));
         drop(used);
-        assert!(cache.insert(id(5), bytes(100)).is_ok());
+        assert!(cache.insert(id(5), package(100)).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io, iter,
+    io, iter,
     sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::platform::{
     Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
     Undeliverable, Uplink, UplinkId,
-    package::{NoRoom, Package, PackageCache, PackageId, PackageKind},
+    package::PackageKind,
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
@@ -25,6 +25,7 @@ use super::{
     folder::{Folder, Problem},
     output::Output,
     package::PackageEntry,
+    package_files::PackageFiles,
     queue::MessageReceiver,
     registry::Registry,
     sessions::Sessions,
@@ -82,7 +83,7 @@ pub(super) struct Worker {
     rpcs: HashMap<Uuid, RpcDone>,
     last_request: i32,
     strangers: Strangers,
-    packages: PackageCache,
+    packages: PackageFiles,
     /// Uplinks that are answered once the output is flushed.
     unflushed: Vec<(UplinkId, ReplyTo)>,
     output_fails: bool,
@@ -123,7 +124,7 @@ impl Worker {
             rpcs: HashMap::new(),
             last_request: 0,
             strangers: Strangers::default(),
-            packages: PackageCache::new(package_cache_bytes),
+            packages: PackageFiles::new(package_cache_bytes),
             unflushed: Vec::new(),
             output_fails: false,
         };
@@ -285,57 +286,13 @@ impl Worker {
                 }
                 Ok(Answer::Package(entry.info()))
             }
-            Question::PackageBytes(id) => self.bytes_of(*id).map(Answer::PackageBytes),
-        }
-    }
-
-    /// The bytes of a package, read from its file unless they are in memory.
-    fn bytes_of(&mut self, id: PackageId) -> Result<Arc<Package>, QuestionError> {
-        if let Some(package) = self.packages.get(id) {
-            return Ok(package);
-        }
-        let (entry, file) = self.registry.package(id).ok_or(QuestionError::NotFound)?;
-        let failed = |error: &dyn std::error::Error| {
-            tracing::warn!(
-                event = "package_unreadable",
-                %error,
-                "{} is not given to devices",
-                file.display()
-            );
-        };
-        let read = fs::metadata(&file).and_then(|metadata| {
-            let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-            match self.packages.make_room(length) {
-                Ok(()) => fs::read(&file).map(Ok),
-                Err(error) => Ok(Err(error)),
+            Question::PackageBytes(id) => {
+                let found = self.registry.package(*id);
+                let (entry, file) = found.ok_or(QuestionError::NotFound)?;
+                let bytes = self.packages.bytes(*id, entry, &file);
+                bytes.map(Answer::PackageBytes)
             }
-        });
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                failed(&error);
-                return Err(match error {
-                    NoRoom::Ever => QuestionError::Invalid,
-                    NoRoom::Now => QuestionError::Unavailable,
-                });
-            }
-            Err(error) => {
-                failed(&error);
-                return Err(QuestionError::Invalid);
-            }
-        };
-        let inserted = self.packages.insert(id, bytes.into());
-        let package = inserted.map_err(|_| QuestionError::Unavailable)?;
-        let stated = entry.checksum.as_ref();
-        if stated.is_some_and(|stated| !stated.eq_ignore_ascii_case(&package.checksum())) {
-            tracing::warn!(
-                event = "package_damaged",
-                "{} has not the checksum that its description states; it is not given to devices",
-                file.display()
-            );
-            return Err(QuestionError::Invalid);
         }
-        Ok(package)
     }
 
     /// Tells devices what became assigned to them, or is no longer, since `old`.
@@ -507,6 +464,8 @@ impl Worker {
             Ok(registry) => {
                 let changes = registry.changes_since(&self.registry);
                 let old = std::mem::replace(&mut self.registry, registry);
+                self.packages
+                    .retain(|id| self.registry.package(id).is_some());
                 self.tell_assignments(&old);
                 tracing::info!(
                     event = "registry_reloaded",
@@ -566,10 +525,13 @@ const EVENTS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use crate::platform::{
         PlatformId, RequestId, SessionId, SessionInfo,
         downlink::Scope,
         embedded::test_support::{Endpoints, PROFILE, RegistryFolder, Replies, clock, device},
+        package::PackageId,
         time::UnixMillis,
         uplink::{KeyValue, Readings},
     };
