@@ -12,8 +12,8 @@ use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
 use crate::platform::{
-    Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
-    Undeliverable, Uplink, UplinkId,
+    Answer, DeviceInfo, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo,
+    RpcRequest, Undeliverable, Uplink, UplinkId,
     package::PackageKind,
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
@@ -30,7 +30,7 @@ use super::{
     registry::Registry,
     sessions::Sessions,
     settings::EmbeddedSettings,
-    shared::{MAX_ATTRIBUTES, SharedAttributes, TooMany},
+    shared::{Attribute, Changed, MAX_ATTRIBUTES, SharedAttributes, TooMany},
     strangers::Strangers,
 };
 
@@ -224,11 +224,7 @@ impl Worker {
             }
             Uplink::AttributesWanted { session, keys } => {
                 let endpoint = self.registry.endpoint(&session.device);
-                let assigned = PackageKind::ALL.into_iter();
-                let assigned =
-                    assigned.filter_map(|kind| self.registry.assigned(&session.device, kind));
-                let mut updated: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
-                updated.retain(|(key, ..)| keys.contains(key));
+                let mut updated = self.of_packages(&session.device, keys);
                 updated.extend(self.shared.some(endpoint, keys));
                 // Where there are none, the asker learns that there is nothing to wait for.
                 let found = Downlink::Attributes {
@@ -277,10 +273,10 @@ impl Worker {
             )),
             Question::Package { device, kind, .. } => {
                 // A device that the registry does not name has a session, or it could not ask.
-                let unnamed = self.sessions.all().find(|(_, own)| own.device == *device);
-                let unnamed = unnamed.and_then(|(_, own)| self.registry.assigned(own, *kind));
-                let named = self.registry.assigned_to(*device, *kind);
-                let entry = named.or(unnamed).ok_or(QuestionError::NotFound)?;
+                let named = self.registry.device(*device);
+                let device = named.or_else(|| self.sessions.device(*device));
+                let entry = device.and_then(|device| self.registry.assigned(device, *kind));
+                let entry = entry.ok_or(QuestionError::NotFound)?;
                 if entry.url.is_some() {
                     return Err(QuestionError::Invalid);
                 }
@@ -320,7 +316,7 @@ impl Worker {
     }
 
     fn call(&mut self, now: Now, call: RpcCall) {
-        let Some(session) = self.sessions.of_endpoint(&call.endpoint) else {
+        let Some((session, _)) = self.sessions.of_endpoint(&call.endpoint) else {
             return end(call.done, Err(RpcError::UnknownEndpoint));
         };
         if self.rpcs.len() >= MAX_OPEN_RPC {
@@ -374,18 +370,35 @@ impl Worker {
         endpoint: &str,
         changes: Map<String, Json>,
     ) -> Result<(), TooMany> {
-        let updated = self.shared.change(endpoint, changes, now.wall)?;
-        if let Some(session) = self.sessions.of_endpoint(endpoint)
-            && !updated.is_empty()
-        {
-            let told = Downlink::Attributes {
-                updated,
+        let Changed {
+            mut set,
+            mut removed,
+        } = self.shared.change(endpoint, changes, now.wall)?;
+        if let Some((session, device)) = self.sessions.of_endpoint(endpoint) {
+            // What was set from outside hid what an assigned package says.
+            let shown = self.of_packages(device, &removed);
+            removed.retain(|key| shown.iter().all(|(own, ..)| own != key));
+            set.extend(shown);
+            let deleted = (!removed.is_empty()).then_some(Downlink::AttributesDeleted(removed));
+            let updated = (!set.is_empty()).then_some(Downlink::Attributes {
+                updated: set,
                 requested: false,
-            };
-            // A device that has gone meanwhile asks when it comes again.
-            self.sink.deliver(session, told).ok();
+            });
+            for told in deleted.into_iter().chain(updated) {
+                // A device that has gone meanwhile asks when it comes again.
+                self.sink.deliver(session, told).ok();
+            }
         }
         Ok(())
+    }
+
+    /// Those of these attributes that the packages assigned to a device bring.
+    fn of_packages(&self, device: &DeviceInfo, keys: &[String]) -> Vec<Attribute> {
+        let kinds = PackageKind::ALL.into_iter();
+        let assigned = kinds.filter_map(|kind| self.registry.assigned(device, kind));
+        let mut attributes: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
+        attributes.retain(|(key, ..)| keys.contains(key));
+        attributes
     }
 
     /// Takes over the shared attributes in which the files differ from `old`.

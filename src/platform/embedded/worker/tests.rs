@@ -294,26 +294,31 @@ fn set(fixture: &mut Fixture, endpoint: &str, changes: &str) -> String {
     }
 }
 
-/// Key, number, milliseconds after the fixture's time, of what the device was told; and whether it had asked.
-type Told = (Vec<(String, KeyValue, i64)>, bool);
+/// What the device was told meanwhile.
+fn told(fixture: &Fixture) -> Vec<Downlink> {
+    std::mem::take(&mut *fixture.endpoints.delivered.lock().unwrap())
+}
 
-fn told(fixture: &Fixture) -> Vec<Told> {
-    let delivered = std::mem::take(&mut *fixture.endpoints.delivered.lock().unwrap());
-    let told = delivered.into_iter().map(|downlink| {
-        let Downlink::Attributes { updated, requested } = downlink else {
-            panic!("no attributes: {downlink:?}");
-        };
-        let updated = updated.into_iter();
-        let updated = updated.map(|(key, value, ts)| (key, value, ts.0 - clock().wall.0));
-        (updated.collect(), requested)
-    });
-    told.collect()
+/// A battery level that was set so many milliseconds after the fixture's time; whether the device had asked.
+fn level(value: i64, after: i64, requested: bool) -> Downlink {
+    let ts = UnixMillis(clock().wall.0 + after);
+    Downlink::Attributes {
+        updated: vec![("batteryLevel".to_owned(), KeyValue::Long(value), ts)],
+        requested,
+    }
+}
+
+fn keys(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn deleted(names: &[&str]) -> Downlink {
+    Downlink::AttributesDeleted(keys(names))
 }
 
 #[test]
 fn attributes_wait_for_the_device_and_reach_it_while_it_is_registered() {
     let mut fixture = fixture();
-    let level = |value, ts| ("batteryLevel".to_owned(), KeyValue::Long(value), ts);
     assert_eq!(
         set(&mut fixture, "stranger", "{}"),
         "no such endpoint is registered"
@@ -328,12 +333,12 @@ fn attributes_wait_for_the_device_and_reach_it_while_it_is_registered() {
         session: session.clone(),
         keys: vec!["batteryLevel".to_owned(), "unset".to_owned()],
     });
-    assert_eq!(told(&fixture), [(vec![level(7, 0)], true)]);
+    assert_eq!(told(&fixture), [level(7, 0, true)]);
     assert_eq!(
         set(&mut fixture, "ep-1", r#"{"batteryLevel":8,"other":null}"#),
         r#"{"batteryLevel":8}"#
     );
-    assert_eq!(told(&fixture), [(vec![level(8, 1)], false)]);
+    assert_eq!(told(&fixture), [deleted(&["other"]), level(8, 1, false)]);
     assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
     assert_eq!(told(&fixture), []);
     fixture.submit(Uplink::SessionClosed { session });
@@ -365,11 +370,29 @@ fn attributes_of_files_are_there_from_the_start_and_change_with_the_file() {
         .folder
         .write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
     fixture.worker.poll();
-    let level = ("batteryLevel".to_owned(), KeyValue::Long(8), 2);
-    assert_eq!(told(&fixture), [(vec![level], false)]);
+    assert_eq!(told(&fixture), [level(8, 2, false)]);
     fixture.folder.write("devices/a.json", &with("{}"));
     fixture.worker.poll();
     assert_eq!(set(&mut fixture, "ep-1", "{}"), "{}");
+    assert_eq!(told(&fixture), [deleted(&["batteryLevel"])]);
+}
+
+#[test]
+fn an_update_is_withdrawn_by_taking_its_attributes_away() {
+    let mut fixture = fixture();
+    fixture.register();
+    set(
+        &mut fixture,
+        "ep-1",
+        r#"{"fw_title":"fw","fw_version":"2"}"#,
+    );
+    told(&fixture);
+    let null = r#"{"fw_title":null,"fw_version":null,"fw_tag":null}"#;
+    assert_eq!(set(&mut fixture, "ep-1", null), "{}");
+    let withdrawn = deleted(&["fw_title", "fw_version"]);
+    assert_eq!(told(&fixture), [withdrawn], "it never had a tag");
+    set(&mut fixture, "ep-1", null);
+    assert_eq!(told(&fixture), []);
 }
 
 #[test]
@@ -378,7 +401,11 @@ fn wanted_attributes_may_be_none() {
     let session = fixture.register();
     let keys = vec!["batteryLevel".to_owned()];
     fixture.submit(Uplink::AttributesWanted { session, keys });
-    assert_eq!(told(&fixture), [(Vec::new(), true)]);
+    let none = Downlink::Attributes {
+        updated: Vec::new(),
+        requested: true,
+    };
+    assert_eq!(told(&fixture), [none]);
 }
 
 #[test]
@@ -397,10 +424,6 @@ fn events_tell_of_every_uplink_of_a_session() {
 
 const PACKAGE: &str =
     r#"{"type":"FIRMWARE","title":"fw","version":"2","file":"fw.bin","devices":["Meter"]}"#;
-
-fn keys(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
 
 #[test]
 fn an_assigned_package_is_told_described_and_handed_out() {
@@ -462,12 +485,7 @@ fn an_assigned_package_is_told_described_and_handed_out() {
     fixture.worker.poll();
     assert_eq!(
         fixture.endpoints.delivered.lock().unwrap().pop(),
-        Some(Downlink::AttributesDeleted(keys(&[
-            "fw_title",
-            "fw_version",
-            "fw_tag",
-            "fw_url"
-        ])))
+        Some(deleted(&["fw_title", "fw_version", "fw_tag", "fw_url"]))
     );
     let gone = fixture.ask(Question::PackageBytes(PackageId(Uuid::from_u128(1))));
     assert_eq!(gone, Err(QuestionError::NotFound));
@@ -495,6 +513,27 @@ fn the_package_of_a_device_goes_before_that_of_its_profile() {
         .registry
         .assigned(&session.device, PackageKind::Firmware);
     assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("3"));
+}
+
+#[test]
+fn an_assigned_package_shows_again_once_what_was_set_over_it_is_taken_away() {
+    let mut fixture = fixture();
+    fixture.folder.write("packages/fw.json", PACKAGE);
+    fixture.register();
+    fixture.worker.poll();
+    let set_over = r#"{"fw_title":"other","fw_tag":"other 1"}"#;
+    set(&mut fixture, "ep-1", set_over);
+    let assigned = told(&fixture).remove(0);
+    set(&mut fixture, "ep-1", r#"{"fw_title":null,"fw_tag":null}"#);
+    let Downlink::Attributes { mut updated, .. } = assigned else {
+        panic!("not assigned: {assigned:?}");
+    };
+    updated.retain(|(key, ..)| key == "fw_title");
+    let shown = Downlink::Attributes {
+        updated,
+        requested: false,
+    };
+    assert_eq!(told(&fixture), [deleted(&["fw_tag"]), shown]);
 }
 
 #[test]
