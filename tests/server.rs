@@ -298,6 +298,35 @@ fn p12_1_registers_beyond_the_rate_get_5_03_with_max_age() {
 }
 
 #[test]
+fn a01_strangers_who_fetch_packages_are_limited_and_devices_are_not() {
+    let limits = LimitSettings {
+        source_messages_per_s: 1,
+        ..LimitSettings::default()
+    };
+    with_limits(1, limits, |server, _| {
+        let mut device = Client::new(server);
+        device.register("dev1");
+        let path = ["tbfw", "00000000-0000-0000-0000-000000000007"];
+        let mut stranger = Client::new(server);
+        let fetches: Vec<_> = (0..20)
+            .map(|_| stranger.request(Code::GET, &path, &[], ""))
+            .collect();
+        for fetch in &fetches {
+            stranger.socket.send(fetch).unwrap();
+        }
+        // Answers to all come at once, or not at all.
+        let mut buffer = [0; 2048];
+        let answered = (0..20).take_while(|_| stranger.socket.recv(&mut buffer).is_ok());
+        let answered = answered.count();
+        assert!(answered <= 3, "{answered} of 20");
+        for _ in 0..20 {
+            let answer = device.ask(Code::GET, &path, &[], "");
+            assert_eq!(answer.code(), Code::NOT_FOUND);
+        }
+    });
+}
+
+#[test]
 fn a48_update_and_deregister_of_an_unknown_registration_get_4_04() {
     with_server(1, |server, _| {
         let mut client = Client::new(server);

@@ -33,12 +33,10 @@ pub struct BootstrapSessionSettings {
 impl BootstrapSessionSettings {
     /// A message layer for one peer.
     pub(super) fn exchanges(&self, random: &mut Random) -> Exchanges<PeerId> {
-        let mut seed = [0; 32];
-        random.fill(&mut seed);
         Exchanges::new(
             Arc::clone(&self.coap),
             self.bodies.clone(),
-            seed,
+            random.seed(),
             [self.ordinal, self.shard],
         )
     }

@@ -23,3 +23,23 @@ pub struct BootstrapStats {
     /// Bootstrap sessions that give keys to a device without security.
     pub secrets_over_nosec: u64,
 }
+
+impl BootstrapStats {
+    /// What was counted since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            coap: self.coap.since(&earlier.coap),
+            finished: self.finished.saturating_sub(earlier.finished),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            failed: self.failed.saturating_sub(earlier.failed),
+            timed_out: self.timed_out.saturating_sub(earlier.timed_out),
+            limited: self.limited.saturating_sub(earlier.limited),
+            dropped_requests: self
+                .dropped_requests
+                .saturating_sub(earlier.dropped_requests),
+            secrets_over_nosec: self
+                .secrets_over_nosec
+                .saturating_sub(earlier.secrets_over_nosec),
+        }
+    }
+}

@@ -66,6 +66,8 @@ pub struct EndpointActor {
     published: EndpointStats,
     /// Keys bound and not yet unbound, for the case that the actor dies of a panic.
     bound: Vec<Key>,
+    /// It was restored, and has not said that its device is confirmed.
+    unconfirmed: bool,
     closed: bool,
     address: Option<Addr<Self>>,
 }
@@ -80,6 +82,7 @@ impl EndpointActor {
         shell: Rc<dyn Shell>,
     ) -> Self {
         Self {
+            unconfirmed: machine.is_unconfirmed(),
             machine,
             platform,
             outbound,
@@ -138,7 +141,10 @@ impl EndpointActor {
                 }
             }
             Output::Forget => self.shell.forget(self.machine.name()),
-            Output::Restored => self.shell.restored(),
+            Output::Restored => {
+                self.unconfirmed = false;
+                self.shell.restored();
+            }
             Output::Closed(reason) => {
                 self.closed = true;
                 self.shell
@@ -232,6 +238,9 @@ impl Drop for EndpointActor {
                 // Refused means that the platform side has stopped.
                 self.platform.submit(closed, reply_to).ok();
             }
+        }
+        if self.unconfirmed {
+            self.shell.restored();
         }
         self.shell.closed(&self.machine, &address, None);
     }

@@ -276,7 +276,7 @@ impl Endpoint {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 let is_message = parsed.is_ok();
-                if parsed.as_ref().is_ok_and(goes_on) && self.is_elsewhere(peer) {
+                if parsed.as_ref().is_ok_and(Target::goes_on) && self.is_elsewhere(peer) {
                     self.follow(peer);
                 }
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
@@ -523,12 +523,6 @@ impl Endpoint {
     }
 }
 
-/// Whether a message of a device belongs to what it has done before, though it comes over another security context: no
-/// request on its registration, which says itself what it is about.
-fn goes_on(message: &Message) -> bool {
-    matches!(Target::of(message), Target::Send | Target::Unknown)
-}
-
 /// Which message layer a datagram belongs to.
 enum Layer {
     /// That of the registration.
@@ -667,20 +661,30 @@ impl Endpoint {
 
     /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
     fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: impl Into<String>) {
-        if !self.settings.log_enabled {
+        self.post_with_line(now, session, Vec::new(), line.into());
+    }
+
+    /// Posts values together with a line of the `transportLog` series, if that is written.
+    fn post_with_line(
+        &mut self,
+        now: Now,
+        session: &Arc<SessionInfo>,
+        mut values: Vec<(String, KeyValue)>,
+        line: String,
+    ) {
+        if self.settings.log_enabled {
+            let line = text::device_line(line, self.settings.log_max_length);
+            values.push((text::LOG_KEY.to_owned(), KeyValue::String(line)));
+        }
+        if values.is_empty() {
             return;
         }
         let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
         self.last_log = ts;
-        let value = KeyValue::String(text::device_line(line.into(), self.settings.log_max_length));
-        let readings = vec![Readings {
-            ts,
-            values: vec![(text::LOG_KEY.to_owned(), value)],
-        }];
         self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
             id: None,
             session: Arc::clone(session),
-            readings,
+            readings: vec![Readings { ts, values }],
         }));
     }
 

@@ -109,12 +109,10 @@ impl Default for EndpointSettings {
 impl EndpointSettings {
     /// A message layer for one endpoint.
     pub(super) fn exchanges(&self, random: &mut Random) -> Exchanges<PeerId> {
-        let mut seed = [0; 32];
-        random.fill(&mut seed);
         Exchanges::new(
             Arc::clone(&self.coap),
             self.bodies.clone(),
-            seed,
+            random.seed(),
             [self.ordinal, self.shard],
         )
     }

@@ -20,7 +20,7 @@ use crate::{
             BootstrapActor, Datagram, Disconnected, IsBusy, PlatformReply, Request, Shell, Stop,
         },
     },
-    coap::{Code, Message, Random, RateLimit, Response},
+    coap::{Message, Random, RateLimit},
     platform::{
         Platform, ReplyTo,
         name::EndpointName,
@@ -36,7 +36,6 @@ use super::{
     metrics::{self, Metrics},
     secure::{Caller, Transports, Upward},
     settings::{LimitSettings, NoSecSettings},
-    shard::RETRY_AFTER_S,
 };
 
 /// Which actor bootstraps an endpoint, and whom a peer is bootstrapped by. One for the process: a device that asks again
@@ -131,10 +130,7 @@ impl BootstrapShard {
         transports: Transports,
         mut random: Random,
     ) -> Rc<Self> {
-        let share = parts
-            .limits
-            .registrations_per_s
-            .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
+        let share = parts.limits.registrations_share(parts.shards);
         let ingress = Ingress::new(
             ServerRole::Bootstrap,
             Arc::clone(&parts.settings.coap),
@@ -221,13 +217,8 @@ impl BootstrapShard {
                 metrics::Limit::Registrations
             };
             self.parts.metrics.limit_rejections.of(limit).inc();
-            let pause = self.random.borrow_mut().uniform(RETRY_AFTER_S);
-            let response = Response {
-                max_age: Some(u32::try_from(pause).unwrap_or(u32::MAX)),
-                ..Response::new(Code::SERVICE_UNAVAILABLE)
-            };
-            let mut ingress = self.ingress.borrow_mut();
-            let answer = ingress.answer(now, peer, &message, &response);
+            let (mut ingress, mut random) = (self.ingress.borrow_mut(), self.random.borrow_mut());
+            let answer = ingress.busy(now, peer, &message, &mut random);
             return self.transports.send(peer, answer);
         };
         let request = Request {
@@ -245,8 +236,7 @@ impl BootstrapShard {
     }
 
     fn spawn(self: &Rc<Self>, name: EndpointName) -> Addr<BootstrapActor> {
-        let mut seed = [0; 32];
-        self.random.borrow_mut().fill(&mut seed);
+        let seed = self.random.borrow_mut().seed();
         let parts = &self.parts;
         let machine = Bootstrap::new(name, Arc::clone(&parts.settings), seed);
         let outbound: Rc<dyn Outbound> = Rc::<Transports>::clone(&self.transports);

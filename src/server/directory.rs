@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn l25_a_message_for_a_session_that_may_be_restored_waits() {
+    fn a_message_for_a_session_that_may_be_restored_waits() {
         let (sender, _queue) = mpsc::channel(1);
         let directory = Directory::new(vec![sender]);
         let session = session(SessionId(Uuid::from_u128(1)));
@@ -404,10 +404,15 @@ mod tests {
             shard: 0,
         };
         std::thread::scope(|scope| {
-            let delivered = scope.spawn(|| directory.deliver(id, Downlink::DeviceDeleted));
+            let (done, delivered) = std::sync::mpsc::channel();
+            let directory = &directory;
+            scope.spawn(move || done.send(directory.deliver(id, Downlink::DeviceDeleted)));
+            // Longer than it takes to see that there is no such session.
+            let early = delivered.recv_timeout(std::time::Duration::from_millis(200));
             directory.bind(&Key::Session(session), &addr);
             directory.complete();
-            assert_eq!(delivered.join().unwrap(), Ok(()));
+            assert!(early.is_err(), "it did not wait: {early:?}");
+            assert_eq!(delivered.recv().unwrap(), Ok(()));
         });
     }
 }

@@ -16,9 +16,8 @@ use uuid::Uuid;
 
 use crate::{
     coap::{
-        Block, Code, ContentFormat, Message, MessageType, Response,
+        Block, Code, ContentFormat, Message, Response,
         blockwise::{Asked, serve},
-        encode,
     },
     endpoint::{Target, ota::OtaSettings},
     platform::{
@@ -258,22 +257,6 @@ pub(super) fn is_request(message: &Message) -> bool {
     message.code() == Code::GET && Target::is_package(message)
 }
 
-/// Encodes the answer to a request: what is asked again is answered again, so nothing of it is kept.
-pub(super) fn datagram(message: &Message, response: &Response) -> Bytes {
-    let message_type = match message.message_type() {
-        MessageType::Confirmable => MessageType::Acknowledgement,
-        MessageType::NonConfirmable | MessageType::Acknowledgement | MessageType::Reset => {
-            MessageType::NonConfirmable
-        }
-    };
-    encode::response(
-        response,
-        message_type,
-        message.message_id(),
-        message.token(),
-    )
-}
-
 fn missing(error: QuestionError) -> Response {
     match error {
         QuestionError::NotFound | QuestionError::Invalid => Response::new(Code::NOT_FOUND),
@@ -328,7 +311,7 @@ mod tests {
 
     use super::{super::directory::EndpointAddr, *};
     use crate::{
-        coap::{MessageId, Request, Token},
+        coap::{MessageId, MessageType, Request, Token, encode},
         endpoint::Key,
         platform::{
             SubmitError,

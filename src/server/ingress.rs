@@ -6,6 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     sync::Arc,
     time::Instant,
 };
@@ -71,8 +72,7 @@ impl Ingress {
         random: &mut Random,
         now: Instant,
     ) -> Self {
-        let mut key = [0; 32];
-        random.fill(&mut key);
+        let key = random.seed();
         let per_second = limits.source_messages_per_s;
         Self {
             role,
@@ -88,9 +88,7 @@ impl Ingress {
     /// Decides on a datagram of `caller`.
     pub fn decide(&mut self, now: Instant, caller: &Caller, payload: Bytes) -> Decision {
         let peer = caller.peer.id;
-        if let Some(sources) = &mut self.sources
-            && !sources.admit(now, network(peer.remote().ip()))
-        {
+        if !self.admits(now, peer) {
             return Decision::Limited;
         }
         let parsed = Message::parse(payload);
@@ -119,6 +117,21 @@ impl Ingress {
         decided.unwrap_or_else(|response| {
             Decision::Answer(self.answer(now, peer, &message, &response))
         })
+    }
+
+    /// Whether the network of a stranger is within its limit; the datagram counts if so.
+    fn admits(&mut self, now: Instant, peer: PeerId) -> bool {
+        let sources = self.sources.as_mut();
+        sources.is_none_or(|sources| sources.admit(now, network(peer.remote().ip())))
+    }
+
+    /// What keeps a stranger from fetching an update package, if anything does.
+    pub fn hinders(&mut self, now: Instant, peer: &Peer, message: &Message) -> Option<Decision> {
+        if !self.admits(now, peer.id) {
+            return Some(Decision::Limited);
+        }
+        let response = self.ask_for_proof(now, peer, message).err()?;
+        Some(Decision::Answer(encode::reply(message, &response)))
     }
 
     /// A request to the LwM2M server, or its answer.
@@ -216,6 +229,23 @@ impl Ingress {
         }
     }
 
+    /// Encodes and remembers that there is no room for a newcomer now; when it may try again is drawn from `random`, lest all
+    /// come at once.
+    pub fn busy(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: &Message,
+        random: &mut Random,
+    ) -> Bytes {
+        let pause = random.uniform(RETRY_AFTER_S);
+        let response = Response {
+            max_age: Some(u32::try_from(pause).unwrap_or(u32::MAX)),
+            ..Response::new(Code::SERVICE_UNAVAILABLE)
+        };
+        self.answer(now, peer, message, &response)
+    }
+
     /// Encodes an answer and remembers it for repetitions.
     pub fn answer(
         &mut self,
@@ -224,23 +254,15 @@ impl Ingress {
         message: &Message,
         response: &Response,
     ) -> Bytes {
-        // A non-confirmable request is answered alike, under the message id it came with: nothing else is outstanding
-        // towards a stranger, so no id of ours can clash.
-        let message_type = match message.message_type() {
-            MessageType::Confirmable => MessageType::Acknowledgement,
-            MessageType::NonConfirmable | MessageType::Acknowledgement | MessageType::Reset => {
-                MessageType::NonConfirmable
-            }
-        };
-        let (id, token) = (message.message_id(), message.token());
-        let mut answer = encode::response(response, message_type, id, token);
+        let mut answer = encode::reply(message, response);
         if answer.len() > message.datagram().len().saturating_mul(AMPLIFICATION) {
             let bare = Response {
                 payload: Bytes::new(),
                 ..response.clone()
             };
-            answer = encode::response(&bare, message_type, id, token);
+            answer = encode::reply(message, &bare);
         }
+        let (id, token) = (message.message_id(), message.token());
         self.answers.remember(now, peer, id, token, answer.clone());
         answer
     }
@@ -275,6 +297,8 @@ fn bytes_of(address: SocketAddr) -> Vec<u8> {
 
 /// How many times as long as its request an answer to a stranger may be.
 const AMPLIFICATION: usize = 3;
+/// When a newcomer may try again for whom there is no room, seconds, spread so that a fleet does not return at once.
+const RETRY_AFTER_S: RangeInclusive<u64> = 5..=30;
 /// Registers in blocks under way per shard.
 const TRANSFERS: usize = 10_000;
 /// Answers remembered per shard.
@@ -284,6 +308,8 @@ const RESETS_PER_SECOND: u32 = 1000;
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::coap::{Block, MessageId, Request, Token};
 
@@ -571,6 +597,28 @@ mod tests {
             matches!(decision, Decision::Bootstrap(..))
         });
         assert_eq!(taken.count(), 100);
+    }
+
+    #[test]
+    fn a01_a_stranger_who_fetches_a_package_proves_its_address_where_that_is_asked_for() {
+        let fetch = |echo: Option<Bytes>| {
+            let request = Request {
+                path: vec!["tbfw".to_owned(), Uuid::from_u128(7).to_string()],
+                echo,
+                ..Request::default()
+            };
+            Message::parse(datagram(1, &request)).unwrap()
+        };
+        let own = caller(peer(1)).peer;
+        let mut open = ingress(&LimitSettings::default(), &NoSecSettings::default());
+        assert!(open.hinders(start(), &own, &fetch(None)).is_none());
+        let mut closed = ingress(&LimitSettings::default(), &NoSecSettings { echo: true });
+        let challenge = answered(closed.hinders(start(), &own, &fetch(None)).unwrap());
+        assert_eq!(challenge.code(), Code::UNAUTHORIZED);
+        let proof = fetch(challenge.echo().map(Bytes::copy_from_slice));
+        assert!(closed.hinders(start(), &own, &proof).is_none());
+        let elsewhere = caller(peer(2)).peer;
+        assert!(closed.hinders(start(), &elsewhere, &proof).is_some());
     }
 
     #[test]

@@ -275,8 +275,7 @@ impl Foundation {
                 let open = || {
                     let mut random = Random::from_seed(random_seed);
                     if let Some((socket, parts)) = bootstrap {
-                        let mut seed = [0; 32];
-                        random.fill(&mut seed);
+                        let seed = random.seed();
                         let (transports, inbox) =
                             transports(socket, &parts.metrics, secure_bootstrap)?;
                         let secure = transports.secure.clone();

@@ -300,6 +300,14 @@ pub struct NoSecSettings {
     pub echo: bool,
 }
 
+impl LimitSettings {
+    /// The Registers a second that one of so many shards takes.
+    pub(super) fn registrations_share(&self, shards: usize) -> u32 {
+        let shards = u32::try_from(shards).unwrap_or(u32::MAX);
+        self.registrations_per_s.div_ceil(shards.max(1))
+    }
+}
+
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {

@@ -16,7 +16,7 @@ use futures_util::future::Either;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    coap::{Code, Message, Random, RateLimit, Response},
+    coap::{Code, Message, Random, RateLimit, Response, encode},
     endpoint::{
         CloseReason, Endpoint, EndpointName, EndpointSettings, EndpointStats, Key, Target, Urgency,
         actor::{
@@ -76,10 +76,7 @@ pub(super) struct ShardParts {
 impl Shard {
     /// A shard on the current Arbiter. `random` seeds everything its endpoints choose at random.
     pub(super) fn new(parts: ShardParts, transports: Transports, mut random: Random) -> Rc<Self> {
-        let share = parts
-            .limits
-            .registrations_per_s
-            .div_ceil(u32::try_from(parts.shards).unwrap_or(1));
+        let share = parts.limits.registrations_share(parts.shards);
         let settings = &parts.endpoint_settings;
         let ingress = Ingress::new(
             ServerRole::Lwm2m,
@@ -203,19 +200,25 @@ impl Shard {
     fn download(self: &Rc<Self>, peer: &Peer, message: Message) {
         let (now, from) = ((self.parts.clock)().mono, peer);
         let peer = peer.id;
+        if self.parts.directory.by_peer(&peer).is_none() {
+            let hindrance = self.ingress.borrow_mut().hinders(now, from, &message);
+            if let Some(decision) = hindrance {
+                return self.settle(peer, decision);
+            }
+        }
         let downloads = &self.parts.downloads;
         let verdict = downloads.decide(now, from, &message);
         let (pause, found) = match verdict {
             Verdict::Answer(response) => {
                 return self
                     .transports
-                    .send(peer, download::datagram(&message, &response));
+                    .send(peer, encode::reply(&message, &response));
             }
             Verdict::Serve(pause, package) if pause.is_zero() => {
                 let response = downloads.answer(&message, Ok(package));
                 return self
                     .transports
-                    .send(peer, download::datagram(&message, &response));
+                    .send(peer, encode::reply(&message, &response));
             }
             Verdict::Serve(pause, package) => (pause, Either::Left(package)),
             Verdict::Wait(pause, found) => (pause, Either::Right(found)),
@@ -234,7 +237,7 @@ impl Shard {
             let response = shard.parts.downloads.answer(&message, found);
             shard
                 .transports
-                .send(peer, download::datagram(&message, &response));
+                .send(peer, encode::reply(&message, &response));
         });
     }
 
@@ -243,8 +246,7 @@ impl Shard {
     fn same_device(&self, caller: &Caller, payload: &Bytes) -> Option<EndpointAddr> {
         let name = caller.endpoint.as_ref()?;
         let message = Message::parse(payload.clone()).ok()?;
-        let goes_on = matches!(Target::of(&message), Target::Send | Target::Unknown);
-        goes_on.then(|| self.parts.directory.by_name(name.as_str()))?
+        Target::goes_on(&message).then(|| self.parts.directory.by_name(name.as_str()))?
     }
 
     /// Hands a datagram to an actor; gives it back when the actor has ended.
@@ -303,15 +305,6 @@ impl Shard {
         let peer = caller.peer.id;
         let decision = self.ingress.borrow_mut().decide(now.mono, caller, payload);
         match decision {
-            Decision::Answer(answer) => self.transports.send(peer, answer),
-            Decision::Drop(reason) => self.parts.metrics.add_dropped(reason),
-            Decision::Limited => {
-                let metrics = &self.parts.metrics;
-                metrics
-                    .limit_rejections
-                    .of(metrics::Limit::SourceMessages)
-                    .inc();
-            }
             Decision::Registered(id, message) => match self.parts.directory.by_registration(&id) {
                 Some(addr) => self.hand_over(&addr.actor, caller, message),
                 None => self.refuse(peer, &message, &Response::new(Code::NOT_FOUND)),
@@ -319,8 +312,24 @@ impl Shard {
             Decision::Register(name, message) => {
                 self.admit_register(&name, caller, message, now.mono);
             }
-            // Not at this server's ports.
-            Decision::Bootstrap(..) => {}
+            settled @ (Decision::Answer(_)
+            | Decision::Drop(_)
+            | Decision::Limited
+            | Decision::Bootstrap(..)) => self.settle(peer, settled),
+        }
+    }
+
+    /// Does what a decision asks for that needs no endpoint.
+    fn settle(&self, peer: PeerId, decision: Decision) {
+        match decision {
+            Decision::Answer(answer) => self.transports.send(peer, answer),
+            Decision::Drop(reason) => self.parts.metrics.add_dropped(reason),
+            Decision::Limited => {
+                let limits = &self.parts.metrics.limit_rejections;
+                limits.of(metrics::Limit::SourceMessages).inc();
+            }
+            // Those for endpoints are not settled here, and bootstrap is not asked for at this server's ports.
+            Decision::Registered(..) | Decision::Register(..) | Decision::Bootstrap(..) => {}
         }
     }
 
@@ -358,16 +367,10 @@ impl Shard {
                 if let Some(limit) = limit {
                     self.parts.metrics.limit_rejections.of(limit).inc();
                 }
-                let pause = self.random.borrow_mut().uniform(RETRY_AFTER_S);
-                let max_age = Some(u32::try_from(pause).unwrap_or(u32::MAX));
-                self.refuse(
-                    caller.peer.id,
-                    &message,
-                    &Response {
-                        max_age,
-                        ..Response::new(Code::SERVICE_UNAVAILABLE)
-                    },
-                );
+                let (mut ingress, mut random) =
+                    (self.ingress.borrow_mut(), self.random.borrow_mut());
+                let answer = ingress.busy(now, caller.peer.id, &message, &mut random);
+                self.transports.send(caller.peer.id, answer);
             }
         }
     }
@@ -378,9 +381,7 @@ impl Shard {
     }
 
     fn seed(&self) -> [u8; 32] {
-        let mut seed = [0; 32];
-        self.random.borrow_mut().fill(&mut seed);
-        seed
+        self.random.borrow_mut().seed()
     }
 
     fn start(self: &Rc<Self>, machine: Endpoint) -> Addr<EndpointActor> {
@@ -539,6 +540,4 @@ impl fmt::Debug for Shard {
 
 /// Endpoints that may wait for their first registration to be decided.
 const MAX_REGISTERING: usize = 10_000;
-/// When a refused device may try again, seconds, spread so that a fleet does not return at once.
-pub(super) const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
 const HEARTBEAT: Duration = Duration::from_secs(1);

@@ -92,7 +92,7 @@ pub(super) enum Open {
 }
 
 /// Where a package goes by the strategy that writes it to Object 19.
-pub(super) const APPLICATION_DATA: Path = Path::resource(19, 0, 0);
+pub(super) const PACKAGE_IN_OBJECT_19: Path = Path::resource(19, 0, 0);
 
 /// Chooses the way of a package (`ota.md` 7.1 and 9.5). `delivery` is what the device says of it.
 pub(super) fn choose(
@@ -123,7 +123,7 @@ pub(super) fn choose(
             package.bytes().len() as u64 > limit
         }
         (_, 2, _) => true,
-        (_, 3, PackageKind::Firmware) => return Ok(Way::Push(APPLICATION_DATA)),
+        (_, 3, PackageKind::Firmware) => return Ok(Way::Push(PACKAGE_IN_OBJECT_19)),
         (_, number, _) => return Err(Open::Impossible(text::unsupported_strategy(number))),
     };
     if !fetches {

@@ -401,22 +401,12 @@ impl Endpoint {
         text: String,
     ) {
         self.stats.count_ota(status);
-        let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
-        self.last_log = ts;
         let name = KeyValue::String(status.name().to_owned());
         let mut values = vec![(kind.attribute("state"), name)];
         if self.settings.ota.report_error_key && status == Status::Failed {
             values.push((kind.attribute("error"), KeyValue::String(text.clone())));
         }
-        if self.settings.log_enabled {
-            let line = super::text::device_line(text, self.settings.log_max_length);
-            values.push((super::text::LOG_KEY.to_owned(), KeyValue::String(line)));
-        }
-        self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
-            id: None,
-            session: Arc::clone(session),
-            readings: vec![Readings { ts, values }],
-        }));
+        self.post_with_line(now, session, values, text);
     }
 
     /// What is assigned is asked for once more when the device first says what it runs: until then it was thought to be

@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{
-    attempt::{APPLICATION_DATA, Attempt, Execution, Open, Terms, Way, choose},
+    attempt::{Attempt, Execution, Open, PACKAGE_IN_OBJECT_19, Terms, Way, choose},
     object::{Meaning, Object, Phase, Status},
     target::{Current, Target},
 };
@@ -282,7 +282,8 @@ impl Update {
                 let way = self.attempt.way.clone();
                 match (way, phase) {
                     (_, Some(Phase::Ready)) => self.ready(now, terms),
-                    (Some(Way::Push(APPLICATION_DATA)), _) if self.stage == Stage::AwaitState => {}
+                    (Some(Way::Push(PACKAGE_IN_OBJECT_19)), _)
+                        if self.stage == Stage::AwaitState => {}
                     (Some(Way::Push(_)), Some(Phase::Downloading)) => {
                         self.attempt.interrupted = true;
                         self.enter(Stage::AwaitState, now.checked_add(INTERRUPTED));
@@ -349,7 +350,7 @@ impl Update {
             Stage::Uninstalling | Stage::Writing => self.lose(now, terms),
             Stage::AwaitState if self.attempt.interrupted => self.again(now, terms),
             // Nobody says what becomes of a package in Object 19.
-            Stage::AwaitState if self.attempt.way == Some(Way::Push(APPLICATION_DATA)) => {
+            Stage::AwaitState if self.attempt.way == Some(Way::Push(PACKAGE_IN_OBJECT_19)) => {
                 self.enter(Stage::Done, None);
                 self.finish(now, terms);
             }
@@ -485,7 +486,7 @@ impl Update {
     /// Gives up what is under way; the device gives up what it has of the package.
     fn cancel(&mut self) {
         let begun = matches!(self.stage, Stage::Writing | Stage::AwaitState);
-        let holds = begun && self.attempt.way != Some(Way::Push(APPLICATION_DATA));
+        let holds = begun && self.attempt.way != Some(Way::Push(PACKAGE_IN_OBJECT_19));
         if self.is_active() {
             self.actions.push_back(Action::Abandon);
             if holds && self.object.cancel.is_some() {

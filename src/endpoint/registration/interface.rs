@@ -34,6 +34,12 @@ impl Target {
         matches!(before, Some("tbfw" | "tbsw"))
     }
 
+    /// Whether a message of a device belongs to what it has done before, though it comes over another security context: no
+    /// request on its registration, which says itself what it is about.
+    pub fn goes_on(message: &Message) -> bool {
+        matches!(Self::of(message), Self::Send | Self::Unknown)
+    }
+
     /// Reads method and path; an id that cannot be one of ours is `None`.
     pub fn of(message: &Message) -> Self {
         let mut path = message.uri_path();

@@ -433,7 +433,8 @@ mod tests {
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!((count, ids.len()), (13, 13));
+        assert_eq!(count, ids.len(), "an operation's id is its own: {ids:?}");
+        assert!(count > 0);
     }
 
     #[test]

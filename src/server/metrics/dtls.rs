@@ -1,10 +1,8 @@
 //! What the DTLS engines count, published as differences.
 
-use prometheus_client::metrics::counter::Counter;
-
 use crate::dtls::{Alert, DenyReason, HandshakeFailure, Principal, Stats};
 
-use super::{ConnectionId, DtlsLimit, HandshakeMode, HandshakeResult, Metrics, RecordDrop};
+use super::{ConnectionId, DtlsLimit, HandshakeMode, HandshakeResult, Metrics, RecordDrop, raise};
 
 impl Metrics {
     /// Adds what one engine counted between two moments.
@@ -13,38 +11,33 @@ impl Metrics {
             return;
         }
         let since = after.since(before);
-        let add = |counter: &Counter, count: u64| {
-            if count > 0 {
-                counter.inc_by(count);
-            }
-        };
         let dropped = &self.dtls_records_dropped;
-        add(dropped.of(RecordDrop::BadMac), since.forged);
-        add(dropped.of(RecordDrop::Early), since.early);
-        add(dropped.of(RecordDrop::Foreign), since.foreign);
-        add(dropped.of(RecordDrop::Malformed), since.malformed);
-        add(dropped.of(RecordDrop::NoAssociation), since.stray);
-        add(dropped.of(RecordDrop::Replay), since.replayed);
-        add(dropped.of(RecordDrop::Unheard), since.unheard);
-        add(dropped.of(RecordDrop::WrongCid), since.wrong_connection_id);
+        raise(dropped.of(RecordDrop::BadMac), since.forged);
+        raise(dropped.of(RecordDrop::Early), since.early);
+        raise(dropped.of(RecordDrop::Foreign), since.foreign);
+        raise(dropped.of(RecordDrop::Malformed), since.malformed);
+        raise(dropped.of(RecordDrop::NoAssociation), since.stray);
+        raise(dropped.of(RecordDrop::Replay), since.replayed);
+        raise(dropped.of(RecordDrop::Unheard), since.unheard);
+        raise(dropped.of(RecordDrop::WrongCid), since.wrong_connection_id);
         let limited = &self.dtls_limited;
-        add(limited.of(DtlsLimit::Alerts), since.alerts_limited);
-        add(
+        raise(limited.of(DtlsLimit::Alerts), since.alerts_limited);
+        raise(
             limited.of(DtlsLimit::Associations),
             since.associations_evicted,
         );
-        add(
+        raise(
             limited.of(DtlsLimit::CredentialQueries),
             since.credential_queries_limited,
         );
-        add(limited.of(DtlsLimit::Handshakes), since.handshakes_limited);
-        add(
+        raise(limited.of(DtlsLimit::Handshakes), since.handshakes_limited);
+        raise(
             limited.of(DtlsLimit::HelloVerifyRequests),
             since.hello_verify_requests_limited,
         );
-        add(&self.dtls_retransmissions, since.retransmissions);
-        add(&self.dtls_credential_queries, since.credential_queries);
-        add(&self.dtls_address_changes, since.peers_moved);
+        raise(&self.dtls_retransmissions, since.retransmissions);
+        raise(&self.dtls_credential_queries, since.credential_queries);
+        raise(&self.dtls_address_changes, since.peers_moved);
     }
 
     /// Counts a handshake that is complete.

@@ -1,7 +1,5 @@
 //! What endpoints count, published as differences.
 
-use prometheus_client::metrics::counter::Counter;
-
 use crate::{
     bootstrap::BootstrapStats, coap::stranger::Reason, endpoint::EndpointStats,
     platform::uplink::UplinkKind,
@@ -9,7 +7,7 @@ use crate::{
 
 use super::{
     BootstrapResult, Limit, Malformed, Message, Metrics, NotificationResult, OtaState,
-    RegistrationEvent, RpcResult, SendResult,
+    RegistrationEvent, RpcResult, SendResult, raise,
 };
 
 impl Metrics {
@@ -18,73 +16,68 @@ impl Metrics {
         if before == after {
             return;
         }
-        self.add_coap(&before.coap, &after.coap);
         let since = after.since(before);
-        let add = |counter: &Counter, count: u64| {
-            if count > 0 {
-                counter.inc_by(count);
-            }
-        };
+        self.add_coap(&since.coap);
         let events = &self.registration_events;
-        add(events.of(RegistrationEvent::Register), since.registered);
-        add(events.of(RegistrationEvent::Update), since.updated);
-        add(events.of(RegistrationEvent::Deregister), since.deregistered);
-        add(events.of(RegistrationEvent::Expire), since.expired);
-        add(events.of(RegistrationEvent::Rejected), since.refused);
-        add(events.of(RegistrationEvent::Replaced), since.replaced);
-        add(&self.link_deviations, since.link_deviations);
-        add(
+        raise(events.of(RegistrationEvent::Register), since.registered);
+        raise(events.of(RegistrationEvent::Update), since.updated);
+        raise(events.of(RegistrationEvent::Deregister), since.deregistered);
+        raise(events.of(RegistrationEvent::Expire), since.expired);
+        raise(events.of(RegistrationEvent::Rejected), since.refused);
+        raise(events.of(RegistrationEvent::Replaced), since.replaced);
+        raise(&self.link_deviations, since.link_deviations);
+        raise(
             self.limit_rejections.of(Limit::EndpointRegistrations),
             since.dropped_registers,
         );
-        add(
+        raise(
             self.limit_rejections.of(Limit::EndpointFlapping),
             since.flapping,
         );
-        add(
+        raise(
             self.limit_rejections.of(Limit::EndpointMessages),
             since.limited,
         );
         let notifications = &self.notifications;
-        add(
+        raise(
             notifications.of(NotificationResult::Delivered),
             since.notifications,
         );
-        add(
+        raise(
             notifications.of(NotificationResult::Unmapped),
             since.unmapped_notifications,
         );
-        add(
+        raise(
             notifications.of(NotificationResult::BadPayload),
             since.undecodable,
         );
-        add(
+        raise(
             notifications.of(NotificationResult::Unacknowledged),
             since.unacknowledged,
         );
-        add(&self.rpc_received, since.rpc);
-        add(self.rpc.of(RpcResult::Cancelled), since.cancelled_rpc);
-        add(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
-        add(self.rpc.of(RpcResult::Error), since.failed_rpc);
-        add(self.rpc.of(RpcResult::Expired), since.expired_rpc);
-        add(self.rpc.of(RpcResult::Ok), since.answered_rpc);
-        add(self.rpc.of(RpcResult::Overflow), since.overflowed_rpc);
-        add(self.rpc.of(RpcResult::Postponed), since.postponed_rpc);
-        add(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
+        raise(&self.rpc_received, since.rpc);
+        raise(self.rpc.of(RpcResult::Cancelled), since.cancelled_rpc);
+        raise(self.rpc.of(RpcResult::Duplicate), since.duplicate_rpc);
+        raise(self.rpc.of(RpcResult::Error), since.failed_rpc);
+        raise(self.rpc.of(RpcResult::Expired), since.expired_rpc);
+        raise(self.rpc.of(RpcResult::Ok), since.answered_rpc);
+        raise(self.rpc.of(RpcResult::Overflow), since.overflowed_rpc);
+        raise(self.rpc.of(RpcResult::Postponed), since.postponed_rpc);
+        raise(self.rpc.of(RpcResult::Timeout), since.timed_out_rpc);
         let sends = &self.sends;
-        add(sends.of(SendResult::Delivered), since.sends);
-        add(sends.of(SendResult::Refused), since.refused_sends);
-        add(sends.of(SendResult::Unavailable), since.unavailable_sends);
-        add(sends.of(SendResult::Unmapped), since.unmapped_sends);
-        add(&self.implausible_times, since.implausible_times);
-        add(&self.sleeps, since.asleep);
+        raise(sends.of(SendResult::Delivered), since.sends);
+        raise(sends.of(SendResult::Refused), since.refused_sends);
+        raise(sends.of(SendResult::Unavailable), since.unavailable_sends);
+        raise(sends.of(SendResult::Unmapped), since.unmapped_sends);
+        raise(&self.implausible_times, since.implausible_times);
+        raise(&self.sleeps, since.asleep);
         let states = &self.ota_states;
-        add(states.of(OtaState::Downloading), since.ota_downloading);
-        add(states.of(OtaState::Downloaded), since.ota_downloaded);
-        add(states.of(OtaState::Verified), since.ota_verified);
-        add(states.of(OtaState::Updating), since.ota_updating);
-        add(states.of(OtaState::Updated), since.ota_updated);
-        add(states.of(OtaState::Failed), since.ota_failed);
+        raise(states.of(OtaState::Downloading), since.ota_downloading);
+        raise(states.of(OtaState::Downloaded), since.ota_downloaded);
+        raise(states.of(OtaState::Verified), since.ota_verified);
+        raise(states.of(OtaState::Updating), since.ota_updating);
+        raise(states.of(OtaState::Updated), since.ota_updated);
+        raise(states.of(OtaState::Failed), since.ota_failed);
     }
 }
 
@@ -109,25 +102,23 @@ impl Metrics {
         if before == after {
             return;
         }
-        self.add_coap(&before.coap, &after.coap);
-        let add = |counter: &Counter, count: fn(&BootstrapStats) -> u64| {
-            counter.inc_by(count(after).saturating_sub(count(before)));
-        };
+        let since = after.since(before);
+        self.add_coap(&since.coap);
         let sessions = &self.bootstrap;
-        add(sessions.of(BootstrapResult::Ok), |s| s.finished);
-        add(sessions.of(BootstrapResult::Rejected), |s| s.rejected);
-        add(sessions.of(BootstrapResult::Failed), |s| {
-            s.failed.saturating_sub(s.timed_out)
-        });
-        add(sessions.of(BootstrapResult::Timeout), |s| s.timed_out);
-        add(self.limit_rejections.of(Limit::EndpointMessages), |s| {
-            s.limited
-        });
-        add(
-            self.limit_rejections.of(Limit::EndpointRegistrations),
-            |s| s.dropped_requests,
+        raise(sessions.of(BootstrapResult::Ok), since.finished);
+        raise(sessions.of(BootstrapResult::Rejected), since.rejected);
+        let failed = since.failed.saturating_sub(since.timed_out);
+        raise(sessions.of(BootstrapResult::Failed), failed);
+        raise(sessions.of(BootstrapResult::Timeout), since.timed_out);
+        raise(
+            self.limit_rejections.of(Limit::EndpointMessages),
+            since.limited,
         );
-        add(&self.bootstrap_secrets_over_nosec, |s| s.secrets_over_nosec);
+        raise(
+            self.limit_rejections.of(Limit::EndpointRegistrations),
+            since.dropped_requests,
+        );
+        raise(&self.bootstrap_secrets_over_nosec, since.secrets_over_nosec);
     }
 }
 

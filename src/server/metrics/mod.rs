@@ -395,41 +395,37 @@ impl Metrics {
         metrics
     }
 
-    /// Adds what the CoAP layer of one endpoint counted since `before`.
-    pub fn add_coap(&self, before: &CoapStats, after: &CoapStats) {
-        let add = |counter: &Counter, count: fn(&CoapStats) -> u64| {
-            let since = count(after).saturating_sub(count(before));
-            if since > 0 {
-                counter.inc_by(since);
-            }
-        };
-        add(self.coap_messages.of(Direction::In), |s| s.received);
-        add(self.coap_messages.of(Direction::Out), |s| s.sent);
-        add(&self.coap_retransmissions, |s| s.retransmissions);
-        add(&self.coap_duplicates, |s| s.duplicates);
-        add(self.coap_malformed.of(Malformed::Format), |s| {
-            s.format_errors
-        });
-        add(self.coap_malformed.of(Malformed::Option), |s| s.bad_options);
-        add(self.coap_resets.of(Direction::In), |s| s.resets_received);
-        add(self.coap_resets.of(Direction::Out), |s| s.resets_sent);
-        add(&self.coap_unmatched, |s| s.unmatched);
-        add(&self.coap_timeouts, |s| s.timeouts);
-        add(self.coap_malformed.of(Malformed::Block), |s| {
-            s.refused_blocks
-        });
-        add(&self.coap_ring_full, |s| s.ring_full);
-        add(&self.coap_pings, |s| s.pings);
+    /// Adds what the CoAP layer of one endpoint counted since the last time.
+    pub fn add_coap(&self, since: &CoapStats) {
+        let messages = &self.coap_messages;
+        raise(messages.of(Direction::In), since.received);
+        raise(messages.of(Direction::Out), since.sent);
+        raise(&self.coap_retransmissions, since.retransmissions);
+        raise(&self.coap_duplicates, since.duplicates);
+        let malformed = &self.coap_malformed;
+        raise(malformed.of(Malformed::Format), since.format_errors);
+        raise(malformed.of(Malformed::Option), since.bad_options);
+        raise(malformed.of(Malformed::Block), since.refused_blocks);
+        let resets = &self.coap_resets;
+        raise(resets.of(Direction::In), since.resets_received);
+        raise(resets.of(Direction::Out), since.resets_sent);
+        raise(&self.coap_unmatched, since.unmatched);
+        raise(&self.coap_timeouts, since.timeouts);
+        raise(&self.coap_ring_full, since.ring_full);
+        raise(&self.coap_pings, since.pings);
         let notifications = &self.notifications;
-        add(notifications.of(NotificationResult::UnknownToken), |s| {
-            s.unknown_tokens
-        });
-        add(notifications.of(NotificationResult::Incomplete), |s| {
-            s.incomplete_notifications
-        });
-        add(notifications.of(NotificationResult::Stale), |s| {
-            s.stale_notifications
-        });
+        raise(
+            notifications.of(NotificationResult::UnknownToken),
+            since.unknown_tokens,
+        );
+        raise(
+            notifications.of(NotificationResult::Incomplete),
+            since.incomplete_notifications,
+        );
+        raise(
+            notifications.of(NotificationResult::Stale),
+            since.stale_notifications,
+        );
     }
 
     /// All metrics in the OpenMetrics text format.
@@ -442,6 +438,13 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// Adds to a counter; adding nothing does not touch what other threads write to.
+fn raise(counter: &Counter, count: u64) {
+    if count > 0 {
+        counter.inc_by(count);
     }
 }
 
@@ -583,7 +586,7 @@ set of values, and every series exists from the start. On Linux the usual `proce
             resets_sent: 1,
             ..CoapStats::default()
         };
-        metrics.add_coap(&before, &after);
+        metrics.add_coap(&after.since(&before));
         assert_eq!(metrics.coap_duplicates.get(), 2);
         assert_eq!(metrics.coap_resets.of(Direction::Out).get(), 1);
         assert_eq!(metrics.coap_resets.of(Direction::In).get(), 0);
