@@ -21,12 +21,38 @@ impl PackageKind {
 
     /// The name of a shared attribute of this kind, `fw_title` for `title`.
     pub fn attribute(self, name: &str) -> String {
+        format!("{}{name}", self.prefix())
+    }
+
+    /// The kind to which a shared attribute belongs; of the names that begin as those of packages only the ones that the
+    /// platform uses (`ota.md` 2).
+    pub fn of_attribute(attribute: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| {
+            let name = attribute.strip_prefix(kind.prefix());
+            name.is_some_and(|name| ATTRIBUTES.contains(&name))
+        })
+    }
+
+    const fn prefix(self) -> &'static str {
         match self {
-            Self::Firmware => format!("fw_{name}"),
-            Self::Software => format!("sw_{name}"),
+            Self::Firmware => "fw_",
+            Self::Software => "sw_",
         }
     }
 }
+
+/// The shared attributes of a package, without what says its kind.
+const ATTRIBUTES: [&str; 9] = [
+    "title",
+    "version",
+    "ts",
+    "state",
+    "size",
+    "checksum",
+    "checksum_algorithm",
+    "url",
+    "tag",
+];
 
 /// The id of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -177,6 +203,23 @@ mod tests {
 
     fn package(length: usize) -> Package {
         Package::new(vec![7; length].into())
+    }
+
+    #[test]
+    fn o18_only_the_exact_names_belong_to_packages() {
+        let of = PackageKind::of_attribute;
+        for (firmware, software) in [
+            ("fw_title", "sw_title"),
+            ("fw_version", "sw_version"),
+            ("fw_checksum_algorithm", "sw_checksum_algorithm"),
+            ("fw_ts", "sw_ts"),
+        ] {
+            assert_eq!(of(firmware), Some(PackageKind::Firmware), "{firmware}");
+            assert_eq!(of(software), Some(PackageKind::Software), "{software}");
+        }
+        for name in ["pkgversion", "state", "lights", "fw_titles", "fw_", "title"] {
+            assert_eq!(of(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -376,7 +376,7 @@ fn shared_problems(
 ) -> impl Iterator<Item = (String, String)> {
     let names = &profile.transport.observe_attr.key_name;
     shared.iter().filter_map(move |(key, value)| {
-        let is_update = key.starts_with("fw_") || key.starts_with("sw_");
+        let is_update = PackageKind::of_attribute(key).is_some();
         let message = if value.is_null() {
             "null is no value".to_owned()
         } else if is_update || names.iter().any(|(_, name)| name == key) {
@@ -493,7 +493,7 @@ mod tests {
         };
         folder.write(
             "devices/a.json",
-            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x"}"#),
+            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x","sw_titel":"x"}"#),
         );
         let root = folder.path().display();
         assert_eq!(
@@ -502,6 +502,9 @@ mod tests {
                 format!("{root}/devices/a.json: /0/shared/batteryLevel: null is no value"),
                 format!(
                     "{root}/devices/a.json: /0/shared/a~1b~0: profile `p` has no key name `a/b~`"
+                ),
+                format!(
+                    "{root}/devices/a.json: /0/shared/sw_titel: profile `p` has no key name `sw_titel`"
                 ),
             ]
         );
