@@ -20,7 +20,7 @@ use bytes::Bytes;
 use lightship::{
     bootstrap::BootstrapSessionSettings,
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
-    endpoint::EndpointSettings,
+    endpoint::{EndpointSettings, FileGeneration},
     platform::{
         Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
         Uplink,
@@ -498,7 +498,9 @@ fn store(folder: &TempDir) -> Arc<Store> {
         ..StateSettings::default()
     };
     let metrics = Arc::new(Metrics::new(UnixMillis(0)));
-    records::open(&settings, "ls-0", &metrics).unwrap().unwrap()
+    let generation = FileGeneration::default();
+    let store = records::open(&settings, "ls-0", &metrics, &generation);
+    store.unwrap().unwrap()
 }
 
 /// Waits until there is a record of the endpoint.

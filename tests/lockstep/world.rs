@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) events: Vec<SimEvent>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) store: KeptRecord,
-    settings: Arc<EndpointSettings>,
+    pub(crate) settings: Arc<EndpointSettings>,
     /// What leads to the endpoint.
     pub(crate) bound: Vec<Key>,
     /// Datagrams that the endpoint did not take for its own.
