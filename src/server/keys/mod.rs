@@ -139,7 +139,7 @@ impl CredentialSettings {
             return Err(KeyFault::NoCertificate.of(&self.cert_file));
         }
         if contents.key.is_none() {
-            contents.key = read(&self.key_file, password, None)?.key;
+            contents.key = Some(private_key(&self.key_file, password)?);
             return material(contents, &self.key_file);
         }
         material(contents, &self.cert_file)
@@ -186,10 +186,7 @@ impl TrustSettings {
         } else {
             ""
         };
-        let mut certificates = read(file, password, Some(""))?.certificates;
-        if certificates.is_empty() {
-            return Err(KeyFault::NoCertificate.of(file));
-        }
+        let mut certificates = certificates(file, password)?;
         certificates.retain(|der| is_issuer(der));
         if certificates.is_empty() {
             return Err(KeyFault::NoIssuer.of(file));
@@ -236,6 +233,27 @@ fn or_default<'a>(password: &'a Secret, default: &'static str) -> &'a str {
 
 const KEY_PASSWORD: &str = "server_key_password";
 const KEYSTORE_PASSWORD: &str = "server_ks_password";
+
+/// The DER certificates in a file, at least one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let certificates = read(file, password, None)?.certificates;
+    if certificates.is_empty() {
+        return Err(KeyFault::NoCertificate.of(file));
+    }
+    Ok(certificates)
+}
+
+/// The private key in a file, DER in PKCS#8 or SEC1 form; the first one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn private_key(file: &Path, password: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let key = read(file, password, None)?.key;
+    key.ok_or_else(|| KeyFault::NoKey.of(file))
+}
 
 /// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
 fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
