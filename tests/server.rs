@@ -505,8 +505,13 @@ fn store(folder: &TempDir) -> Arc<Store> {
 
 /// Waits until there is a record of the endpoint.
 fn await_record(store: &Store, endpoint: &str) {
+    let deadline = clock::now().mono + Duration::from_secs(30);
     while store.get(endpoint).is_none() {
-        std::thread::yield_now();
+        assert!(
+            clock::now().mono < deadline,
+            "there is no record of {endpoint}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
