@@ -621,7 +621,9 @@ fn serve(folder: &Path) -> ! {
                 }
                 Output::NeedCredential {
                     association, query, ..
-                } => engine.handle_credential(now, association, answer(&query)),
+                } => {
+                    engine.handle_credential(now, association, answer(&query));
+                }
                 Output::Data {
                     association,
                     payload,

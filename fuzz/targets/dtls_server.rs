@@ -258,7 +258,11 @@ impl World {
                 } => {
                     assert!(self.associations.contains(&association) && from != to);
                 }
-                Output::NeedsHandshake { .. } | Output::HandshakeFailed { .. } => {}
+                Output::HandshakeFailed { association, .. } => {
+                    let is_open = association.is_some_and(|id| self.associations.contains(&id));
+                    assert!(!is_open, "a handshake failed that is an association");
+                }
+                Output::NeedsHandshake { .. } => {}
             }
         }
         self.to_server.truncate(32);

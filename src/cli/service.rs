@@ -116,6 +116,7 @@ impl Service {
             None => None,
         };
         let files = key_files(&settings);
+        let key_watch = files.watch();
         let (keys_sender, keys) = watch::channel(files.load()?);
         let workers = settings.runtime.worker_count();
         if workers > 1 && matches!(settings.lwm2m.dtls.connection_id_length, Some(1..=4)) {
@@ -170,8 +171,8 @@ impl Service {
             }
         }
         if let Some(interval) = settings.lwm2m.credentials_reload() {
-            let watched = files.files();
-            actix::spawn(reload(watched, move || files.load(), interval, keys_sender));
+            let load = move || files.load();
+            actix::spawn(reload(key_watch, load, interval, keys_sender));
         }
         health.set_state(State::Ready);
         Ok(Self {

@@ -65,8 +65,8 @@ impl Channel {
         Self {
             peer_cid: Cid::EMPTY,
             own_cid: Cid::EMPTY,
-            limit: MAX_LIMIT,
-            receive_limit: MAX_LIMIT,
+            limit: MAX_PLAINTEXT,
+            receive_limit: MAX_PLAINTEXT,
             plain_sequence,
             sequence: 0,
             write: None,
@@ -174,10 +174,6 @@ impl Channel {
         self.sequence = records;
     }
 }
-
-/// As long as records can be.
-const MAX_LIMIT: u16 = 1 << 14;
-const _: () = assert!(MAX_LIMIT as usize == MAX_PLAINTEXT);
 
 /// No number from here on is used: the association is closed well before they are used up.
 pub(super) const LAST_SEQUENCE: u64 = (1 << 48) - (1 << 16);

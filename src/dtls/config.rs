@@ -24,14 +24,8 @@ pub struct Config {
     pub psk_gcm: bool,
     /// RFC 7627
     pub extended_master_secret: ExtendedMasterSecret,
-    /// Takes raw public keys of clients.
-    pub raw_public_keys: bool,
-    /// Takes certificates of clients.
-    pub certificates: bool,
     /// Lets certificates pass that are not valid yet, or no longer. Their path is then not trusted.
     pub skip_validity_check: bool,
-    /// Sent with PSK suites, when there is one.
-    pub psk_identity_hint: Option<String>,
     /// An unknown identity is treated like a wrong key: no alert tells which identities exist.
     pub hide_unknown_identity: bool,
     /// Bytes of a datagram that we send at most.
@@ -82,6 +76,33 @@ pub struct Config {
     pub cookie_secret: Option<CookieSecret>,
 }
 
+impl Config {
+    /// The same with the part of every limit that falls to one of so many servers. Together they admit what one would
+    /// alone, give or take what does not divide: no source gets more by being spread over them, nor can it fill one.
+    #[must_use]
+    pub fn share(&self, servers: usize) -> Self {
+        let servers = servers.max(1);
+        let of = |limit: usize| limit.div_ceil(servers);
+        let small = u32::try_from(servers).unwrap_or(u32::MAX);
+        let of_small = |limit: u32| limit.div_ceil(small);
+        Self {
+            max_handshakes: of(self.max_handshakes),
+            max_handshakes_per_address: of_small(self.max_handshakes_per_address),
+            max_handshakes_per_network: of_small(self.max_handshakes_per_network),
+            max_credential_queries: of(self.max_credential_queries),
+            credential_queries_per_second_per_address: of_small(
+                self.credential_queries_per_second_per_address,
+            ),
+            negative_cache_entries: of(self.negative_cache_entries),
+            hello_verify_requests_per_second: of_small(self.hello_verify_requests_per_second),
+            alerts_per_second_per_address: of_small(self.alerts_per_second_per_address),
+            alerts_per_second: of_small(self.alerts_per_second),
+            max_associations: of(self.max_associations),
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -93,10 +114,7 @@ impl Default for Config {
             ecdhe_psk: false,
             psk_gcm: false,
             extended_master_secret: ExtendedMasterSecret::Preferred,
-            raw_public_keys: true,
-            certificates: true,
             skip_validity_check: false,
-            psk_identity_hint: None,
             hide_unknown_identity: false,
             mtu: 1280 - 48,
             max_handshake_message: 8192,

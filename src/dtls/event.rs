@@ -92,6 +92,8 @@ pub enum Output {
     },
     /// A handshake ended without an association.
     HandshakeFailed {
+        /// The association that it was to make; `None`: it ended where it began.
+        association: Option<AssociationId>,
         /// Where the device is.
         peer: PeerAddress,
         /// Why.

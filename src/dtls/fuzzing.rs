@@ -29,13 +29,13 @@ pub fn records(data: &[u8]) {
         while let Ok(fragment) = Fragment::read(&mut content) {
             assert!(fragment.body.len() <= fragment.length);
         }
-        for (cipher, encrypt_then_mac) in CIPHERS {
+        for cipher in CIPHERS {
             let mut copy = record.fragment.to_vec();
             let copy = Record {
                 header: record.header,
                 fragment: &mut copy,
             };
-            let opened = protection(cipher, encrypt_then_mac).open(copy);
+            let opened = protection(cipher).open(copy);
             assert!(opened.is_none(), "a forged record is taken for authentic");
         }
         rest = more;
@@ -173,7 +173,7 @@ pub fn cbc(data: &[u8]) {
     );
     // With the right MAC and padding it is taken.
     let mut sealed = Vec::new();
-    protection(Cipher::Cbc, false).seal(
+    protection((Cipher::Cbc, false)).seal(
         Header {
             content_type: 23,
             ..header
@@ -183,12 +183,13 @@ pub fn cbc(data: &[u8]) {
         &mut sealed,
     );
     if let Ok((record, _)) = Record::split_first(&mut sealed, header.cid.len()) {
-        let opened = protection(Cipher::Cbc, false).open(record);
+        let opened = protection((Cipher::Cbc, false)).open(record);
         assert!(opened.is_some_and(|(kind, content)| kind == 23 && content == plaintext));
     }
 }
 
-fn protection(cipher: Cipher, encrypt_then_mac: bool) -> Protection {
+/// Protection by one of [`CIPHERS`], with keys that anybody knows.
+pub(super) fn protection((cipher, encrypt_then_mac): (Cipher, bool)) -> Protection {
     Protection::new(
         cipher,
         encrypt_then_mac,
@@ -198,7 +199,8 @@ fn protection(cipher: Cipher, encrypt_then_mac: bool) -> Protection {
     )
 }
 
-const CIPHERS: [(Cipher, bool); 5] = [
+/// How records can be protected: by which cipher, and for CBC whether the MAC is over what is encrypted.
+pub(super) const CIPHERS: [(Cipher, bool); 5] = [
     (Cipher::Ccm8, false),
     (Cipher::Ccm, false),
     (Cipher::Gcm, false),

@@ -338,10 +338,10 @@ pub(super) fn signed_server_key_exchange(parameters: &[u8], signature: &[u8]) ->
     out
 }
 
-/// The body of a ServerKeyExchange with an identity hint, and curve and point unless `parameters` is empty.
-pub(super) fn psk_server_key_exchange(hint: &[u8], parameters: &[u8]) -> Vec<u8> {
+/// The body of a ServerKeyExchange of ECDHE_PSK, with an identity hint of no bytes.
+pub(super) fn psk_server_key_exchange(parameters: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    out.vector16(hint);
+    out.vector16(&[]);
     out.bytes(parameters);
     out
 }
@@ -511,7 +511,7 @@ mod tests {
                 signature: &[6; 70]
             })
         );
-        let psk = psk_server_key_exchange(b"hint", &parameters);
+        let psk = psk_server_key_exchange(&parameters);
         assert_eq!(
             ServerKeyExchange::read(&psk, KeyExchange::EcdhePsk),
             Ok(ServerKeyExchange {

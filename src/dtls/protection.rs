@@ -205,12 +205,13 @@ impl Protection {
             Cipher::Cbc => self.open_mac_then_encrypt(&header, fragment)?,
         };
         if header.cid.is_empty() {
-            return (content.len() <= MAX_PLAINTEXT).then_some((header.content_type, content));
+            return (content.len() <= usize::from(MAX_PLAINTEXT))
+                .then_some((header.content_type, content));
         }
         let end = content.iter().rposition(|&byte| byte != 0)?;
         let (content, rest) = content.split_at_mut_checked(end)?;
         let content_type = *rest.first()?;
-        (content.len() <= MAX_PLAINTEXT).then_some((content_type, content))
+        (content.len() <= usize::from(MAX_PLAINTEXT)).then_some((content_type, content))
     }
 
     fn open_aead<'a>(
@@ -351,25 +352,11 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtls::{record::APPLICATION_DATA, test_support::hex};
-
-    const CIPHERS: [(Cipher, bool); 5] = [
-        (Cipher::Ccm8, false),
-        (Cipher::Ccm, false),
-        (Cipher::Gcm, false),
-        (Cipher::Cbc, false),
-        (Cipher::Cbc, true),
-    ];
-
-    fn protection((cipher, encrypt_then_mac): (Cipher, bool)) -> Protection {
-        Protection::new(
-            cipher,
-            encrypt_then_mac,
-            Secret([1; 16]),
-            Secret([2; 4]),
-            Secret([3; 32]),
-        )
-    }
+    use crate::dtls::{
+        fuzzing::{CIPHERS, protection},
+        record::APPLICATION_DATA,
+        test_support::hex,
+    };
 
     fn open(protection: &Protection, datagram: &[u8], cid_length: usize) -> Option<(u8, Vec<u8>)> {
         let mut datagram = datagram.to_vec();

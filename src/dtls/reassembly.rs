@@ -8,6 +8,8 @@ use super::{codec::Malformed, message::Fragment};
 #[derive(Debug, Default)]
 pub(super) struct Reassembly {
     messages: Vec<Partial>,
+    /// What the owner keeps of earlier messages counts as well.
+    kept: usize,
 }
 
 /// A message of which not all has come.
@@ -76,9 +78,15 @@ impl Reassembly {
             .retain(|message| message.message_type == message_type);
     }
 
+    /// So many bytes of earlier messages are kept elsewhere, and take room here.
+    pub(super) const fn set_kept(&mut self, bytes: usize) {
+        self.kept = bytes;
+    }
+
     fn has_room(&self, length: usize) -> bool {
-        let held: usize = self.messages.iter().map(|own| own.body.len()).sum();
-        self.messages.len() < MAX_MESSAGES && held.saturating_add(length) <= MAX_BYTES
+        let held = self.messages.iter().map(|own| own.body.len());
+        let all = held.fold(self.kept.saturating_add(length), usize::saturating_add);
+        self.messages.len() < MAX_MESSAGES && all <= MAX_BYTES
     }
 
     /// Takes out the message whose turn it is, once it is whole.
@@ -266,6 +274,18 @@ mod tests {
             reassembly.take(2).map(|whole| whole.body),
             Some(BODY.to_vec())
         );
+    }
+
+    #[test]
+    fn a07_what_is_kept_elsewhere_takes_room() {
+        let mut reassembly = Reassembly::default();
+        reassembly.set_kept(MAX_BYTES - 99);
+        assert_eq!(
+            reassembly.insert(&fragment(2, 0..50), 2, 200),
+            Err(Malformed)
+        );
+        reassembly.set_kept(MAX_BYTES - 100);
+        assert_eq!(reassembly.insert(&fragment(2, 0..50), 2, 200), Ok(()));
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub(super) const CID_RECORD: u8 = 25;
 /// The length of a header without connection id.
 pub(super) const PLAIN_HEADER: usize = 13;
 /// The longest plaintext.
-pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
+pub(super) const MAX_PLAINTEXT: u16 = 1 << 14;
 
 #[cfg(test)]
 mod tests {

@@ -44,8 +44,6 @@ counters! {
     hello_verify_requests,
     /// HelloVerifyRequests not sent, for there were too many.
     hello_verify_requests_limited,
-    /// Cookies that were wrong or too old.
-    bad_cookies,
     /// Handshakes begun: a good cookie came and there was room.
     handshakes_started,
     /// Handshakes not begun, for there were too many handshakes or associations.
@@ -54,25 +52,15 @@ counters! {
     handshakes_completed,
     /// Handshakes that did not.
     handshakes_failed,
-    /// Of these: the client's Finished was not made with the key.
-    bad_finished,
-    /// Of these: there was no credential in time.
-    credentials_unavailable,
     /// Flights sent again.
     retransmissions,
     /// Credentials asked for.
     credential_queries,
     /// Credentials not asked for, for there were too many questions.
     credential_queries_limited,
-    /// Credentials not asked for, for the answer was known to be no.
-    denials_remembered,
-    /// Unprotected alerts sent.
-    alerts,
     /// Unprotected alerts not sent, for there were too many.
     alerts_limited,
-    /// Associations that ended.
-    associations_closed,
-    /// Of these: silent longest when there were too many.
+    /// Associations ended for having been silent longest when there were too many.
     associations_evicted,
     /// Peers that changed their address.
     peers_moved,

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::credentials::SecurityMode;
+use super::{credentials::SecurityMode, name::EndpointName};
 
 /// The far end of a transport: equal ids reach the same security context, so an answer to a `PeerId` leaves by the path
 /// on which the question came.
@@ -178,10 +178,11 @@ pub trait Outbound {
 }
 
 /// Why a security context is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Disconnect {
     /// The device has another one.
     Replaced,
-    /// The device must prove itself anew. It is told again when it sends something: it may be asleep at this moment.
-    Withdrawn,
+    /// The device of this name must prove itself anew, on other security contexts as well for which the platform's answer
+    /// still serves. It is told again when it sends something: it may be asleep at this moment.
+    Withdrawn(EndpointName),
 }

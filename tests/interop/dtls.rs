@@ -1,4 +1,7 @@
-//! DTLS clients before our engine: OpenSSL, GnuTLS, libcoap over both, tinydtls, and Scandium, the one with connection ids.
+//! DTLS clients before our engine: OpenSSL, GnuTLS, libcoap over both, tinydtls, and in `dtls/moving.rs` those with
+//! connection ids, Scandium and Mbed TLS.
+
+mod moving;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,8 +16,8 @@ use tempfile::TempDir;
 use crate::cases::Cases;
 use crate::peers::cache::{self, GNUTLS, OPENSSL, Tool};
 use crate::peers::process::Process;
-use crate::peers::{scandium, tinydtls};
-use crate::secure_server::{IDENTITY, KEY, KEY_HEX, Relay, SecureServer};
+use crate::peers::tinydtls;
+use crate::secure_server::{IDENTITY, KEY, KEY_HEX, SecureServer};
 use crate::server::PATIENCE;
 
 /// Keys and certificates of a device, in files, and a server that has its own.
@@ -316,77 +319,6 @@ fn libcoap_speaks_over_dtls() {
         });
         cases.finish();
     }
-}
-
-#[test]
-fn scandium_keeps_its_association_when_it_moves() {
-    let bench = Bench::new(all_suites());
-    let start_at = |port: u16, suite: CipherSuite, more: &[String]| {
-        let arguments = [format!("port={port}"), format!("suite={}", suite.name())];
-        scandium::start(&[&arguments, more].concat())
-    };
-    let start = |suite, more: &[String]| start_at(bench.server.address.port(), suite, more);
-    let key = std::str::from_utf8(KEY).expect("text");
-    let psk = [format!("identity={IDENTITY}"), format!("key={key}")];
-    let with_cid = |length: usize| [&psk[..], &[format!("cid={length}")]].concat();
-    if start(CipherSuite::PskWithAes128Ccm8, &with_cid(0)).is_none() {
-        return;
-    }
-
-    let mut cases = Cases::of("Scandium");
-    let suites = [
-        CipherSuite::PskWithAes128Ccm8,
-        CipherSuite::PskWithAes128Ccm,
-        CipherSuite::PskWithAes128GcmSha256,
-        CipherSuite::PskWithAes128CbcSha256,
-        CipherSuite::EcdhePskWithAes128CbcSha256,
-        CipherSuite::EcdhePskWithAes128Ccm8Sha256,
-    ];
-    for suite in suites {
-        for length in [0, 6] {
-            cases.case(
-                &format!(
-                    "{} with a connection id of {length} bytes, moving",
-                    suite.name()
-                ),
-                || {
-                    let relay = Relay::start(bench.server.address);
-                    let options = with_cid(length);
-                    let mut client =
-                        start_at(relay.address.port(), suite, &options).expect("it was there");
-                    client.send_line("first");
-                    client.expect(PATIENCE, |line| line == "received first");
-                    let (handshakes, moves) =
-                        bench.server.log(|log| (log.established.len(), log.moved));
-                    assert!(bench.server.last().has_connection_id);
-                    assert_eq!(bench.server.last().suite, suite);
-                    for (times, text) in ["second", "third"].into_iter().enumerate() {
-                        relay.rebind();
-                        client.send_line(text);
-                        client.expect(PATIENCE, |line| line == format!("received {text}"));
-                        let after = bench.server.log(|log| (log.established.len(), log.moved));
-                        assert_eq!(after, (handshakes, moves + times + 1));
-                    }
-                },
-            );
-        }
-    }
-    for suite in [
-        CipherSuite::EcdheEcdsaWithAes128Ccm8,
-        CipherSuite::EcdheEcdsaWithAes128Ccm,
-        CipherSuite::EcdheEcdsaWithAes128GcmSha256,
-        CipherSuite::EcdheEcdsaWithAes128CbcSha256,
-    ] {
-        cases.case(&format!("{} with raw public keys", suite.name()), || {
-            let client = start(suite, &["cid=6".to_owned()]).expect("it was there");
-            bench.echo(client, suite);
-            assert!(matches!(
-                bench.server.last().principal,
-                Principal::RawPublicKey(_)
-            ));
-        });
-    }
-    cases.finish();
 }
 
 #[test]

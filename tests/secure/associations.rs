@@ -177,6 +177,29 @@ fn s19_and_a37_changed_credentials_end_the_association_within_a_second() {
 }
 
 #[test]
+fn a37_changed_credentials_end_associations_that_have_not_registered_as_well() {
+    with_server(4, quick(), Keys::default(), |world| {
+        world.core.know("id-1", psk_document("dev1", "id-1"));
+        world.core.know("id-2", psk_document("dev2", "id-2"));
+        let mut other = Device::connect(world.coaps, psk("id-2", KEY)).ok().unwrap();
+        let mut device = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        device.register("dev1");
+        // Whoever learned the key, on every shard in all likelihood.
+        let mut thieves: Vec<_> = (0..16)
+            .map(|_| Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap())
+            .collect();
+        let told = Instant::now();
+        world.tell("dev1", &Downlink::CredentialsChanged);
+        for thief in &mut thieves {
+            assert_eq!(thief.wait_for_end(), ClientEnd::ByServer);
+        }
+        assert!(told.elapsed() < Duration::from_secs(1));
+        assert_eq!(device.wait_for_end(), ClientEnd::ByServer);
+        assert_eq!(other.register("dev2").0, Code::CREATED);
+    });
+}
+
+#[test]
 fn a37_a_deleted_device_loses_its_association() {
     with_server(2, quick(), Keys::default(), |world| {
         world.core.know("id-1", psk_document("dev1", "id-1"));

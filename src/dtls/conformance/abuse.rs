@@ -5,49 +5,14 @@ use crate::dtls::{
     alert::CLOSE_NOTIFY,
     client::ClientEnd,
     codec::Put as _,
-    message::{Fragment, MessageType},
-    record::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Header},
+    record::{ALERT, CHANGE_CIPHER_SPEC},
 };
-
-/// A record of epoch 0.
-fn plain(address: PeerAddress, content_type: u8, sequence: u64, content: &[u8]) -> Packet {
-    let mut bytes = Vec::new();
-    Header::new(content_type, 0, sequence).write(content.len(), &mut bytes);
-    bytes.extend(content);
-    Packet {
-        to_server: true,
-        address,
-        bytes,
-    }
-}
-
-fn fragment(
-    message_type: MessageType,
-    message_seq: u16,
-    length: usize,
-    offset: usize,
-    body: &[u8],
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    Fragment {
-        message_type: message_type as u8,
-        length,
-        message_seq,
-        offset,
-        body,
-    }
-    .write(&mut out);
-    out
-}
 
 /// A world with one handshake whose flight 4 is on its way.
 fn half_way() -> (World, usize) {
     let mut world = World::new(Config::default());
     let device = world.connect(psk());
-    for _ in 0..3 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
+    world.step(3);
     assert_eq!(world.server.handshakes(), 1);
     (world, device)
 }
@@ -62,19 +27,11 @@ fn a04_hellos_without_cookie_leave_no_trace() {
     let before = world.server.stats();
     let (mut received, mut sent) = (0, 0);
     for index in 0..50_000_u32 {
-        let host = Ipv4Addr::from_bits(0x0a00_0000 + index * 31);
-        let remote = SocketAddr::new(IpAddr::V4(host), 5000);
+        let place = at(Ipv4Addr::from_bits(0x0a00_0000 + index * 31), 5000);
         let mut bytes = hello.bytes.clone();
         bytes[27..31].copy_from_slice(&index.to_be_bytes());
         received += bytes.len();
-        world.server.handle_datagram(
-            world.now,
-            PeerAddress {
-                remote,
-                local: None,
-            },
-            &mut bytes,
-        );
+        world.server.handle_datagram(world.now, place, &mut bytes);
         while let Some(output) = world.server.poll_output() {
             let Output::Transmit { datagram, .. } = output else {
                 panic!("nothing but datagrams")
@@ -109,8 +66,7 @@ fn a05_a_hello_that_would_resume_needs_a_cookie_as_well() {
         ..message::ClientHello::new([1; 32], &[], &[0xc0, 0xa8])
     };
     let body = hello.write(&extension::Extensions::default());
-    let message = message::whole(MessageType::ClientHello as u8, 0, &body);
-    world.deliver(plain(address(0), HANDSHAKE, 0, &message));
+    world.deliver(message(address(0), MessageType::ClientHello, 0, &body));
     assert_eq!(world.network.len(), 1);
     assert_eq!(
         world.network[0].bytes[13],
@@ -123,14 +79,11 @@ fn a05_a_hello_that_would_resume_needs_a_cookie_as_well() {
 fn a05_a_cookie_is_good_for_nobody_else() {
     let mut world = World::new(Config::default());
     world.connect(psk());
-    for _ in 0..2 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
-    let mut hello = world.network.pop_front().expect("the second hello");
+    world.step(2);
+    let mut hello = world.next();
     hello.address = address(77);
     world.deliver(hello);
-    assert_eq!(world.server.stats().bad_cookies, 1);
+    assert_eq!(world.server.stats().hello_verify_requests, 2);
     assert_eq!(
         world.network[0].bytes[13],
         MessageType::HelloVerifyRequest as u8
@@ -150,14 +103,7 @@ fn a06_handshakes_of_one_network_leave_room_for_others() {
     world.answers = Box::new(|_| None);
     for host in 1..=10 {
         for port in 0..30 {
-            let remote = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, host)), 1000 + port);
-            world.connect_from(
-                PeerAddress {
-                    remote,
-                    local: None,
-                },
-                psk(),
-            );
+            world.connect_from(at([203, 0, 113, host], 1000 + port), psk());
         }
     }
     world.run();
@@ -170,6 +116,57 @@ fn a06_handshakes_of_one_network_leave_room_for_others() {
 }
 
 #[test]
+fn a06_one_network_leaves_room_on_one_of_several_servers() {
+    let config = Config {
+        max_handshakes: 400,
+        max_handshakes_per_address: 80,
+        max_handshakes_per_network: 100,
+        ..Config::default()
+    };
+    let mut world = World::new(config.share(4));
+    world.answers = Box::new(|_| None);
+    for host in 1..=10 {
+        for port in 0..15 {
+            world.connect_from(at([203, 0, 113, host], 1000 + port), psk());
+        }
+    }
+    world.run();
+    assert_eq!(world.server.handshakes(), 25);
+    world.answers = Box::new(|query| Some(known(query)));
+    let device = world.connect(psk());
+    world.run();
+    assert!(world.devices[device].client.is_established());
+}
+
+#[test]
+fn every_limit_is_shared_and_none_becomes_nothing() {
+    let default = Config::default();
+    let one = default.share(1);
+    assert_eq!(format!("{one:?}"), format!("{default:?}"));
+    let few = default.share(3);
+    assert_eq!(few.max_associations, 50_000);
+    assert_eq!(few.max_handshakes, 6_667);
+    assert_eq!(few.max_handshakes_per_address, 86);
+    assert_eq!(few.hello_verify_requests_per_second, 667);
+    let many = default.share(1_000_000);
+    assert_eq!(
+        (
+            many.max_handshakes,
+            many.max_credential_queries,
+            many.alerts_per_second
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (
+            many.alerts_per_second_per_address,
+            many.credential_queries_per_second_per_address
+        ),
+        (1, 1)
+    );
+}
+
+#[test]
 fn a06_hello_verify_requests_are_limited_for_each_network() {
     let config = Config {
         hello_verify_requests_per_second: 10,
@@ -177,14 +174,7 @@ fn a06_hello_verify_requests_are_limited_for_each_network() {
     };
     let mut world = World::new(config);
     for port in 0..100 {
-        let remote = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 1000 + port);
-        world.connect_from(
-            PeerAddress {
-                remote,
-                local: None,
-            },
-            psk(),
-        );
+        world.connect_from(at([203, 0, 113, 1], 1000 + port), psk());
     }
     world.run();
     assert_eq!(world.server.stats().hello_verify_requests, 10);
@@ -275,7 +265,7 @@ fn a08_odd_fragments_are_dropped() {
 fn a08_a_hello_in_fragments_is_dropped() {
     let mut world = World::new(Config::default());
     world.connect(psk());
-    let hello = world.network.pop_front().expect("a hello").bytes;
+    let hello = world.next().bytes;
     let body = &hello[25..];
     for (offset, part) in [(0, &body[..40]), (40, &body[40..])] {
         let content = fragment(MessageType::ClientHello, 0, body.len(), offset, part);
@@ -321,11 +311,7 @@ fn a10_records_at_random_are_met_with_silence() {
     let device = world.connect(psk());
     let fixed = world.connect(without_cid());
     world.run();
-    let ids: Vec<_> = world
-        .established()
-        .iter()
-        .map(|established| established.association)
-        .collect();
+    let ids = world.associations();
     let cid_record = {
         world.devices[device].client.send(b"data").expect("sent");
         world.drain();
@@ -377,29 +363,20 @@ fn a11_what_does_not_belong_here_changes_nothing() {
     // Before any handshake.
     let mut world = World::new(Config::default());
     world.deliver(plain(address(0), CHANGE_CIPHER_SPEC, 0, &[1]));
-    world.deliver(plain(
-        address(0),
-        HANDSHAKE,
-        0,
-        &fragment(MessageType::Finished, 0, 12, 0, &[0; 12]),
-    ));
-    world.deliver(plain(
-        address(0),
-        HANDSHAKE,
-        0,
-        &fragment(MessageType::ClientKeyExchange, 2, 4, 0, &[0, 2, 1, 1]),
-    ));
+    world.deliver(message(address(0), MessageType::Finished, 0, &[0; 12]));
+    let turn = MessageType::ClientKeyExchange;
+    world.deliver(message(address(0), turn, 2, &[0, 2, 1, 1]));
     assert!(world.sent.is_empty());
     world.assert_no_handshakes();
 
     // In a handshake: CCS early, Finished in epoch 0, messages with keys that do not exist, epochs that do not either.
     let (mut world, device) = half_way();
     let place = world.devices[device].address;
-    let finished = fragment(MessageType::Finished, 2, 12, 0, &[0; 12]);
+    let finished = message(place, MessageType::Finished, 2, &[0; 12]);
     world.deliver(plain(place, CHANGE_CIPHER_SPEC, 9, &[1]));
-    world.deliver(plain(place, HANDSHAKE, 9, &finished));
+    world.deliver(finished.clone());
     for epoch in [1, 2, 0xffff] {
-        let mut packet = plain(place, HANDSHAKE, 9, &finished);
+        let mut packet = finished.clone();
         packet.bytes[3..5].copy_from_slice(&u16::to_be_bytes(epoch));
         world.deliver(packet);
     }
@@ -414,12 +391,8 @@ fn a11_a_message_out_of_turn_gets_alert_10() {
     let (mut world, device) = half_way();
     let place = world.devices[device].address;
     world.network.clear();
-    world.deliver(plain(
-        place,
-        HANDSHAKE,
-        9,
-        &fragment(MessageType::CertificateVerify, 2, 4, 0, &[4, 3, 0, 0]),
-    ));
+    let turn = MessageType::CertificateVerify;
+    world.deliver(message(place, turn, 2, &[4, 3, 0, 0]));
     assert_eq!(world.network[0].bytes[13..], [2, 10]);
     world.run();
     assert_eq!(world.devices[device].end(), Some(ClientEnd::Alert(10)));
@@ -542,8 +515,9 @@ fn alerts_in_clear_are_limited() {
         world.connect(psk_with(b"nobody", KEY));
     }
     world.run();
-    let stats = world.server.stats();
-    assert_eq!((stats.alerts, stats.alerts_limited), (10, 40));
+    let alerts = world.sent.iter().filter(|packet| packet.bytes[0] == ALERT);
+    assert_eq!(alerts.count(), 10);
+    assert_eq!(world.server.stats().alerts_limited, 40);
     world.assert_no_handshakes();
 }
 
@@ -564,4 +538,62 @@ fn questions_of_one_address_are_limited() {
     );
     assert_eq!(world.established().len(), 200);
     world.assert_no_handshakes();
+}
+
+#[test]
+fn limits_that_ran_out_come_back() {
+    let mut world = World::new(Config {
+        max_handshakes: 8,
+        max_handshakes_per_address: 4,
+        max_handshakes_per_network: 6,
+        credential_queries_per_second_per_address: 10,
+        alerts_per_second_per_address: 2,
+        negative_cache_time: Duration::ZERO,
+        ..Config::default()
+    });
+    let rest = |world: &mut World, seconds| {
+        world.devices.clear();
+        world.pass(Duration::from_secs(seconds));
+        world.assert_no_handshakes();
+    };
+    for round in 1..=3 {
+        // Two addresses of one network and one elsewhere want four handshakes each; none is answered.
+        world.answers = Box::new(|_| None);
+        for ip in [[203, 0, 113, 1], [203, 0, 113, 2], [198, 51, 100, 1]] {
+            for port in 1..=4 {
+                world.connect_from(at(ip, port), psk());
+            }
+        }
+        world.run();
+        assert_eq!(world.server.handshakes(), 8);
+        assert_eq!(world.server.stats().handshakes_limited, 4 * round);
+        rest(&mut world, 200);
+
+        // Questions and alerts: the burst, then what a second brings.
+        world.answers = Box::new(|_| Some(CredentialAnswer::Deny(DenyReason::UnknownIdentity)));
+        let before = world.server.stats();
+        for _ in 0..50 {
+            world.connect_from(address(0), psk_with(b"nobody", KEY));
+            world.run();
+            world.devices.clear();
+        }
+        rest(&mut world, 1);
+        for _ in 0..50 {
+            world.connect_from(address(0), psk_with(b"nobody", KEY));
+            world.run();
+            world.devices.clear();
+        }
+        let stats = world.server.stats().since(&before);
+        assert_eq!(
+            (stats.credential_queries, stats.credential_queries_limited),
+            (40 + 10, 50)
+        );
+        assert_eq!(stats.alerts_limited, 40 + 10 - 2 * 2);
+        rest(&mut world, 200);
+    }
+    world.answers = Box::new(|query| Some(known(query)));
+    let device = world.connect(psk());
+    world.run();
+    let association = world.association();
+    world.talk(device, association);
 }

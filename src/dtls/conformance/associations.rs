@@ -4,15 +4,11 @@ use super::*;
 use crate::dtls::{
     channel::LAST_SEQUENCE,
     client::ClientEnd,
-    record::{APPLICATION_DATA, CID_RECORD, HANDSHAKE},
+    record::{APPLICATION_DATA, CID_RECORD},
 };
 
 fn elsewhere(port: u16) -> PeerAddress {
-    let remote = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), port);
-    PeerAddress {
-        remote,
-        local: None,
-    }
+    at([198, 51, 100, 1], port)
 }
 
 /// A world with one device and its association.
@@ -224,11 +220,7 @@ fn a37_a_withdrawn_credential_ends_associations_at_once_and_again() {
     let device = world.connect(psk());
     let sleeper = world.connect(psk());
     world.run();
-    let ids: Vec<_> = world
-        .established()
-        .iter()
-        .map(|established| established.association)
-        .collect();
+    let ids = world.associations();
     // What is sent to the sleeper is lost.
     let asleep = world.devices.pop().expect("the sleeper");
     assert_eq!(world.server.invalidate(world.now, PrincipalTag(7)), 2);
@@ -319,20 +311,9 @@ fn a_device_that_lost_its_state_replaces_its_association_when_the_new_one_stands
             bytes: bytes.to_vec(),
         });
         assert_eq!(world.data(), [(first, b"still here".to_vec())]);
-        let Some(Output::NeedCredential {
-            association, query, ..
-        }) = world
-            .events
-            .iter()
-            .rev()
-            .find(|output| matches!(output, Output::NeedCredential { .. }))
-            .cloned()
-        else {
-            panic!("a question");
-        };
-        world
-            .server
-            .handle_credential(world.now, association, known(&query));
+        let question = world.questions().pop().expect("a question");
+        let association = question.0;
+        world.answer(question);
         world.run();
         assert_eq!(world.association(), association);
         assert_eq!(world.closed(), [(first, CloseReason::Replaced)]);
@@ -430,11 +411,7 @@ fn the_stalest_association_makes_room() {
             device
         })
         .collect();
-    let ids: Vec<_> = world
-        .established()
-        .iter()
-        .map(|established| established.association)
-        .collect();
+    let ids = world.associations();
     let refused = world.connect(psk());
     world.run();
     assert!(!world.devices[refused].client.is_established());
@@ -464,10 +441,7 @@ fn short_connection_ids_run_out_and_come_back() {
     for _ in 0..300 {
         world.connect(psk());
         world.run();
-        last = world
-            .established()
-            .last()
-            .map(|established| established.association);
+        last = world.associations().pop();
     }
     assert!(world.server.associations() > 180 && world.server.associations() <= 256);
     assert!(
@@ -486,10 +460,7 @@ fn short_connection_ids_run_out_and_come_back() {
 fn the_last_flight_is_repeated_until_data_comes() {
     let mut world = World::new(Config::default());
     let device = world.connect(psk());
-    for _ in 0..5 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
+    world.step(5);
     assert_eq!(world.established().len(), 1);
     world.network.clear();
     world.pass(Duration::from_secs(9));

@@ -312,15 +312,12 @@ fn a14_certificates_for_another_use_get_alert_42() {
 #[test]
 fn a14_a_signature_by_another_key_gets_alert_51() {
     let key = KeyPair::generate().expect("a key");
-    let kind = message::MessageType::CertificateVerify;
+    let kind = MessageType::CertificateVerify;
     let mut world = world(Config::default(), Arc::default());
     let device = world.connect(with_raw_key(&key));
-    for _ in 0..4 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
+    world.step(4);
     // Flight 5, with a byte of the signature changed.
-    let mut flight = world.network.pop_front().expect("flight 5");
+    let mut flight = world.next();
     let at = flight
         .bytes
         .windows(13)
@@ -339,18 +336,13 @@ fn a14_without_certificate_verify_there_is_no_association() {
     let key = KeyPair::generate().expect("a key");
     let mut world = world(Config::default(), Arc::default());
     world.connect(with_raw_key(&key));
-    for _ in 0..4 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
-    let flight = world.network.pop_front().expect("flight 5");
+    world.step(4);
+    let flight = world.next();
     let mut bytes = flight.bytes.clone();
     let mut kept = Vec::new();
     let mut rest = &mut bytes[..];
     while let Ok((record, more)) = record::Record::split_first(rest, 8) {
-        if record.header.epoch == 1
-            || record.fragment[0] != message::MessageType::CertificateVerify as u8
-        {
+        if record.header.epoch == 1 || record.fragment[0] != MessageType::CertificateVerify as u8 {
             record.header.write(record.fragment.len(), &mut kept);
             kept.extend_from_slice(record.fragment);
         }
@@ -371,16 +363,25 @@ fn a14_without_certificate_verify_there_is_no_association() {
 
 #[test]
 fn a14_a_client_without_certificate_gets_alert_40() {
-    let mut world = world(Config::default(), Arc::default());
-    // It is asked for its key and has none to show.
-    let config = ClientConfig {
-        suites: vec![ECDSA],
-        ..psk()
-    };
-    let device = world.connect(config);
-    world.run();
-    assert!(world.established().is_empty());
-    assert!(!world.devices[device].client.is_established());
+    let (leaf, key) = self_signed("device", |_| {});
+    for config in [with_raw_key(&key), with_certificate(vec![leaf], &key)] {
+        let mut world = world(Config::default(), Arc::default());
+        let device = world.connect(config);
+        // Flight 4 arrives, and what would answer it does not.
+        world.step(4);
+        world.network.clear();
+        let place = world.devices[device].address;
+        // As RFC 5246 section 7.4.6 wants it of who has none: a list, or a key, of no bytes.
+        world.deliver(message(place, MessageType::Certificate, 2, &[0; 3]));
+        world.run();
+        assert_eq!(world.devices[device].end(), Some(ClientEnd::Alert(40)));
+        assert_eq!(
+            world.failures(),
+            [HandshakeFailure::Refused(Alert::HandshakeFailure)]
+        );
+        assert!(world.queries().is_empty());
+        world.assert_no_handshakes();
+    }
 }
 
 #[test]
@@ -413,10 +414,7 @@ fn s21_new_credentials_are_for_new_handshakes() {
 
     // The second handshake begins before, and ends after the change.
     let two = world.connect(with_certificate(vec![leaf.clone()], &key));
-    for _ in 0..3 {
-        let packet = world.network.pop_front().expect("a datagram");
-        world.deliver(packet);
-    }
+    world.step(3);
     let (der, server_key) = self_signed("another server", |_| {});
     let other = Authority::new("another root");
     world

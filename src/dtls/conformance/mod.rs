@@ -15,6 +15,8 @@ use std::{
 
 use super::{
     client::{Client, ClientConfig, ClientCredential, ClientOutput},
+    message::{Fragment, MessageType},
+    record::{HANDSHAKE, Header},
     *,
 };
 
@@ -136,6 +138,19 @@ impl World {
         self.drain();
     }
 
+    /// Delivers the next so many datagrams.
+    fn step(&mut self, datagrams: usize) {
+        for _ in 0..datagrams {
+            let packet = self.next();
+            self.deliver(packet);
+        }
+    }
+
+    /// Takes the next datagram off the network.
+    fn next(&mut self) -> Packet {
+        self.network.pop_front().expect("a datagram")
+    }
+
     /// Lets time pass, with everything that is due in it.
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
@@ -220,9 +235,15 @@ impl World {
         })
     }
 
-    fn association(&self) -> AssociationId {
+    /// The associations that were made, in their order.
+    fn associations(&self) -> Vec<AssociationId> {
         let established = self.established();
-        established.last().expect("an association").association
+        established.iter().map(|own| own.association).collect()
+    }
+
+    /// The last one.
+    fn association(&self) -> AssociationId {
+        *self.associations().last().expect("an association")
     }
 
     fn data(&self) -> Vec<(AssociationId, Vec<u8>)> {
@@ -261,13 +282,28 @@ impl World {
         })
     }
 
-    fn queries(&self) -> Vec<CredentialQuery> {
+    /// The questions that were asked, and for which handshakes.
+    fn questions(&self) -> Vec<(AssociationId, CredentialQuery)> {
         self.all(|output| {
-            let Output::NeedCredential { query, .. } = output else {
+            let Output::NeedCredential {
+                association, query, ..
+            } = output
+            else {
                 return None;
             };
-            Some(query.clone())
+            Some((*association, query.clone()))
         })
+    }
+
+    fn queries(&self) -> Vec<CredentialQuery> {
+        let questions = self.questions().into_iter();
+        questions.map(|(_, query)| query).collect()
+    }
+
+    /// Answers a question as [`known`] does; whether anybody waited for it.
+    fn answer(&mut self, (association, query): (AssociationId, CredentialQuery)) -> bool {
+        let (now, answer) = (self.now, known(&query));
+        self.server.handle_credential(now, association, answer)
     }
 
     /// Data goes both ways between a device and its association.
@@ -292,6 +328,23 @@ impl World {
         assert_eq!(self.server.handshakes(), 0);
         assert_eq!(self.server.open_queries(), 0);
         assert!(self.server.is_without_traces_of_handshakes());
+        // The owner, who keeps something for each that asked, was told once how it ended.
+        let mut ended = self.all(|output| match output {
+            Output::Established(established) => Some(established.association),
+            Output::HandshakeFailed { association, .. } => *association,
+            Output::Transmit { .. }
+            | Output::NeedCredential { .. }
+            | Output::Data { .. }
+            | Output::PeerMoved { .. }
+            | Output::NeedsHandshake { .. }
+            | Output::Closed { .. } => None,
+        });
+        let all = ended.len();
+        ended.sort_unstable();
+        ended.dedup();
+        assert_eq!(ended.len(), all);
+        let mut asked = self.questions().into_iter();
+        assert!(asked.all(|(id, _)| ended.binary_search(&id).is_ok()));
     }
 }
 
@@ -343,10 +396,57 @@ fn without_cid() -> ClientConfig {
 fn address(index: usize) -> PeerAddress {
     let port = u16::try_from(20_000 + index % 10_000).expect("a port");
     let host = u8::try_from(1 + index / 10_000).expect("few");
+    at([192, 0, 2, host], port)
+}
+
+fn at(ip: impl Into<IpAddr>, port: u16) -> PeerAddress {
     PeerAddress {
-        remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)), port),
+        remote: SocketAddr::new(ip.into(), port),
         local: None,
     }
+}
+
+/// A record of epoch 0.
+fn plain(address: PeerAddress, content_type: u8, sequence: u64, content: &[u8]) -> Packet {
+    let mut bytes = Vec::new();
+    Header::new(content_type, 0, sequence).write(content.len(), &mut bytes);
+    bytes.extend(content);
+    Packet {
+        to_server: true,
+        address,
+        bytes,
+    }
+}
+
+/// A part of a handshake message.
+fn fragment(
+    message_type: MessageType,
+    message_seq: u16,
+    length: usize,
+    offset: usize,
+    body: &[u8],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    Fragment {
+        message_type: message_type as u8,
+        length,
+        message_seq,
+        offset,
+        body,
+    }
+    .write(&mut out);
+    out
+}
+
+/// A handshake message in a record of its own.
+fn message(
+    address: PeerAddress,
+    message_type: MessageType,
+    message_seq: u16,
+    body: &[u8],
+) -> Packet {
+    let content = fragment(message_type, message_seq, body.len(), 0, body);
+    plain(address, HANDSHAKE, u64::from(message_seq), &content)
 }
 
 const KEY: &[u8] = b"secretPSKsecretP";

@@ -49,6 +49,10 @@ impl Cookies {
         port: u16,
         hello: &ClientHello<'_>,
     ) -> bool {
+        if hello.cookie.len() != COOKIE_LENGTH {
+            // Not worth a computation: most have none yet.
+            return false;
+        }
         self.turn(wall);
         let covered = covered(peer, port, hello);
         self.keys
@@ -96,6 +100,8 @@ fn covered(peer: PeerAddress, port: u16, hello: &ClientHello<'_>) -> Vec<u8> {
     out
 }
 
+/// Of HMAC-SHA256.
+const COOKIE_LENGTH: usize = 32;
 const PERIOD_SECONDS: u64 = 5 * 60;
 
 #[cfg(test)]
@@ -153,6 +159,10 @@ mod tests {
             },
             ClientHello {
                 cookie: &[],
+                ..hello
+            },
+            ClientHello {
+                cookie: &cookie.as_ref()[..31],
                 ..hello
             },
         ] {

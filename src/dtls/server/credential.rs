@@ -19,16 +19,17 @@ use crate::dtls::{
 
 impl Server {
     /// The answer to [`Output::NeedCredential`]. It may come at any time; one that comes too late, or a second one, is
-    /// ignored.
+    /// ignored. Returns whether a handshake waited for it: [`Output::Established`] or [`Output::HandshakeFailed`] of that
+    /// one is still to be polled.
     pub fn handle_credential(
         &mut self,
         now: Instant,
         association: AssociationId,
         answer: CredentialAnswer,
-    ) {
+    ) -> bool {
         let id = association;
         let Some(handshake) = self.table.handshake(id).filter(|own| own.is_asked()) else {
-            return;
+            return false;
         };
         let is_psk = handshake.is_psk();
         match answer {
@@ -49,6 +50,7 @@ impl Server {
                 self.fail_handshake(now, id, HandshakeFailure::CredentialUnavailable);
             }
         }
+        true
     }
 
     /// A handshake has a question.
@@ -60,7 +62,6 @@ impl Server {
         if let Some(query) = &handshake.query
             && let Some(reason) = self.denials.reason(now, query)
         {
-            count(&mut self.core.stats.denials_remembered);
             return self.deny(now, id, reason, HandshakeFailure::DeniedAgain);
         }
         if !self.query_limits.admit(now, address(peer.remote.ip())) {

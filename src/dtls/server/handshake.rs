@@ -189,7 +189,6 @@ impl Handshake {
                 .write()
             });
         self.add(MessageType::ServerHello, &hello)?;
-        let hint = core.config.psk_identity_hint.as_deref().unwrap_or_default();
         let ephemeral = match suite.key_exchange() {
             KeyExchange::Psk => None,
             KeyExchange::EcdhePsk | KeyExchange::EcdheEcdsa => {
@@ -202,9 +201,9 @@ impl Handshake {
             .unwrap_or_default();
         self.ephemeral = ephemeral;
         match suite.key_exchange() {
-            KeyExchange::Psk if hint.is_empty() => {}
-            KeyExchange::Psk | KeyExchange::EcdhePsk => {
-                let body = psk_server_key_exchange(hint.as_bytes(), &parameters);
+            KeyExchange::Psk => {}
+            KeyExchange::EcdhePsk => {
+                let body = psk_server_key_exchange(&parameters);
                 self.add(MessageType::ServerKeyExchange, &body)?;
             }
             KeyExchange::EcdheEcdsa => {
@@ -349,6 +348,7 @@ impl Handshake {
             }
         }
         self.certificates = certificates.into_iter().map(<[u8]>::to_vec).collect();
+        self.reassembly.set_kept(body.len());
         Ok(())
     }
 
@@ -414,6 +414,7 @@ impl Handshake {
             })),
         });
         self.certificates = Vec::new();
+        self.reassembly.set_kept(0);
         self.awaits = Awaits::Credential {
             since: now,
             asked: None,

@@ -40,9 +40,6 @@ impl Server {
             .cookies
             .is_good(wall, peer, self.core.config.port, &hello)
         {
-            if !hello.cookie.is_empty() {
-                count(&mut self.core.stats.bad_cookies);
-            }
             return self.ask_for_cookie(now, peer, sequence, &hello);
         }
 
@@ -85,7 +82,7 @@ impl Server {
                     self.send_plain_alert(now, peer, alert, &mut channel);
                     failure = HandshakeFailure::Refused(alert);
                 }
-                self.note_failure(peer, failure);
+                self.note_failure(None, peer, failure);
             }
         }
     }
@@ -152,7 +149,6 @@ impl Server {
         {
             return count(&mut self.core.stats.alerts_limited);
         }
-        count(&mut self.core.stats.alerts);
         let mut datagram = Vec::new();
         channel.write_plain(ALERT, &alert.fatal(), &mut datagram);
         self.core.outputs.push_back(Output::Transmit {

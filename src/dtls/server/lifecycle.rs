@@ -47,7 +47,7 @@ impl Server {
     pub(super) fn begin_handshake(&mut self, handshake: Handshake) {
         let (peer, cid) = (handshake.peer, handshake.channel.own_cid.clone());
         let Some(id) = self.table.insert(Box::new(handshake)) else {
-            return self.note_failure(peer, HandshakeFailure::TooManyAssociations);
+            return self.note_failure(None, peer, HandshakeFailure::TooManyAssociations);
         };
         self.handshakes.insert(peer, id);
         if !cid.is_empty() {
@@ -152,7 +152,6 @@ impl Server {
             self.tombstones.push_back((until, cid));
         }
         if let Some(reason) = reason {
-            count(&mut self.core.stats.associations_closed);
             self.core.outputs.push_back(Output::Closed {
                 association: id,
                 reason,
@@ -194,7 +193,7 @@ impl Server {
         };
         self.release_handshake(id, &handshake);
         self.cids.remove(&handshake.channel.own_cid);
-        self.note_failure(handshake.peer, failure);
+        self.note_failure(Some(id), handshake.peer, failure);
         if handshake.is_asked() {
             self.queries.open = self.queries.open.saturating_sub(1);
             self.ask_waiting(now);
@@ -213,25 +212,18 @@ impl Server {
         began_at
     }
 
-    pub(super) fn note_failure(&mut self, peer: PeerAddress, failure: HandshakeFailure) {
-        let stats = &mut self.core.stats;
-        count(&mut stats.handshakes_failed);
-        match failure {
-            HandshakeFailure::BadFinished => count(&mut stats.bad_finished),
-            HandshakeFailure::CredentialUnavailable => count(&mut stats.credentials_unavailable),
-            HandshakeFailure::Timeout
-            | HandshakeFailure::Refused(_)
-            | HandshakeFailure::Denied(_)
-            | HandshakeFailure::DeniedAgain
-            | HandshakeFailure::TooManyQueries
-            | HandshakeFailure::TooManyAssociations
-            | HandshakeFailure::Replaced
-            | HandshakeFailure::Alert(_)
-            | HandshakeFailure::Invalidated => {}
-        }
-        self.core
-            .outputs
-            .push_back(Output::HandshakeFailed { peer, failure });
+    pub(super) fn note_failure(
+        &mut self,
+        association: Option<AssociationId>,
+        peer: PeerAddress,
+        failure: HandshakeFailure,
+    ) {
+        count(&mut self.core.stats.handshakes_failed);
+        self.core.outputs.push_back(Output::HandshakeFailed {
+            association,
+            peer,
+            failure,
+        });
     }
 
     /// Whether an association could make room for another one.

@@ -271,7 +271,6 @@ impl Server {
             association: id,
             reason: CloseReason::Invalidated,
         });
-        count(&mut self.core.stats.associations_closed);
         self.rearm(id);
     }
 

@@ -80,11 +80,7 @@ impl Negotiated {
         let server_certificate = certificate_type(offered.server_certificate_types, |kind| {
             credentials.is_some_and(|credentials| credentials.has(kind))
         });
-        let client_certificate =
-            certificate_type(offered.client_certificate_types, |kind| match kind {
-                CertificateType::X509 => config.certificates,
-                CertificateType::RawPublicKey => config.raw_public_keys,
-            });
+        let client_certificate = certificate_type(offered.client_certificate_types, |_| true);
         let curve = offered.allows_secp256r1() && offered.allows_uncompressed();
         let certificates = curve && offered.allows_ecdsa_sha256();
         let suite = CipherSuite::ALL.into_iter().find(|suite| {
@@ -113,8 +109,8 @@ impl Negotiated {
             renegotiation,
             ..Answers::default()
         };
-        let mut send_limit = MAX_LIMIT;
-        let mut receive_limit = MAX_LIMIT;
+        let mut send_limit = MAX_PLAINTEXT;
+        let mut receive_limit = MAX_PLAINTEXT;
         if let Some(code) = offered.max_fragment_length {
             let length = fragment_length(code).ok_or(Alert::IllegalParameter)?;
             if offered.record_size_limit.is_none() {
@@ -127,7 +123,7 @@ impl Negotiated {
                 return Err(Alert::IllegalParameter);
             }
             answers.record_size_limit = true;
-            send_limit = limit.min(MAX_LIMIT);
+            send_limit = limit.min(MAX_PLAINTEXT);
         }
         let peer_cid = match offered.connection_id {
             Some(id) => {
@@ -178,7 +174,7 @@ impl Negotiated {
                 .then_some(&server_certificate),
             encrypt_then_mac: self.encrypt_then_mac,
             extended_master_secret: self.extended_master_secret,
-            record_size_limit: answers.record_size_limit.then_some(MAX_LIMIT),
+            record_size_limit: answers.record_size_limit.then_some(MAX_PLAINTEXT),
             connection_id: answers.connection_id.then_some(own_cid.as_bytes()),
             renegotiation_info: answers.renegotiation.then_some(&[]),
             groups: None,
@@ -203,8 +199,6 @@ fn certificate_type(
 pub(in crate::dtls) const RENEGOTIATION_SCSV: u16 = 0x00ff;
 /// RFC 8449 section 4
 const MIN_RECORD_SIZE_LIMIT: u16 = 64;
-const MAX_LIMIT: u16 = 1 << 14;
-const _: () = assert!(MAX_LIMIT as usize == MAX_PLAINTEXT);
 
 #[cfg(test)]
 mod tests {

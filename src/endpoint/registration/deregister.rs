@@ -42,7 +42,7 @@ impl Endpoint {
         if reason == CloseReason::Removed {
             self.outputs.push_back(Output::Disconnect {
                 peer: registration.peer.id,
-                cause: Disconnect::Withdrawn,
+                cause: Disconnect::Withdrawn(self.name.clone()),
             });
         }
         self.timers.stop(Timer::Lifetime);

@@ -98,10 +98,11 @@ impl HttpServer {
         let mut tls = None;
         let mut reloading = None;
         if let Some(files) = settings.tls.files() {
+            let key_watch = files.watch();
             let (fresh, keys) = watch::channel(files.load()?);
             tls = Some(Tls::new(keys, Arc::clone(&services.metrics)));
             reloading =
-                reload_every.map(|every| reload(files.paths(), move || files.load(), every, fresh));
+                reload_every.map(|every| reload(key_watch, move || files.load(), every, fresh));
         }
         let bind_error = |source| HttpError::Bind {
             address: settings.bind,

@@ -27,7 +27,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     platform::secret::Secret,
     server::{
-        keys::{KeyError, KeyFault, KeyMaterial, KeySettingError, client_verifier, provider},
+        keys::{
+            KeyError, KeyFault, KeyMaterial, KeySettingError, Watch, client_verifier, provider,
+        },
         metrics::{HttpsHandshake, Metrics},
     },
 };
@@ -95,10 +97,10 @@ impl TlsFiles {
         Ok(Arc::new(config))
     }
 
-    /// All of them.
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
+    /// A watch on all of them; see [`KeyFiles::watch`](crate::server::keys::KeyFiles::watch).
+    pub(super) fn watch(&self) -> Watch {
         let keys = [&self.cert_file, &self.key_file].into_iter();
-        keys.chain(&self.client_ca_file).cloned().collect()
+        Watch::new(keys.chain(&self.client_ca_file).cloned().collect())
     }
 }
 

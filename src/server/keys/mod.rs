@@ -146,8 +146,8 @@ impl CredentialSettings {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(&self, alias: &str) -> Result<KeyMaterial, KeyError> {
-        if self.reads_keystore() {
-            let file = &self.keystore_file;
+        let file = self.file();
+        if file == self.keystore_file {
             let alias = Some(self.key_alias.as_deref().unwrap_or(alias));
             let contents = read(
                 file,
@@ -157,7 +157,7 @@ impl CredentialSettings {
             return material(contents, file, file);
         }
         let password = or_default(&self.key_password, KEY_PASSWORD);
-        KeyMaterial::read(&self.cert_file, &self.key_file, password)
+        KeyMaterial::read(file, &self.key_file, password)
     }
 
     /// As [`Self::load`], made ready for use.
@@ -175,16 +175,14 @@ impl CredentialSettings {
         })
     }
 
+    fn file(&self) -> &Path {
+        file_to_read(self.form, &self.cert_file, &self.keystore_file)
+    }
+
     /// The files that [`Self::load`] looks at.
     pub fn files(&self) -> Vec<PathBuf> {
         let files = [&self.cert_file, &self.key_file, &self.keystore_file];
         files.map(PathBuf::clone).to_vec()
-    }
-
-    /// As the platform does: the keystore stands in for a PEM file that is not there.
-    fn reads_keystore(&self) -> bool {
-        self.form == StoreForm::Keystore
-            || (!self.cert_file.exists() && self.keystore_file.exists())
     }
 }
 
@@ -195,11 +193,7 @@ impl TrustSettings {
     /// The file cannot be used, or no certificate in it is one of an issuer.
     pub fn load(&self) -> Result<Vec<Vec<u8>>, KeyError> {
         let file = self.file();
-        let password = if self.reads_keystore() {
-            or_default(&self.keystore_password, KEYSTORE_PASSWORD)
-        } else {
-            ""
-        };
+        let password = or_default(&self.keystore_password, KEYSTORE_PASSWORD);
         read_issuers(file, password)
     }
 
@@ -214,21 +208,21 @@ impl TrustSettings {
     }
 
     fn file(&self) -> &Path {
-        if self.reads_keystore() {
-            &self.keystore_file
-        } else {
-            &self.cert_file
-        }
-    }
-
-    fn reads_keystore(&self) -> bool {
-        self.form == StoreForm::Keystore
-            || (!self.cert_file.exists() && self.keystore_file.exists())
+        file_to_read(self.form, &self.cert_file, &self.keystore_file)
     }
 
     /// The files that [`Self::load`] looks at.
     pub fn files(&self) -> Vec<PathBuf> {
         vec![self.cert_file.clone(), self.keystore_file.clone()]
+    }
+}
+
+/// As the platform does: the keystore stands in for a PEM file that is not there.
+fn file_to_read<'a>(form: StoreForm, cert_file: &'a Path, keystore_file: &'a Path) -> &'a Path {
+    if form == StoreForm::Keystore || (!cert_file.exists() && keystore_file.exists()) {
+        keystore_file
+    } else {
+        cert_file
     }
 }
 
@@ -243,16 +237,20 @@ fn or_default<'a>(password: &'a Secret, default: &'static str) -> &'a str {
 const KEY_PASSWORD: &str = "server_key_password";
 const KEYSTORE_PASSWORD: &str = "server_ks_password";
 
-/// The DER certificates in a file, at least one.
+/// All DER certificates of one file, whatever keys are beside them; at least one.
 ///
 /// # Errors
 /// The file cannot be used.
 pub fn certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
-    let certificates = read(file, password, None)?.certificates;
-    if certificates.is_empty() {
-        return Err(KeyFault::NoCertificate.of(file));
+    let (bytes, form) = open(file)?;
+    let certificates = match form {
+        Form::Pkcs12 => pkcs12::certificates(&bytes, password),
+        Form::Pem => pem::certificates(&bytes),
+    };
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(KeyFault::NoCertificate.of(file)),
+        other => other.map_err(|fault| fault.of(file)),
     }
-    Ok(certificates)
 }
 
 /// The private key in a file, DER in PKCS#8 or SEC1 form; the first one.
@@ -266,19 +264,35 @@ pub fn private_key(file: &Path, password: &str) -> Result<Zeroizing<Vec<u8>>, Ke
 
 /// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
 fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
+    let (bytes, form) = open(file)?;
+    let contents = match form {
+        Form::Pkcs12 => pkcs12::read(&bytes, password, alias.unwrap_or_default()),
+        Form::Pem => pem::read(&bytes, password),
+    };
+    contents.map_err(|fault| fault.of(file))
+}
+
+/// The forms that can be read.
+enum Form {
+    Pem,
+    Pkcs12,
+}
+
+fn open(file: &Path) -> Result<(Zeroizing<Vec<u8>>, Form), KeyError> {
     if file.to_string_lossy().starts_with("classpath:") {
         return Err(KeyFault::Classpath.of(file));
     }
     let bytes = fs::read(file).map_err(|error| KeyFault::Read(error).of(file))?;
     let bytes = Zeroizing::new(bytes);
-    let contents = if bytes.starts_with(&JKS) || bytes.starts_with(&JCEKS) {
-        Err(KeyFault::Jks(file.to_owned()))
-    } else if bytes.first() == Some(&DER_SEQUENCE) {
-        pkcs12::read(&bytes, password, alias.unwrap_or_default())
+    if bytes.starts_with(&JKS) || bytes.starts_with(&JCEKS) {
+        return Err(KeyFault::Jks(file.to_owned()).of(file));
+    }
+    let form = if bytes.first() == Some(&DER_SEQUENCE) {
+        Form::Pkcs12
     } else {
-        pem::read(&bytes, password)
+        Form::Pem
     };
-    contents.map_err(|fault| fault.of(file))
+    Ok((bytes, form))
 }
 
 fn material(

@@ -1,6 +1,6 @@
 //! The keys in use, and how files that change take their place (`security.md` 6.3).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking};
 
@@ -91,8 +91,8 @@ impl KeyFiles {
         })
     }
 
-    /// The files that [`Self::load`] looks at.
-    pub fn files(&self) -> Vec<PathBuf> {
+    /// A watch on what is enabled. Begin it before [`Self::load`], or what is replaced between them is never noticed.
+    pub fn watch(&self) -> Watch {
         let mut files = Vec::new();
         for settings in [&self.server, &self.bootstrap] {
             if settings.enabled {
@@ -102,60 +102,71 @@ impl KeyFiles {
         if self.trust.enabled {
             files.extend(self.trust.files());
         }
-        files
+        Watch::new(files)
     }
 }
 
-/// Looks at the files every `interval`, and puts what `load` makes of them when they changed in the place of the keys in
-/// use. Files that cannot be used leave those there. Never returns.
+/// Looks at the files every `interval`, and puts what `load` makes of them when they changed since `watch` began in the
+/// place of the keys in use. Files that cannot be used leave those there. Never returns.
 pub async fn reload<K: Send + Sync + 'static>(
-    files: Vec<PathBuf>,
+    mut watch: Watch,
     load: impl Fn() -> Result<K, KeySettingError> + Clone + Send + 'static,
     interval: Duration,
     keys: watch::Sender<K>,
 ) {
-    let mut watch = Watch::new(files);
-    let mut tries = 0;
+    let mut debounce = Debounce::default();
     loop {
-        tokio::time::sleep(interval).await;
-        let mut changed = false;
-        // Certificate and key are written one after the other: what is between is not looked at.
-        loop {
-            let looked = spawn_blocking(move || (watch.has_changed(), watch)).await;
-            let Ok((has_changed, same)) = looked else {
-                return;
-            };
-            watch = same;
-            if !has_changed {
-                break;
-            }
-            changed = true;
-            tokio::time::sleep(SETTLE).await;
-        }
-        if changed {
-            tries = TRIES;
-        }
-        if tries == 0 {
+        tokio::time::sleep(debounce.wait(interval)).await;
+        let looked = spawn_blocking(move || (watch.has_changed(), watch)).await;
+        let Ok((has_changed, same)) = looked else {
+            return;
+        };
+        watch = same;
+        if !debounce.is_due(has_changed) {
             continue;
         }
         match spawn_blocking(load.clone()).await {
             Ok(Ok(fresh)) => {
-                tries = 0;
+                debounce.tries = 0;
                 keys.send_replace(fresh);
                 tracing::info!(
                     "keys and certificates were read anew; handshakes from here on use them"
                 );
             }
             Ok(Err(error)) => {
-                tries -= 1;
-                if changed {
+                if debounce.tries == TRIES {
                     tracing::error!(
                         "changed keys or certificates cannot be used, so those before stay: {error}"
                     );
                 }
+                debounce.tries -= 1;
             }
             Err(_) => return,
         }
+    }
+}
+
+/// When files are read: certificate and key are written one after the other, and what is between is not looked at.
+#[derive(Debug, Default)]
+struct Debounce {
+    is_changing: bool,
+    /// How often files that cannot be used are still read.
+    tries: u32,
+}
+
+impl Debounce {
+    /// Takes what a look at the files showed; whether to read them.
+    const fn is_due(&mut self, has_changed: bool) -> bool {
+        self.is_changing = has_changed;
+        if has_changed {
+            self.tries = TRIES;
+        }
+        !has_changed && self.tries > 0
+    }
+
+    /// How long until the next look.
+    const fn wait(&self, interval: Duration) -> Duration {
+        if self.is_changing { SETTLE } else { interval }
     }
 }
 
@@ -163,3 +174,48 @@ pub async fn reload<K: Send + Sync + 'static>(
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often files that cannot be used are read until they change again.
 const TRIES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// What comes of a series of looks: how long each was waited for, and whether the files are read after it.
+    fn looks(debounce: &mut Debounce, changes: &[bool]) -> Vec<(Duration, bool)> {
+        let look = |&has_changed| (debounce.wait(MINUTE), debounce.is_due(has_changed));
+        changes.iter().map(look).collect()
+    }
+
+    #[test]
+    fn s21_files_that_change_one_after_the_other_are_read_once_when_all_rest() {
+        let mut debounce = Debounce::default();
+        let changes = [false, true, true, true, false];
+        assert_eq!(
+            looks(&mut debounce, &changes),
+            [
+                (MINUTE, false),
+                (MINUTE, false),
+                (SETTLE, false),
+                (SETTLE, false),
+                (SETTLE, true),
+            ]
+        );
+        debounce.tries = 0;
+        assert_eq!(looks(&mut debounce, &[false]), [(MINUTE, false)]);
+    }
+
+    #[test]
+    fn s21_files_that_cannot_be_used_are_read_ten_times() {
+        let mut debounce = Debounce::default();
+        for _ in 0..2 {
+            looks(&mut debounce, &[true]);
+            let reads = (0..20).filter(|_| {
+                let is_due = debounce.is_due(false);
+                debounce.tries -= u32::from(is_due);
+                is_due
+            });
+            assert_eq!(reads.count(), 10);
+        }
+    }
+}

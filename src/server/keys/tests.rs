@@ -146,6 +146,9 @@ fn only_certificates_of_issuers_are_trusted() {
     ] {
         assert_eq!(trust(form, name).load().unwrap(), [der("ca.pem")], "{name}");
     }
+    // Whatever key is beside them, and whoever issued what.
+    let both = trust(StoreForm::Keystore, "loose.p12").load().unwrap();
+    assert_eq!(both, [der("ca.pem"), der("other-ca.pem")]);
     let error = trust(StoreForm::Pem, "leaf.pem").load().unwrap_err();
     assert!(matches!(error.reason, KeyFault::NoIssuer), "{error}");
 }
@@ -188,6 +191,7 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
         bootstrap: CredentialSettings::default(),
         trust: TrustSettings::default(),
     };
+    let watch = files.watch();
     let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
     let spki = |keys: &BothKeys| {
         let credentials = keys.server.credentials.as_ref();
@@ -195,8 +199,7 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
     };
     let before = spki(&keys.borrow());
     let interval = std::time::Duration::from_millis(20);
-    let watched = files.files();
-    let watching = tokio::spawn(reload(watched, move || files.load(), interval, sender));
+    let watching = tokio::spawn(reload(watch, move || files.load(), interval, sender));
     // The certificate is there before its key: nobody reads what is between.
     fs::copy(file("ca.pem"), path("tls.crt")).unwrap();
     tokio::time::sleep(interval * 4).await;
@@ -209,6 +212,34 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
     let changed = tokio::time::timeout(std::time::Duration::from_secs(3), keys.changed());
     assert!(changed.await.is_err(), "what was there before stays");
     assert_eq!(spki(&keys.borrow()), after);
+    watching.abort();
+}
+
+#[tokio::test]
+async fn s21_a_file_that_is_replaced_right_after_it_was_read_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cert_file = folder.path().join("trust.pem");
+    fs::copy(file("ca.pem"), &cert_file).unwrap();
+    let files = KeyFiles {
+        server: CredentialSettings::default(),
+        bootstrap: CredentialSettings::default(),
+        trust: TrustSettings {
+            enabled: true,
+            cert_file: cert_file.clone(),
+            ..TrustSettings::default()
+        },
+    };
+    let watch = files.watch();
+    let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
+    fs::copy(file("other-ca.pem"), &cert_file).unwrap();
+    let watching = tokio::spawn(reload(
+        watch,
+        move || files.load(),
+        std::time::Duration::from_millis(20),
+        sender,
+    ));
+    let changed = tokio::time::timeout(std::time::Duration::from_secs(20), keys.changed());
+    changed.await.unwrap().unwrap();
     watching.abort();
 }
 

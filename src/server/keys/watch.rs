@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// Tells when the content of files has changed: Kubernetes replaces them by a symbolic link, which leaves dates alone. A
 /// file that is not there counts as empty.
@@ -29,9 +30,9 @@ impl Watch {
 fn digest(files: &[PathBuf]) -> [u8; 32] {
     let mut all = Sha256::new();
     for file in files {
-        let content = fs::read(file).unwrap_or_default();
+        let content = Zeroizing::new(fs::read(file).unwrap_or_default());
         all.update((content.len() as u64).to_be_bytes());
-        all.update(content);
+        all.update(&*content);
     }
     all.finalize().into()
 }

@@ -139,12 +139,7 @@ impl Secure {
         let Keys { credentials, trust } = parts.keys.borrow().of(parts.role).clone();
         engine.set_credentials(credentials, trust);
         let (reply_to, replies) = deliver::reply_channel();
-        let associations = Associations::new(
-            config.shard,
-            parts.role,
-            config.max_handshakes,
-            config.max_associations,
-        );
+        let associations = Associations::new(config.shard, parts.role, config.max_associations);
         let secure = Rc::new(Self {
             desk: RefCell::new(Desk::new(Arc::clone(&parts.platform), reply_to)),
             parts,
@@ -198,7 +193,17 @@ impl Secure {
         let now = (self.parts.clock)().mono;
         match cause {
             Disconnect::Replaced => self.engine.borrow_mut().close(now, id),
-            Disconnect::Withdrawn => self.engine.borrow_mut().invalidate_association(now, id),
+            Disconnect::Withdrawn(_) => self.engine.borrow_mut().invalidate_association(now, id),
+        }
+        self.drain();
+    }
+
+    /// The credentials of an endpoint were withdrawn: nobody registers by what the platform said of them before.
+    fn withdraw(&self, endpoint: &EndpointName) {
+        let now = (self.parts.clock)().mono;
+        let concerned = self.associations.borrow().by_old_answer(endpoint);
+        for id in concerned {
+            self.engine.borrow_mut().invalidate_association(now, id);
         }
         self.drain();
     }
@@ -249,6 +254,7 @@ impl Secure {
             Command::Datagram { peer, mut payload } => self.feed(peer, &mut payload),
             Command::Send(id, payload) => self.send(id, &payload),
             Command::Disconnect(id, cause) => self.disconnect(id, cause),
+            Command::Withdraw(endpoint) => self.withdraw(&endpoint),
             Command::Admitted(id) => self.admitted(id),
         }
     }
@@ -389,7 +395,14 @@ impl Secure {
                 association,
                 reason,
             } => self.closed(association, reason),
-            Output::HandshakeFailed { peer, failure } => {
+            Output::HandshakeFailed {
+                association,
+                peer,
+                failure,
+            } => {
+                if let Some(association) = association {
+                    self.associations.borrow_mut().remove(association);
+                }
                 tracing::debug!(peer = %peer.remote, ?failure, "a handshake failed");
                 metrics.add_handshake_failure(failure);
             }
@@ -413,20 +426,17 @@ impl Secure {
     fn decide(&self, id: AssociationId, verdict: Verdict) {
         let now = (self.parts.clock)().mono;
         let tag = PrincipalTag(id.number());
-        let accept = |known| self.associations.borrow_mut().accept(now, id, known);
-        let answer = match verdict {
-            Verdict::Key(key, known) => {
-                accept(known);
-                CredentialAnswer::PreSharedKey { key, tag }
-            }
-            Verdict::Accept(known) => {
-                accept(known);
-                CredentialAnswer::Accept { tag }
-            }
-            Verdict::Deny(reason) => CredentialAnswer::Deny(reason),
-            Verdict::Unavailable => CredentialAnswer::Unavailable,
+        let (answer, known) = match verdict {
+            Verdict::Key(key, known) => (CredentialAnswer::PreSharedKey { key, tag }, Some(known)),
+            Verdict::Accept(known) => (CredentialAnswer::Accept { tag }, Some(known)),
+            Verdict::Deny(reason) => (CredentialAnswer::Deny(reason), None),
+            Verdict::Unavailable => (CredentialAnswer::Unavailable, None),
         };
-        self.engine.borrow_mut().handle_credential(now, id, answer);
+        let is_awaited = self.engine.borrow_mut().handle_credential(now, id, answer);
+        // The end of a handshake that is over already is told no more: nothing would ever take out its entry.
+        if let Some(known) = known.filter(|_| is_awaited) {
+            self.associations.borrow_mut().accept(id, known);
+        }
     }
 
     fn upward(&self) -> Option<Rc<dyn Upward>> {

@@ -7,7 +7,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     dtls::{AssociationId, PeerAddress},
-    platform::peer::{Disconnect, Outbound, PeerId},
+    platform::{
+        name::EndpointName,
+        peer::{Disconnect, Outbound, PeerId},
+    },
     server::{
         metrics::{DropReason, Metrics},
         socket::UdpTransport,
@@ -30,6 +33,8 @@ pub(in crate::server) enum Command {
     Send(AssociationId, Bytes),
     /// End an association.
     Disconnect(AssociationId, Disconnect),
+    /// End all for which the platform's answer of this endpoint serves.
+    Withdraw(EndpointName),
     /// The device of an association has registered.
     Admitted(AssociationId),
 }
@@ -62,8 +67,23 @@ impl Links {
         let Some(link) = self.shards.get(usize::from(shard)) else {
             return;
         };
-        if link.try_send(command).is_err() {
+        let has_room = match command {
+            // Anybody can cause these, with connection ids that are made up: they leave room for what is our own.
+            Command::Datagram { .. } => link.capacity() > OWN_PLACES,
+            Command::Send(..)
+            | Command::Disconnect(..)
+            | Command::Withdraw(_)
+            | Command::Admitted(_) => true,
+        };
+        if !has_room || link.try_send(command).is_err() {
             self.metrics.udp_dropped.of(DropReason::Shard).inc();
+        }
+    }
+
+    /// Asks every shard.
+    fn send_all(&self, command: impl Fn() -> Command) {
+        for (shard, _) in (0..=u8::MAX).zip(&*self.shards) {
+            self.send(shard, command());
         }
     }
 
@@ -120,13 +140,57 @@ impl Outbound for Transports {
     }
 
     fn disconnect(&self, peer: PeerId, cause: Disconnect) {
+        if let (Disconnect::Withdrawn(endpoint), Some(links)) = (&cause, &self.links) {
+            links.send_all(|| Command::Withdraw(endpoint.clone()));
+        }
+        let copy = cause.clone();
         self.ask(
             peer,
             |secure, id| secure.disconnect(id, cause),
-            |id| Command::Disconnect(id, cause),
+            |id| Command::Disconnect(id, copy),
         );
     }
 }
 
 /// Commands that may wait for one shard.
 const LINK_QUEUE: usize = 1024;
+/// Of these places, those that datagrams never take.
+const OWN_PLACES: usize = LINK_QUEUE / 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::time::UnixMillis;
+
+    #[test]
+    fn datagrams_from_strangers_leave_room_for_our_own_commands() {
+        let metrics = Arc::new(Metrics::new(UnixMillis(0)));
+        let (links, mut receivers) = Links::new(1, Arc::clone(&metrics));
+        let peer = PeerAddress {
+            remote: ([192, 0, 2, 1], 5684).into(),
+            local: None,
+        };
+        let datagrams = |count: usize| {
+            for _ in 0..count {
+                let payload = vec![25];
+                links.send(0, Command::Datagram { peer, payload });
+            }
+        };
+        let dropped = || metrics.udp_dropped.of(DropReason::Shard).get();
+        let id = AssociationId::from_number(7);
+        datagrams(2 * LINK_QUEUE);
+        assert_eq!(dropped(), 2 * LINK_QUEUE as u64 - OWN_PLACES as u64);
+        let before = dropped();
+        for _ in 0..OWN_PLACES / 2 {
+            links.send(0, Command::Admitted(id));
+            links.send(0, Command::Disconnect(id, Disconnect::Replaced));
+        }
+        assert_eq!(dropped(), before, "all of ours have a place");
+        links.send(0, Command::Send(id, Bytes::new()));
+        assert_eq!(dropped(), before + 1, "there is an end to it");
+        let commands: Vec<_> = std::iter::from_fn(|| receivers[0].try_recv().ok()).collect();
+        assert_eq!(commands.len(), LINK_QUEUE);
+        datagrams(1);
+        assert!(receivers[0].try_recv().is_ok(), "there is room again");
+    }
+}

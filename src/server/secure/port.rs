@@ -52,7 +52,6 @@ impl SecurePort {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let shards = sockets.len().max(1);
-        let limit = u32::try_from(shards).unwrap_or(u32::MAX);
         let (links, mut commands) = Links::new(shards, Arc::clone(metrics));
         sockets.reverse();
         commands.reverse();
@@ -61,13 +60,8 @@ impl SecurePort {
             address,
             config: Config {
                 port: address.port(),
-                max_handshakes: config.max_handshakes.div_ceil(shards),
-                max_credential_queries: config.max_credential_queries.div_ceil(shards),
-                negative_cache_entries: config.negative_cache_entries.div_ceil(shards),
-                max_associations: config.max_associations.div_ceil(shards),
-                alerts_per_second: config.alerts_per_second.div_ceil(limit),
                 cookie_secret: Some(CookieSecret::new(secret)),
-                ..config.clone()
+                ..config.share(shards)
             },
             keys,
             links,
@@ -123,5 +117,32 @@ impl SecureShard {
         let transport = UdpTransport::new(self.socket, Arc::clone(&self.parts.metrics))?;
         let random = Box::new(ChaCha20Rng::from_seed(self.seed));
         Ok(Secure::new(self.parts, transport, random, self.commands))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::time::UnixMillis;
+
+    #[test]
+    fn a06_one_network_fills_no_shard() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sockets = (0..4).map(|_| std::net::UdpSocket::bind(address).expect("a socket"));
+        let (_, keys) = watch::channel(BothKeys::default());
+        let whole = Config::default();
+        let port = SecurePort::new(
+            ServerRole::Lwm2m,
+            address,
+            sockets.collect(),
+            &whole,
+            keys,
+            [7; 32],
+            &Arc::new(Metrics::new(UnixMillis(0))),
+        );
+        let of_network = |config: &Config| config.max_handshakes_per_network as usize;
+        assert_eq!(port.config.max_handshakes * 4, whole.max_handshakes);
+        assert_eq!(of_network(&port.config) * 4, of_network(&whole));
+        assert!(of_network(&port.config) * 4 <= port.config.max_handshakes);
     }
 }

@@ -34,9 +34,6 @@ pub(super) struct Associations {
     shard: u8,
     role: ServerRole,
     entries: HashMap<AssociationId, Entry>,
-    /// Handshakes that go on with a credential, the oldest first, and how many there may be.
-    accepted: VecDeque<(Instant, AssociationId)>,
-    max_accepted: usize,
     /// Associations that were made a moment ago, the oldest first, and how many there may be.
     fresh: VecDeque<(Instant, AssociationId)>,
     max_fresh: usize,
@@ -53,25 +50,19 @@ struct Entry {
 }
 
 impl Associations {
-    /// Nothing is known. At most so many handshakes go on, and so many associations are there.
-    pub(super) fn new(shard: u8, role: ServerRole, handshakes: usize, associations: usize) -> Self {
+    /// Nothing is known. At most so many associations are there.
+    pub(super) fn new(shard: u8, role: ServerRole, associations: usize) -> Self {
         Self {
             shard,
             role,
             entries: HashMap::new(),
-            accepted: VecDeque::new(),
-            max_accepted: handshakes,
             fresh: VecDeque::new(),
             max_fresh: associations.div_ceil(FRESH_SHARE),
         }
     }
 
-    /// A handshake goes on with a credential.
-    pub(super) fn accept(&mut self, now: Instant, id: AssociationId, known: Known) {
-        while self.accepted.len() >= self.max_accepted.max(1) {
-            self.forget_oldest_handshake();
-        }
-        self.accepted.push_back((now + HANDSHAKE, id));
+    /// A handshake goes on with a credential. The engine bounds how many do, and tells how each of them ends.
+    pub(super) fn accept(&mut self, id: AssociationId, known: Known) {
         let entry = Entry {
             known,
             address: None,
@@ -114,10 +105,21 @@ impl Associations {
         }
     }
 
-    /// Forgets an association; whether it was one, and then whether it had a connection id.
+    /// Forgets an association or handshake; whether it was an association, and then whether it had a connection id.
     pub(super) fn remove(&mut self, id: AssociationId) -> Option<bool> {
         let entry = self.entries.remove(&id)?;
         entry.address.map(|_| entry.has_connection_id)
+    }
+
+    /// The associations with this endpoint for which what the platform said in the handshake still serves.
+    pub(super) fn by_old_answer(&self, endpoint: &EndpointName) -> Vec<AssociationId> {
+        let fresh = self.fresh.iter().map(|(_, id)| *id);
+        fresh
+            .filter(|id| {
+                let entry = self.entries.get(id);
+                entry.is_some_and(|entry| entry.known.endpoint.as_ref() == Some(endpoint))
+            })
+            .collect()
     }
 
     /// Who sends on an association.
@@ -145,11 +147,9 @@ impl Associations {
         })
     }
 
-    /// Forgets what is out of date. Returns the associations that have not registered in time: they are to be closed.
+    /// Forgets answers that are out of date. Returns the associations that have not registered in time: they are to be
+    /// closed.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<AssociationId> {
-        while self.accepted.front().is_some_and(|(due, _)| *due <= now) {
-            self.forget_oldest_handshake();
-        }
         let mut over = Vec::new();
         while self.fresh.front().is_some_and(|(due, _)| *due <= now) {
             over.extend(self.settle_oldest());
@@ -159,20 +159,7 @@ impl Associations {
 
     /// When to call [`Self::expire`].
     pub(super) fn due(&self) -> Option<Instant> {
-        let oldest = [self.accepted.front(), self.fresh.front()];
-        oldest.into_iter().flatten().map(|(due, _)| *due).min()
-    }
-
-    /// The engine does not say which handshake has failed: one that is not complete by now has.
-    fn forget_oldest_handshake(&mut self) {
-        if let Some((_, id)) = self.accepted.pop_front()
-            && self
-                .entries
-                .get(&id)
-                .is_some_and(|entry| entry.address.is_none())
-        {
-            self.entries.remove(&id);
-        }
+        self.fresh.front().map(|(due, _)| *due)
     }
 
     /// From here on the platform is asked again. A device whose key or certificate says who it is may stay only if it
@@ -189,8 +176,6 @@ impl Associations {
 /// How long the platform's answer to a handshake serves the Register that follows, and how long a device with a key or
 /// certificate of its own may take for it.
 const REGISTER_WITHIN: Duration = Duration::from_secs(60);
-/// Longer than any handshake takes.
-const HANDSHAKE: Duration = Duration::from_secs(150);
 /// Of how many associations one may be that has not registered yet.
 const FRESH_SHARE: usize = 4;
 
@@ -224,12 +209,12 @@ mod tests {
     #[test]
     fn s9_who_has_a_key_of_its_own_registers_within_a_minute_or_goes() {
         let begin = start();
-        let mut table = Associations::new(0, ServerRole::Lwm2m, 10, 100);
+        let mut table = Associations::new(0, ServerRole::Lwm2m, 100);
         let [psk, rpk, registered] = [1, 2, 3].map(AssociationId::from_number);
         let key = || PeerIdentity::RawPublicKey(vec![1].into());
-        table.accept(begin, psk, known(PeerIdentity::PreSharedKey("id".into())));
-        table.accept(begin, rpk, known(key()));
-        table.accept(begin, registered, known(key()));
+        table.accept(psk, known(PeerIdentity::PreSharedKey("id".into())));
+        table.accept(rpk, known(key()));
+        table.accept(registered, known(key()));
         for id in [psk, rpk, registered] {
             assert!(table.caller(id).is_none(), "it has not proved anything yet");
             assert!(table.establish(begin, id, address(), true).is_empty());
@@ -240,31 +225,42 @@ mod tests {
         assert_eq!(table.expire(begin + REGISTER_WITHIN / 2), []);
         assert_eq!(table.expire(begin + REGISTER_WITHIN), [rpk]);
         assert_eq!(table.remove(rpk), Some(true));
-        assert_eq!(table.expire(begin + HANDSHAKE), []);
+        assert_eq!(table.expire(begin + 3 * REGISTER_WITHIN), []);
         assert!(table.caller(psk).is_some() && table.caller(registered).is_some());
     }
 
     #[test]
-    fn a9_handshakes_that_fail_are_forgotten() {
+    fn a9_handshakes_that_fail_are_forgotten_and_others_are_not() {
         let begin = start();
-        let mut table = Associations::new(0, ServerRole::Lwm2m, 10, 100);
-        for number in 0..1000 {
-            let identity = PeerIdentity::PreSharedKey("id".into());
-            table.accept(begin, AssociationId::from_number(number), known(identity));
+        let mut table = Associations::new(0, ServerRole::Lwm2m, 100_000);
+        let psk = || known(PeerIdentity::PreSharedKey("id".into()));
+        let slow = AssociationId::from_number(10_000);
+        table.accept(slow, psk());
+        for number in 0..10_000 {
+            let id = AssociationId::from_number(number);
+            table.accept(id, psk());
+            if number % 2 == 0 {
+                assert!(table.establish(begin, id, address(), true).is_empty());
+            } else {
+                assert_eq!(table.remove(id), None, "it was no association yet");
+            }
         }
-        assert_eq!((table.entries.len(), table.accepted.len()), (10, 10));
-        table.expire(begin + HANDSHAKE);
-        assert!(table.entries.is_empty() && table.due().is_none());
+        assert_eq!(table.entries.len(), 5_001);
+        // However many others came in the meantime.
+        table.expire(begin + 10 * REGISTER_WITHIN);
+        table.establish(begin, slow, address(), true);
+        assert!(table.caller(slow).is_some());
+        assert_eq!(table.remove(slow), Some(true));
     }
 
     #[test]
     fn devices_that_have_not_registered_are_a_share_of_all() {
         let begin = start();
-        let mut table = Associations::new(0, ServerRole::Lwm2m, 10, 8);
+        let mut table = Associations::new(0, ServerRole::Lwm2m, 8);
         let mut closed = Vec::new();
         for number in 0..4 {
             let id = AssociationId::from_number(number);
-            table.accept(begin, id, known(PeerIdentity::RawPublicKey(vec![1].into())));
+            table.accept(id, known(PeerIdentity::RawPublicKey(vec![1].into())));
             closed.extend(table.establish(begin, id, address(), false));
         }
         assert_eq!(closed, [0, 1].map(AssociationId::from_number));

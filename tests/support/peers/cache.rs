@@ -70,6 +70,11 @@ pub(crate) const AUTORECONF: Tool = Tool {
     probe: ["autoreconf", "--version"],
     version: 0,
 };
+/// Cargo, which fetches the crate that carries Mbed TLS's sources.
+pub(crate) const CARGO: Tool = Tool {
+    probe: ["cargo", "--version"],
+    version: 0,
+};
 /// The C compiler.
 pub(crate) const CC: Tool = Tool {
     probe: ["cc", "--version"],

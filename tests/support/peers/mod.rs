@@ -7,6 +7,7 @@
 //! | [`cluster`] | Apache Kafka, a controller and two brokers | the same |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
+//! | [`mbedtls`] | a DTLS client on Mbed TLS, with connection ids | cargo to fetch it, a C compiler to build it |
 //! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
 //! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
 //! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
@@ -40,6 +41,7 @@ pub(crate) mod cluster;
 pub(crate) mod kafka;
 pub(crate) mod leshan;
 pub(crate) mod libcoap;
+pub(crate) mod mbedtls;
 pub(crate) mod openapi;
 pub(crate) mod process;
 pub(crate) mod scandium;
