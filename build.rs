@@ -2,12 +2,13 @@
 
 use std::error::Error;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "proto/common.proto",
     "proto/core.proto",
     "proto/notifications.proto",
     "proto/rule_engine.proto",
     "proto/transport_api.proto",
+    "proto/usage_stats.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -16,6 +16,8 @@ mod from_core;
 mod golden;
 #[path = "support/murmur2.rs"]
 mod murmur2;
+#[path = "contract/partitions.rs"]
+mod partitions;
 #[path = "contract/to_core.rs"]
 mod to_core;
 #[path = "support/wire.rs"]

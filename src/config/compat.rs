@@ -124,6 +124,7 @@ pub const ALIASES: &[Alias] = &[
         "kafka.topics.notifications",
     ),
     copy("TB_QUEUE_CORE_TOPIC", "kafka.topics.core"),
+    copy("TB_QUEUE_US_TOPIC", "kafka.topics.usage_stats"),
     copy(
         "TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES",
         "kafka.topics.core_properties",
@@ -140,6 +141,13 @@ pub const ALIASES: &[Alias] = &[
         "TB_QUEUE_KAFKA_NOTIFICATIONS_TOPIC_PROPERTIES",
         "kafka.topics.notifications_properties",
     ),
+    copy("USAGE_STATS_REPORT_ENABLED", "usage.report"),
+    copy(
+        "USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED",
+        "usage.per_customer",
+    ),
+    copy("USAGE_STATS_REPORT_INTERVAL", "usage.interval_s"),
+    copy("USAGE_STATS_REPORT_PACK_SIZE", "usage.pack_size"),
     copy("TB_QUEUE_CORE_PARTITIONS", "core.partitions"),
     copy(
         "TB_QUEUE_PARTITIONS_HASH_FUNCTION_NAME",
@@ -235,14 +243,6 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "TB_REDIS_SSL_PEM_KEY_PASSWORD",
         ],
         "state is not kept in Redis, and this release fetches no packages from it",
-    ),
-    (
-        &[
-            "USAGE_STATS_REPORT_ENABLED",
-            "USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED",
-            "USAGE_STATS_REPORT_INTERVAL",
-        ],
-        "this release reports no usage to the core",
     ),
     (
         &[

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "kafka")]
-use crate::platform::thingsboard::settings::{CoreSettings, CoreVersion, KafkaSettings};
+use crate::platform::thingsboard::settings::{
+    CoreSettings, CoreVersion, KafkaSettings, UsageSettings,
+};
 use crate::{
     coap::TransmissionParameters,
     endpoint::{rpc::RpcSettings, settings::TransportSettings},
@@ -52,6 +54,9 @@ pub struct Settings {
     /// The platform core.
     #[cfg(feature = "kafka")]
     pub core: CoreSettings,
+    /// Reports of what tenants use.
+    #[cfg(feature = "kafka")]
+    pub usage: UsageSettings,
     /// Differences between releases of the platform.
     #[cfg(feature = "kafka")]
     pub compat: CompatSettings,

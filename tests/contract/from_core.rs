@@ -2,7 +2,9 @@
 
 use lightship::platform::{
     downlink::Downlink,
-    thingsboard::convert::{Answer, Broadcast, Notification, answer, notification},
+    thingsboard::convert::{
+        Answer, Assigned, Broadcast, Notification, PackageKind, answer, notification,
+    },
 };
 use prost::Message;
 
@@ -13,7 +15,7 @@ use crate::{
 
 #[test]
 fn answers_of_the_core_are_understood() {
-    let mut seen = [0; 5];
+    let mut seen = [0; 6];
     for record in GROUPS.iter().filter_map(|group| records(group)).flatten() {
         if record.message != "TransportApiResponseMsg" {
             continue;
@@ -44,13 +46,22 @@ fn answers_of_the_core_are_understood() {
                 let unknown = decoded
                     .validate_cred_response_msg
                     .is_some_and(|answer| answer.device_info.is_none());
-                // The other empty ones answer questions about packages, which are not asked yet.
-                assert!(
-                    unknown || record.value().first() == Some(&0x42),
-                    "{record:?}"
-                );
+                assert!(unknown, "{record:?}");
                 seen[2] += 1;
             }
+            Answer::Package(Assigned::Package(package)) => {
+                let answer = decoded.ota_package_response_msg.unwrap();
+                assert_eq!(
+                    (package.title, package.version),
+                    (answer.title, answer.version)
+                );
+                assert_eq!(package.kind, Some(PackageKind::Firmware));
+                let (msb, lsb) = package.id.0.as_u64_pair();
+                let id = (answer.ota_package_id_msb, answer.ota_package_id_lsb);
+                assert_eq!((msb.cast_signed(), lsb.cast_signed()), id);
+                seen[5] += 1;
+            }
+            Answer::Package(other) => panic!("every device that asked had a package: {other:?}"),
             Answer::Routing(queues) => {
                 assert!(queues.iter().any(|queue| queue.name == "Main"));
                 seen[3] += 1;
@@ -61,8 +72,9 @@ fn answers_of_the_core_are_understood() {
             }
         }
     }
+    println!("answers understood: {}", seen.iter().sum::<u32>());
     assert!(
-        seen.iter().all(|count| *count > 0) || seen == [0; 5],
+        seen.iter().all(|count| *count > 0) || seen == [0; 6],
         "{seen:?}"
     );
 }
@@ -90,8 +102,8 @@ fn notifications_of_the_core_are_understood() {
                 assert!(deletion || !downlinks.is_empty(), "{decoded:?}");
                 for downlink in downlinks {
                     same_downlink(&decoded, &downlink);
-                    sessions += 1;
                 }
+                sessions += 1;
             }
             Notification::Broadcast(Broadcast::Ignored) => {
                 let of_another_transport = matches!(
@@ -104,7 +116,7 @@ fn notifications_of_the_core_are_understood() {
             Notification::Broadcast(_) => broadcasts += 1,
         }
     }
-    println!("{sessions} messages for sessions, {broadcasts} for all transports");
+    println!("notifications understood: {sessions} for sessions, {broadcasts} for all transports");
 }
 
 fn same_downlink(decoded: &ToTransportMsg, downlink: &Downlink) {

@@ -2,16 +2,16 @@
 //!
 //! | thread | works on |
 //! |---|---|
-//! | callers of `submit` | `engine`: an uplink becomes records, by [`convert`], [`routing`] and [`partition`] |
+//! | callers of `submit` | `engine`: an uplink becomes records, by [`convert`], [`routing`], [`limits`] and [`partition`] |
 //! | `kafka-producer` | `producer`: delivery reports end receipts; a broken producer is replaced |
 //! | `kafka-responses` | `question`: answers of the core reach `caches` and who asked |
 //! | `kafka-notifications` | `notifications`: what the core sends unasked reaches endpoints and caches |
-//! | `kafka-timer` | deadlines, `activity`, knowledge that grew old |
+//! | `kafka-timer` | deadlines, `activity`, `usage`, knowledge that grew old |
 //! | `kafka-topics` | `topic_keeper`: missing topics |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
-//! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id. Usage
-//! statistics and rate limits of tenants are not made here yet.
+//! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id; what a
+//! tenant's state or limits forbid is not written.
 
 mod activity;
 mod book;
@@ -22,9 +22,11 @@ mod consumer;
 pub mod convert;
 mod engine;
 mod json;
+pub mod limits;
 mod model_desk;
 mod notifications;
 pub mod partition;
+mod poison;
 mod producer;
 mod proto;
 mod question;
@@ -32,12 +34,12 @@ mod receipt;
 mod request;
 mod responses;
 pub mod routing;
-mod seldom;
 pub mod settings;
 mod stats;
 mod sync;
 mod topic_keeper;
 pub mod topics;
+mod usage;
 mod waiting;
 
 pub use settings::ThingsBoardSettings;
@@ -349,6 +351,7 @@ fn run_timer(engine: &Engine, stop: &AtomicBool) {
     let start = clock::now().mono;
     let mut next_second = start;
     let mut next_routing = start + routing_age(engine);
+    let mut next_usage = engine.first_usage_report(start);
     let mut next_log = start + LOG_INTERVAL;
     let mut logged = BTreeMap::new();
     while !stop.load(Relaxed) {
@@ -361,12 +364,17 @@ fn run_timer(engine: &Engine, stop: &AtomicBool) {
             next_second = now.mono + Duration::from_secs(1);
             guarded(|| engine.ask_what_is_wanted(now.mono));
         }
+        if now.mono >= next_usage {
+            next_usage = now.mono + engine.usage_interval();
+            guarded(|| engine.report_usage());
+        }
         if now.mono >= next_routing {
             next_routing = now.mono + routing_age(engine);
             guarded(|| engine.ask_all([ApiQuestion::Routing]));
         }
         if now.mono >= next_log {
             next_log = now.mono + LOG_INTERVAL;
+            lock(&engine.limiter).forget_idle(now.mono);
             log_failures(engine, &mut logged);
         }
     }

@@ -100,7 +100,7 @@ impl Engine {
                 ApiQuestion::Routing => Asker::Routing,
                 ApiQuestion::Tenant(id) => Asker::Tenant(*id),
                 // Asked by endpoints only, who wait for the answer themselves.
-                ApiQuestion::Credentials(_) => continue,
+                ApiQuestion::Credentials(_) | ApiQuestion::Package { .. } => continue,
             };
             if let Err(asker) = self.ask(&question, asker) {
                 self.answered(asker, Err(QuestionError::Unavailable));
@@ -246,6 +246,7 @@ impl Engine {
             }
             Answer::DeviceProfile(_)
             | Answer::Model(_)
+            | Answer::Package(_)
             | Answer::Routing(_)
             | Answer::Tenant(_) => Err(QuestionError::Invalid),
         }

@@ -17,6 +17,8 @@ pub struct ThingsBoardSettings {
     pub core_version: CoreVersion,
     /// The parts of `transport` that concern sessions.
     pub activity: ActivitySettings,
+    /// `usage`
+    pub usage: UsageSettings,
 }
 
 /// `kafka`: the client and its topics.
@@ -102,7 +104,9 @@ pub struct TopicSettings {
     pub notifications: String,
     /// Device-actor messages. Default `tb_core`. Upstream: `TB_QUEUE_CORE_TOPIC`.
     pub core: String,
-    /// Properties of core topics. Upstream: `TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES`.
+    /// What tenants used. Default `tb_usage_stats`. Upstream: `TB_QUEUE_US_TOPIC` (read by the core alone there).
+    pub usage_stats: String,
+    /// Properties of core and usage topics. Upstream: `TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES`.
     pub core_properties: String,
     /// Properties of rule-engine topics. Upstream: `TB_QUEUE_KAFKA_RE_TOPIC_PROPERTIES`.
     pub rule_engine_properties: String,
@@ -125,6 +129,7 @@ impl Default for TopicSettings {
             api_responses: "tb_transport.api.responses".to_owned(),
             notifications: "tb_transport.notifications".to_owned(),
             core: "tb_core".to_owned(),
+            usage_stats: "tb_usage_stats".to_owned(),
             core_properties: properties(1),
             rule_engine_properties: properties(1),
             transport_api_properties: properties(10),
@@ -242,6 +247,32 @@ impl Default for ActivitySettings {
         Self {
             report_ms: 3_000,
             inactivity_ms: 600_000,
+        }
+    }
+}
+
+/// `usage`: what tenants use is reported to the core, which enforces its quotas by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsageSettings {
+    /// Whether usage is reported. Default true. Upstream: `USAGE_STATS_REPORT_ENABLED`.
+    pub report: bool,
+    /// Whether it is reported for each customer as well. Default false.
+    /// Upstream: `USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED`.
+    pub per_customer: bool,
+    /// Time between two reports, seconds. Default 60. Upstream: `USAGE_STATS_REPORT_INTERVAL`.
+    pub interval_s: u32,
+    /// Most tenants and customers in one record. Default 1024. Upstream: `USAGE_STATS_REPORT_PACK_SIZE`.
+    pub pack_size: usize,
+}
+
+impl Default for UsageSettings {
+    fn default() -> Self {
+        Self {
+            report: true,
+            per_customer: false,
+            interval_s: 60,
+            pack_size: 1_024,
         }
     }
 }

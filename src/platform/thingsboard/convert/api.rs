@@ -4,8 +4,9 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::{
-    ConvertError, MODEL_TYPE, ProfileRecord, TenantRecord, customer, halves, platform_id,
-    queue_info,
+    Assigned, ConvertError, MODEL_TYPE, PackageKind, ProfileRecord, TenantRecord, customer, halves,
+    package::{assigned, package_question},
+    platform_id, queue_info,
 };
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
@@ -39,6 +40,15 @@ pub enum ApiQuestion {
         /// Object version.
         version: ObjectVersion,
     },
+    /// Which package is assigned to this device? The core makes its bytes ready before it answers.
+    Package {
+        /// The device.
+        device: PlatformId,
+        /// Its tenant.
+        tenant: PlatformId,
+        /// What the package is for.
+        kind: PackageKind,
+    },
     /// Which queues are there?
     Routing,
     /// What does the profile of this tenant say?
@@ -70,6 +80,13 @@ pub fn question(question: &ApiQuestion) -> Vec<u8> {
                 resource_type: MODEL_TYPE.to_owned(),
                 resource_key: format!("{object}_{version}"),
             });
+        }
+        ApiQuestion::Package {
+            device,
+            tenant,
+            kind,
+        } => {
+            message.ota_package_request_msg = Some(package_question(*device, *tenant, *kind));
         }
         ApiQuestion::Routing => {
             message.get_all_queue_routing_info_request_msg =
@@ -111,6 +128,8 @@ pub enum Answer {
     Model(Vec<u8>),
     /// What was asked for is not there.
     Nothing,
+    /// What is assigned to a device.
+    Package(Assigned),
     /// All queues.
     Routing(Vec<QueueInfo>),
     /// A tenant.
@@ -129,8 +148,7 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
     if let Some(profile) = message.entity_profile_response_msg {
         return Ok(match profile.data {
             Some(Data::TenantProfile(tenant)) => Answer::Tenant(TenantRecord {
-                profile: platform_id(tenant.tenant_profile_id_msb, tenant.tenant_profile_id_lsb),
-                isolated: tenant.isolated_tb_rule_engine,
+                profile: tenant.into(),
                 state: profile.api_state.map(Into::into),
             }),
             Some(Data::DeviceProfile(profile)) => {
@@ -144,6 +162,9 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
             .resource
             .and_then(|resource| resource.data)
             .map_or(Answer::Nothing, Answer::Model));
+    }
+    if let Some(package) = message.ota_package_response_msg {
+        return Ok(Answer::Package(assigned(package)));
     }
     let queues: Vec<_> = message
         .get_queue_routing_info_response_msgs

@@ -3,8 +3,8 @@
 use prost::Message;
 
 use super::{
-    ConvertError, MODEL_TYPE, ProfileRecord, TenantState, customer, model_key, platform_id,
-    profile::device_power, queue_info, uuid,
+    ConvertError, MODEL_TYPE, ProfileRecord, TenantProfile, TenantState, customer, model_key,
+    platform_id, profile::device_power, queue_info, uuid,
 };
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
@@ -62,12 +62,7 @@ pub enum Broadcast {
     /// A tenant was saved; it may have another profile.
     Tenant(PlatformId),
     /// A tenant profile was saved.
-    TenantProfile {
-        /// The profile.
-        profile: PlatformId,
-        /// Whether its tenants have queues of their own.
-        isolated: bool,
-    },
+    TenantProfile(TenantProfile),
     /// What a tenant may use changed.
     TenantState(TenantState),
 }
@@ -231,10 +226,7 @@ fn entity_update(update: EntityUpdate) -> Result<Broadcast, ConvertError> {
         EntityUpdate::Tenant(tenant) => {
             Broadcast::Tenant(platform_id(tenant.tenant_id_msb, tenant.tenant_id_lsb))
         }
-        EntityUpdate::TenantProfile(profile) => Broadcast::TenantProfile {
-            profile: platform_id(profile.tenant_profile_id_msb, profile.tenant_profile_id_lsb),
-            isolated: profile.isolated_tb_rule_engine,
-        },
+        EntityUpdate::TenantProfile(profile) => Broadcast::TenantProfile(profile.into()),
         EntityUpdate::Device(device) => Broadcast::Device {
             power: device
                 .device_data
@@ -259,6 +251,8 @@ fn entity_update(update: EntityUpdate) -> Result<Broadcast, ConvertError> {
             Err(ConvertError::Transport(_)) => Broadcast::Ignored,
             Err(error) => return Err(error),
         },
+        // A customer's state says nothing about its tenant.
+        EntityUpdate::ApiUsageState(state) if state.entity_type == CUSTOMER => Broadcast::Ignored,
         EntityUpdate::ApiUsageState(state) => Broadcast::TenantState(state.into()),
     })
 }
@@ -287,6 +281,9 @@ fn model(owner: PlatformId, resource_type: &str, key: &str) -> Broadcast {
         None => Broadcast::Ignored,
     }
 }
+
+/// `EntityTypeProto`
+const CUSTOMER: i32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -422,6 +419,28 @@ mod tests {
                 Notification::Broadcast(Broadcast::Ignored)
             );
         }
+    }
+
+    #[test]
+    fn the_state_of_a_customer_is_not_that_of_its_tenant() {
+        let update = |entity_type| {
+            read(&ToTransportMsg {
+                entity_update_msg: Some(proto::EntityUpdateMsg {
+                    entity_update: Some(EntityUpdate::ApiUsageState(proto::ApiUsageStateProto {
+                        tenant_id_lsb: 1,
+                        entity_type,
+                        transport_state: "DISABLED".to_owned(),
+                        ..Default::default()
+                    })),
+                }),
+                ..Default::default()
+            })
+        };
+        assert!(matches!(
+            update(1),
+            Notification::Broadcast(Broadcast::TenantState(state)) if !state.enabled
+        ));
+        assert_eq!(update(2), Notification::Broadcast(Broadcast::Ignored));
     }
 
     #[test]
