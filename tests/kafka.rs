@@ -27,5 +27,7 @@ mod real_broker;
 #[path = "kafka/strictness.rs"]
 mod strictness;
 mod support;
+#[path = "kafka/tenants.rs"]
+mod tenants;
 #[path = "kafka/uplinks.rs"]
 mod uplinks;

@@ -1,7 +1,7 @@
 //! What the double knows and how it answers.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,11 +15,12 @@ use super::{
         ApiUsageStateProto, AttributeUpdateNotificationMsg, DeviceInfoProto, DeviceProfileProto,
         DeviceProto, EntityDeleteMsg, EntityUpdateMsg, GetAttributeResponseMsg,
         GetEntityProfileResponseMsg, GetQueueRoutingInfoResponseMsg, GetResourceResponseMsg,
-        KeyValueProto, KeyValueType, ResourceDeleteMsg, SessionCloseNotificationProto,
-        TbResourceProto, TenantProfileProto, ToDeviceRpcRequestMsg, ToTransportMsg,
-        ToTransportUpdateCredentialsProto, TransportApiRequestMsg, TransportApiResponseMsg,
-        TransportToDeviceActorMsg, TsKvProto, ValidateDeviceCredentialsResponseMsg,
-        entity_update_msg::EntityUpdate, get_entity_profile_response_msg::Data,
+        KeyValueProto, KeyValueType, QueueDeleteMsg, QueueUpdateMsg, ResourceDeleteMsg,
+        ResourceUpdateMsg, SessionCloseNotificationProto, TbResourceProto, TenantProfileProto,
+        TenantProto, ToDeviceRpcRequestMsg, ToTransportMsg, ToTransportUpdateCredentialsProto,
+        TransportApiRequestMsg, TransportApiResponseMsg, TransportToDeviceActorMsg, TsKvProto,
+        ValidateDeviceCredentialsResponseMsg, entity_update_msg::EntityUpdate,
+        get_entity_profile_response_msg::Data,
     },
     RpcOptions,
     bus::{Action, PARTITIONS, Received},
@@ -38,7 +39,18 @@ pub(super) struct State {
     pub(super) credentials: HashMap<String, Uuid>,
     pub(super) profiles: HashMap<Uuid, Profile>,
     pub(super) models: HashMap<String, Vec<u8>>,
-    pub(super) queues: BTreeMap<String, Queue>,
+    /// Queues by owner and name.
+    pub(super) queues: BTreeMap<(Uuid, String), Queue>,
+    /// What queues were before they changed: a transport learns of that a little later.
+    pub(super) former_queues: Vec<(Uuid, Queue)>,
+    /// Whether the tenant has queues of its own.
+    pub(super) tenant_isolated: bool,
+    /// Member `configuration` of the tenant profile, JSON.
+    pub(super) tenant_configuration: String,
+    /// What the transport reported as used: its form, tenant, messages and values.
+    pub(super) usages: Vec<UsageReport>,
+    /// Forms in which rule-engine messages came: as bytes, as a message.
+    pub(super) forms: BTreeSet<(bool, bool)>,
     pub(super) tenant_enabled: bool,
     pub(super) tenant_version: i64,
     /// Sessions that were opened, and not closed by the transport.
@@ -84,6 +96,18 @@ pub(super) struct Profile {
     pub(super) version: i64,
 }
 
+/// Usage of one tenant, as one record says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsageReport {
+    /// Whether it came in the form of cores before 4.0.
+    pub(crate) legacy: bool,
+    /// The tenant; the null UUID for all tenants.
+    pub(crate) tenant: Uuid,
+    pub(crate) messages: i64,
+    pub(crate) data_points: i64,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Queue {
     pub(super) topic: String,
     pub(super) partitions: u32,
@@ -131,7 +155,12 @@ impl State {
             credentials: HashMap::new(),
             profiles: HashMap::new(),
             models: HashMap::new(),
-            queues: BTreeMap::from([("Main".to_owned(), main)]),
+            queues: BTreeMap::from([((NULL, "Main".to_owned()), main)]),
+            former_queues: Vec::new(),
+            tenant_isolated: false,
+            tenant_configuration: r#"{"type":"DEFAULT"}"#.to_owned(),
+            usages: Vec::new(),
+            forms: BTreeSet::new(),
             tenant_enabled: true,
             tenant_version: 1,
             sessions: HashMap::new(),
@@ -210,12 +239,7 @@ impl State {
             if asked.entity_type == "TENANT" {
                 name = "tenant";
                 if id == TENANT {
-                    let (msb, lsb) = halves(TENANT_PROFILE);
-                    response.data = Some(Data::TenantProfile(TenantProfileProto {
-                        tenant_profile_id_msb: msb,
-                        tenant_profile_id_lsb: lsb,
-                        isolated_tb_rule_engine: false,
-                    }));
+                    response.data = Some(Data::TenantProfile(self.tenant_profile()));
                     response.api_state = Some(self.api_state());
                 }
             } else {
@@ -235,17 +259,19 @@ impl State {
             });
         } else if request.get_all_queue_routing_info_request_msg.is_some() {
             name = "routing";
-            let (tenant_id_msb, tenant_id_lsb) = halves(NULL);
             answer.get_queue_routing_info_response_msgs = self
                 .queues
                 .iter()
-                .map(|(name, queue)| GetQueueRoutingInfoResponseMsg {
-                    tenant_id_msb,
-                    tenant_id_lsb,
-                    queue_name: name.clone(),
-                    queue_topic: queue.topic.clone(),
-                    partitions: queue.partitions.cast_signed(),
-                    duplicate_msg_to_all_partitions: Some(queue.duplicate),
+                .map(|((owner, name), queue)| {
+                    let (tenant_id_msb, tenant_id_lsb) = halves(*owner);
+                    GetQueueRoutingInfoResponseMsg {
+                        tenant_id_msb,
+                        tenant_id_lsb,
+                        queue_name: name.clone(),
+                        queue_topic: queue.topic.clone(),
+                        partitions: queue.partitions.cast_signed(),
+                        duplicate_msg_to_all_partitions: Some(queue.duplicate),
+                    }
                 })
                 .collect();
         }
@@ -313,8 +339,70 @@ impl State {
         ApiUsageStateProto {
             tenant_id_msb,
             tenant_id_lsb,
+            entity_type: 1,
             transport_state: state.to_owned(),
             version: self.tenant_version,
+        }
+    }
+
+    fn tenant_profile(&self) -> TenantProfileProto {
+        let (tenant_profile_id_msb, tenant_profile_id_lsb) = halves(TENANT_PROFILE);
+        let data = format!(r#"{{"configuration":{}}}"#, self.tenant_configuration);
+        TenantProfileProto {
+            tenant_profile_id_msb,
+            tenant_profile_id_lsb,
+            isolated_tb_rule_engine: self.tenant_isolated,
+            profile_data: Some(data.into_bytes()),
+        }
+    }
+
+    pub(super) fn tenant_profile_saved(&self) -> ToTransportMsg {
+        saved(EntityUpdate::TenantProfile(self.tenant_profile()))
+    }
+
+    pub(super) fn tenant_saved() -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
+        let (tenant_profile_id_msb, tenant_profile_id_lsb) = halves(TENANT_PROFILE);
+        saved(EntityUpdate::Tenant(TenantProto {
+            tenant_id_msb,
+            tenant_id_lsb,
+            tenant_profile_id_msb,
+            tenant_profile_id_lsb,
+        }))
+    }
+
+    /// Adds or replaces a queue.
+    pub(super) fn save_queue(&mut self, owner: Uuid, name: &str, queue: Queue) -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(owner);
+        let message = ToTransportMsg {
+            queue_update_msgs: vec![QueueUpdateMsg {
+                tenant_id_msb,
+                tenant_id_lsb,
+                queue_name: name.to_owned(),
+                queue_topic: queue.topic.clone(),
+                partitions: queue.partitions.cast_signed(),
+                duplicate_msg_to_all_partitions: Some(queue.duplicate),
+            }],
+            ..ToTransportMsg::default()
+        };
+        let former = self.queues.insert((owner, name.to_owned()), queue);
+        self.former_queues
+            .extend(former.map(|former| (owner, former)));
+        message
+    }
+
+    pub(super) fn delete_queue(&mut self, owner: Uuid, name: &str) -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(owner);
+        let former = self.queues.remove(&(owner, name.to_owned()));
+        self.former_queues
+            .extend(former.map(|former| (owner, former)));
+        ToTransportMsg {
+            queue_delete_msgs: vec![QueueDeleteMsg {
+                tenant_id_msb,
+                tenant_id_lsb,
+                queue_name: name.to_owned(),
+            }],
+            ..ToTransportMsg::default()
         }
     }
 
@@ -595,6 +683,19 @@ pub(super) fn model_deleted(key: &str) -> ToTransportMsg {
     let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
     ToTransportMsg {
         resource_delete_msg: Some(ResourceDeleteMsg {
+            tenant_id_msb,
+            tenant_id_lsb,
+            resource_type: "LWM2M_MODEL".to_owned(),
+            resource_key: key.to_owned(),
+        }),
+        ..ToTransportMsg::default()
+    }
+}
+
+pub(super) fn model_saved(key: &str) -> ToTransportMsg {
+    let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
+    ToTransportMsg {
+        resource_update_msg: Some(ResourceUpdateMsg {
             tenant_id_msb,
             tenant_id_lsb,
             resource_type: "LWM2M_MODEL".to_owned(),
