@@ -7,7 +7,7 @@ use lightship::{
     platform::{Answer, PlatformId, Question, QuestionError, credentials::ClientCredentials},
 };
 
-use crate::fixture::{Fixture, PATIENCE, eventually};
+use crate::fixture::{Fixture, PATIENCE, SERVICE, eventually};
 
 const MODEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <LWM2M><Object ObjectType="MODefinition"><Name>Thermometer</Name><Description1/><ObjectID>33000</ObjectID>
@@ -102,6 +102,44 @@ fn a60_an_answer_that_comes_twice_is_taken_once() {
     // The answers about device and tenant come two times too often.
     eventually("four late answers", || fixture.health().late_answers == 4);
     assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+}
+
+#[test]
+fn a60_an_answer_that_comes_late_or_to_nobody_is_only_counted() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 500);
+    fixture.core.hold_answers(true);
+    let endpoint = fixture.endpoint();
+    let asked = endpoint.credentials("ep1");
+    assert_eq!(asked, Err(QuestionError::Unavailable));
+    fixture.core.hold_answers(false);
+    eventually("the late answer", || fixture.health().late_answers == 1);
+    assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+    // An answer to a question of somebody else.
+    fixture.core.answer_nobody(SERVICE);
+    eventually("another one", || fixture.health().late_answers == 2);
+    assert_eq!(fixture.health().unreadable_answers, 0);
+    endpoint.credentials("ep1").unwrap();
+}
+
+#[test]
+fn a_core_that_is_late_is_waited_for_and_asked_for_its_queues_first() {
+    let mut fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 500);
+    fixture.platform.stop();
+    let before = fixture.core.questions("routing");
+    fixture.core.silent(true);
+    std::thread::scope(|scope| {
+        let core = &fixture.core;
+        scope.spawn(move || {
+            core.await_questions("routing", before + 1, PATIENCE);
+            core.silent(false);
+        });
+        let settings = fixture.settings.clone();
+        let sink = std::sync::Arc::clone(&fixture.sink);
+        fixture.platform = crate::fixture::connect(&settings, &sink);
+    });
+    assert_eq!(fixture.core.questions("routing"), before + 2);
+    assert_eq!(fixture.core.questions("tenant"), 0);
+    fixture.endpoint().credentials("ep1").unwrap();
 }
 
 #[test]

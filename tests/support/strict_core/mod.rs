@@ -326,6 +326,21 @@ impl StrictCore {
         self.lock().silent = silent;
     }
 
+    /// Keeps answers back, until they are let out all together.
+    pub(crate) fn hold_answers(&self, hold: bool) {
+        let mut state = self.lock();
+        state.holding = hold;
+        let held = if hold {
+            Vec::new()
+        } else {
+            std::mem::take(&mut state.held)
+        };
+        drop(state);
+        for answer in held {
+            self.shared.bus.act(answer);
+        }
+    }
+
     /// Questions of this name are read but not answered, or answered again.
     pub(crate) fn mute(&self, name: &str, mute: bool) {
         let mut state = self.lock();
@@ -339,6 +354,12 @@ impl StrictCore {
     /// Answers every question so many times; 1 is normal.
     pub(crate) fn repeat_answers(&self, times: usize) {
         self.lock().answer_times = times;
+    }
+
+    /// Answers a question that the transport `service_id` never asked.
+    pub(crate) fn answer_nobody(&self, service_id: &str) {
+        let answer = self.lock().answer_to_nobody(service_id);
+        self.shared.bus.act(answer);
     }
 
     /// Writes a record as it is.

@@ -23,7 +23,7 @@ use super::{
         get_entity_profile_response_msg::Data,
     },
     RpcOptions,
-    bus::{Action, PARTITIONS, Received},
+    bus::{Action, PARTITIONS, Received, full},
 };
 
 /// The tenant of all devices.
@@ -66,6 +66,9 @@ pub(super) struct State {
     had_session: HashSet<Uuid>,
     pub(super) violations: Vec<String>,
     pub(super) silent: bool,
+    /// Whether answers are kept back, and those that are.
+    pub(super) holding: bool,
+    pub(super) held: Vec<Action>,
     /// Names of questions that are not answered.
     pub(super) muted: HashSet<String>,
     pub(super) answer_times: usize,
@@ -173,6 +176,8 @@ impl State {
             had_session: HashSet::new(),
             violations: Vec::new(),
             silent: false,
+            holding: false,
+            held: Vec::new(),
             muted: HashSet::new(),
             answer_times: 1,
         }
@@ -220,7 +225,36 @@ impl State {
             request: received.clone(),
             value: answer.encode_to_vec(),
         };
-        vec![action; self.answer_times]
+        let answers = vec![action; self.answer_times];
+        if self.holding {
+            self.held.extend(answers);
+            return Vec::new();
+        }
+        answers
+    }
+
+    pub(super) fn answer_to_nobody(&self, service_id: &str) -> Action {
+        let topic = full(
+            &self.prefix,
+            &format!("tb_transport.api.responses.{service_id}"),
+        );
+        let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+        let key = Uuid::new_v4();
+        Action::Answer {
+            request: Received {
+                topic: String::new(),
+                partition: 0,
+                partitions: 1,
+                offset: 0,
+                key: Some(key.to_string().into_bytes()),
+                headers: vec![
+                    header("requestId", key.as_bytes()),
+                    header("responseTopic", topic.as_bytes()),
+                ],
+                value: Vec::new(),
+            },
+            value: TransportApiResponseMsg::default().encode_to_vec(),
+        }
     }
 
     fn answer_to(
