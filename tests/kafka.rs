@@ -16,6 +16,8 @@
 mod faults;
 #[path = "kafka/fixture.rs"]
 mod fixture;
+#[path = "kafka/independent.rs"]
+mod independent;
 #[path = "kafka/notifications.rs"]
 mod notifications;
 #[path = "support/peers/mod.rs"]

@@ -356,3 +356,32 @@ fn sigterm_under_load_stops_in_order_and_loses_nothing_acknowledged() {
         acknowledged.len()
     );
 }
+
+#[test]
+fn a60_a_poison_record_is_named_once_with_its_place_counted_and_skipped() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let (core, profile) = core(&broker, "poison");
+    core.add_nosec_device("urn:poison:1", profile);
+    let mut lightship = Lightship::start(&broker, "poison", "ls-0");
+    for topic in ["tb_transport.api.responses", "tb_transport.notifications"] {
+        let topic = format!("poison.{topic}.ls-0");
+        let offset = broker.records(&topic).len();
+        core.send_raw(&topic, Some("no key of ours"), b"\xff\xff no protobuf");
+        let is_named = |line: &str| line.contains("is skipped") && line.contains(&topic);
+        let line = lightship.process.expect(PATIENCE, is_named);
+        assert!(line.contains("partition=0"), "{line}");
+        assert!(line.contains(&format!("offset={offset}")), "{line}");
+        let lines = lightship.process.lines();
+        assert_eq!(lines.iter().filter(|line| is_named(line)).count(), 1);
+    }
+    let metrics = lightship.get("/metrics");
+    for counter in [
+        "lightship_kafka_unreadable_answers_total 1",
+        "lightship_kafka_notifications_dropped_total{reason=\"unreadable\"} 1",
+    ] {
+        assert!(metrics.contains(counter), "{counter} in {metrics}");
+    }
+    assert!(lightship.stop().success());
+}

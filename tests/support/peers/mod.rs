@@ -3,9 +3,11 @@
 //! | module | peer | needs |
 //! |---|---|---|
 //! | [`aiocoap`] | a LwM2M 1.1 client of ours on aiocoap | Python 3.11; pip to fetch it |
+//! | [`kcat`] | kcat, a Kafka client | Debian's `kcat` |
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
+//! | [`protobuf`] | Google's protobuf library, with protoc | Python 3.11; pip to fetch it |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
@@ -30,9 +32,11 @@ pub(crate) mod aiocoap;
 pub(crate) mod cache;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+pub(crate) mod kcat;
 pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod process;
+pub(crate) mod protobuf;
 pub(crate) mod wakaama;
 
 use std::net::UdpSocket;
