@@ -17,6 +17,8 @@ mod process;
 
 mod commands;
 mod demo;
+#[cfg(feature = "kafka")]
+mod deployment;
 mod docs;
 mod flood;
 mod http;

@@ -4,7 +4,7 @@ use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, error::Kafka
 use tracing::{debug, warn};
 
 use super::settings::{Acks, AutoOffsetReset, Compression, KafkaSettings};
-use super::topics::{PropertiesError, parse_properties};
+use super::{extra, security, topics::PropertiesError};
 
 /// The producer's properties.
 ///
@@ -57,14 +57,15 @@ pub(super) fn producer(
     Ok(config)
 }
 
-/// A consumer's properties. Offsets are committed by hand.
+/// The properties of the consumer of `topic`. Offsets are committed by hand.
 ///
 /// # Errors
-/// [`PropertiesError`] when `kafka.extra` cannot be read.
+/// [`PropertiesError`] when `kafka.extra` or `kafka.consumer_extra` cannot be read.
 pub(super) fn consumer(
     settings: &KafkaSettings,
     client_id: &str,
     group: &str,
+    topic: &str,
     reset: AutoOffsetReset,
 ) -> Result<ClientConfig, PropertiesError> {
     let mut config = ClientConfig::new();
@@ -89,6 +90,7 @@ pub(super) fn consumer(
         .set("receive.message.max.bytes", "100000000")
         .set("isolation.level", "read_uncommitted");
     common(&mut config, settings)?;
+    extra::apply_of_topic(&mut config, &settings.consumer_extra, topic)?;
     Ok(config)
 }
 
@@ -115,10 +117,8 @@ fn common(config: &mut ClientConfig, settings: &KafkaSettings) -> Result<(), Pro
         .set("reconnect.backoff.max.ms", "5000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
-    for (name, value) in parse_properties(settings.extra.expose())? {
-        config.set(name, value);
-    }
-    Ok(())
+    security::apply(config, settings);
+    extra::apply(config, settings.extra.expose())
 }
 
 /// Smaller batches than this only cost requests.
@@ -174,7 +174,24 @@ mod tests {
             let config = producer(&settings, "ls-0").unwrap();
             assert_eq!(config.get("enable.idempotence"), Some(idempotent));
             assert_eq!(config.get("batch.size"), Some("65536"));
+            assert_eq!(config.get("partitioner"), Some("murmur2_random"));
         }
+    }
+
+    #[test]
+    fn properties_of_a_topic_come_after_all_others() {
+        let settings = KafkaSettings {
+            extra: Secret::new("fetch.min.bytes:5"),
+            consumer_extra: "tb_transport.api:fetch.min.bytes=6".to_owned(),
+            ..KafkaSettings::default()
+        };
+        let of = |topic: &str| {
+            let reset = AutoOffsetReset::Latest;
+            let config = consumer(&settings, "client", "group", topic, reset).unwrap();
+            config.get("fetch.min.bytes").unwrap().to_owned()
+        };
+        assert_eq!(of("tb_transport.api.responses.ls-0"), "6");
+        assert_eq!(of("tb_transport.notifications.ls-0"), "5");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod clock;
 mod consumer;
 pub mod convert;
 mod engine;
+pub mod extra;
 mod json;
 pub mod limits;
 mod model_desk;
@@ -34,6 +35,7 @@ mod receipt;
 mod request;
 mod responses;
 pub mod routing;
+pub mod security;
 pub mod settings;
 mod stats;
 mod sync;
@@ -119,6 +121,7 @@ impl ThingsBoard {
                 kafka,
                 &format!("transport-api-response-{service_id}"),
                 &topics.group(),
+                &topics.api_responses(),
                 AutoOffsetReset::Latest,
             )?,
             topics.api_responses(),
@@ -128,6 +131,7 @@ impl ThingsBoard {
             kafka,
             &format!("transport-api-notifications-{service_id}"),
             &topics.group(),
+            &topics.notifications(),
             kafka.auto_offset_reset,
         )?;
         let engine = Arc::new(Engine::new(
@@ -278,11 +282,13 @@ pub enum StartError {
     /// The core did not answer.
     #[error("the platform core did not answer: it tells no queues")]
     NoCore,
-    /// `kafka.extra` cannot be read.
-    #[error("`kafka.extra`")]
+    /// `kafka.extra` or `kafka.consumer_extra` cannot be read.
+    #[error("`kafka.extra` or `kafka.consumer_extra`")]
     Properties(#[from] PropertiesError),
     /// The Kafka client refuses a property. Its value may be a secret and is not shown.
-    #[error("`kafka.extra`: `{0}` is no property of the Kafka client, or its value is not usable")]
+    #[error(
+        "`kafka.extra` or `kafka.consumer_extra`: `{0}` is no property of the Kafka client, or its value is not usable"
+    )]
     Property(String),
     /// Topics cannot be named.
     #[error(transparent)]

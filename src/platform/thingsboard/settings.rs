@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::secret::Secret;
+use super::{
+    super::secret::Secret,
+    security::{SaslSettings, SecurityProtocol, SslSettings},
+};
 
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,9 +62,20 @@ pub struct KafkaSettings {
     pub profile_refresh_s: u32,
     /// Age at which object models are asked for again, seconds. Default 3600.
     pub model_refresh_s: u32,
+    /// How connections to brokers are secured: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`. Default `plaintext`.
+    /// Upstream: `TB_KAFKA_SSL_ENABLED`, `TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD`,
+    /// `TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL`.
+    pub security_protocol: SecurityProtocol,
+    /// TLS.
+    pub ssl: SslSettings,
+    /// User and password.
+    pub sasl: SaslSettings,
     /// Properties for every client, `name:value;..`, applied last; shown as `***`, because passwords may be among them.
     /// Default empty. Upstream: `TB_QUEUE_KAFKA_OTHER_PROPERTIES`.
     pub extra: Secret,
+    /// Properties for the reader of a topic, `topic:name=value;..`, by the full name of the topic or its longest
+    /// beginning. Default empty. Upstream: `TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE`.
+    pub consumer_extra: String,
     /// Names and properties of topics.
     pub topics: TopicSettings,
 }
@@ -85,7 +99,11 @@ impl Default for KafkaSettings {
             api_max_pending: 10_000,
             profile_refresh_s: 300,
             model_refresh_s: 3_600,
+            security_protocol: SecurityProtocol::Plaintext,
+            ssl: SslSettings::default(),
+            sasl: SaslSettings::default(),
             extra: Secret::default(),
+            consumer_extra: String::new(),
             topics: TopicSettings::default(),
         }
     }

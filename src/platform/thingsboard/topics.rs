@@ -147,7 +147,7 @@ pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, PropertiesE
 /// it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("entry {0} of `name:value;name:value` has no such form")]
-pub struct PropertiesError(usize);
+pub struct PropertiesError(pub(super) usize);
 
 /// A record key: a UUID in its text form, which every service of the platform insists on.
 pub fn record_key(id: Uuid) -> String {
