@@ -26,6 +26,8 @@ mod peers;
 mod questions;
 #[path = "kafka/real_broker.rs"]
 mod real_broker;
+#[path = "kafka/security.rs"]
+mod security;
 #[path = "kafka/strictness.rs"]
 mod strictness;
 mod support;
