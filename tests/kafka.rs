@@ -20,6 +20,8 @@ mod fixture;
 mod independent;
 #[path = "kafka/notifications.rs"]
 mod notifications;
+#[path = "kafka/partitions.rs"]
+mod partitions;
 #[path = "support/peers/mod.rs"]
 mod peers;
 #[path = "kafka/questions.rs"]

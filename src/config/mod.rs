@@ -339,6 +339,21 @@ mod tests {
         assert!(is_told("kafka.compression: zstd is not built in"));
         assert!(is_told("without effect: max.poll.records in kafka.extra"));
         assert!(is_told("without effect: JAVA_OPTS: "));
+        let wrong = [
+            "kafka.prefix=a b",
+            "kafka.topics.core_properties=partitions",
+            "kafka.consumer_extra=topic:name",
+        ];
+        let keys: Vec<_> = errors(&[], &wrong)
+            .into_iter()
+            .map(|error| error.split(':').next().unwrap().to_owned())
+            .collect();
+        let expected = [
+            "kafka.prefix",
+            "kafka.topics.core_properties",
+            "kafka.consumer_extra",
+        ];
+        assert_eq!(keys, expected);
         let older = ["compat.core_version=3.7", "kafka.topics.notifications=n"];
         let loaded = load_with(&[], &older).unwrap();
         assert!(loaded.warnings[0].starts_with("kafka.topics.notifications: cores before 4.0"));

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::platform::thingsboard::{
     extra, security,
     settings::{CoreSettings, CoreVersion, KafkaSettings, TopicSettings, UsageSettings},
-    topics::{TopicProperties, parse_properties},
+    topics::{TopicProperties, Topics, parse_properties},
 };
 use crate::{
     coap::TransmissionParameters,
@@ -255,6 +255,10 @@ impl Settings {
             Mode::Embedded => Vec::new(),
             Mode::Kafka => security::problems(kafka),
         };
+        // The id itself is checked by itself.
+        if let Err(error) = Topics::new(kafka, "0") {
+            problems.push(("kafka.prefix", error.to_string()));
+        }
         let topics = &kafka.topics;
         let properties = [
             ("kafka.topics.core_properties", &topics.core_properties),

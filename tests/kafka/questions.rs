@@ -42,6 +42,47 @@ fn a_device_is_admitted_with_its_credentials_and_profile() {
 }
 
 #[test]
+fn credentials_of_every_form_are_found_by_their_id() {
+    let fixture = Fixture::start();
+    let endpoint = || "ep2".to_owned();
+    let hash = "4a".repeat(32);
+    for (id, document, expected) in [
+        (
+            "identity",
+            r#"{"securityConfigClientMode":"PSK","endpoint":"ep2","identity":"identity","key":"00ff"}"#,
+            ClientCredentials::Psk {
+                endpoint: endpoint(),
+                identity: "identity".to_owned(),
+                key: "00ff".to_owned(),
+            },
+        ),
+        (
+            "ep2",
+            r#"{"securityConfigClientMode":"RPK","endpoint":"ep2","key":"MFk="}"#,
+            ClientCredentials::Rpk {
+                endpoint: endpoint(),
+                key: "MFk=".to_owned(),
+            },
+        ),
+        (
+            &hash,
+            r#"{"securityConfigClientMode":"X509","endpoint":"ep2","cert":"MIIB"}"#,
+            ClientCredentials::X509 {
+                endpoint: endpoint(),
+                cert: Some("MIIB".to_owned()),
+            },
+        ),
+    ] {
+        let device = fixture
+            .core
+            .add_device("name", fixture.profile, id, document);
+        let admission = fixture.endpoint().credentials(id).unwrap();
+        assert_eq!(admission.client, expected);
+        assert_eq!(admission.device.device, PlatformId(device));
+    }
+}
+
+#[test]
 fn a_stranger_is_not_found_and_asked_for_once() {
     let fixture = Fixture::start();
     let endpoint = fixture.endpoint();

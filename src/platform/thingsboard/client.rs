@@ -1,6 +1,14 @@
 //! Properties of the Kafka clients (`operations.md` 10) and their log.
 
-use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, error::KafkaError};
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    error::KafkaError,
+    message::DeliveryResult,
+    producer::{BaseProducer, Producer as _, ProducerContext},
+};
 use tracing::{debug, warn};
 
 use super::settings::{Acks, AutoOffsetReset, Compression, KafkaSettings};
@@ -126,6 +134,18 @@ const MIN_BATCH: u32 = 65_536;
 /// librdkafka's limit.
 const MAX_BUFFER_KBYTES: u64 = 2_147_483_647;
 
+/// Says in the log why no broker answers. The client that looks after topics keeps that to itself: it is never polled.
+pub(super) fn explain(config: &ClientConfig) {
+    let client = BaseProducer::from_config_and_context(config, Logged);
+    if let Ok(client) = client {
+        // Whatever becomes of it, the reason is in the log then.
+        drop(client.client().fetch_metadata(None, EXPLAIN_TIMEOUT));
+        client.poll(Duration::ZERO);
+    }
+}
+
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Forwards what a client has to say to the log.
 #[derive(Debug)]
 pub(super) struct Logged;
@@ -138,6 +158,12 @@ impl ClientContext for Logged {
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
     }
+}
+
+impl ProducerContext for Logged {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -111,8 +111,9 @@ impl ThingsBoard {
                 "`kafka.acks` is not `all`: a reading that was acknowledged to the device may be lost"
             );
         }
-        let (keeper, maker) = TopicKeeper::new(kafka, &client::admin(kafka, service_id)?)?;
-        prepare(&maker, &topics)?;
+        let admin = client::admin(kafka, service_id)?;
+        let (keeper, maker) = TopicKeeper::new(kafka, &admin)?;
+        prepare(&maker, &topics).inspect_err(|_| client::explain(&admin))?;
 
         let stats = Arc::new(Stats::default());
         let producer = Producer::new(client::producer(kafka, service_id)?, Arc::clone(&stats))?;

@@ -34,7 +34,7 @@ pub(crate) struct Broker {
 }
 
 /// A user that a secured broker knows, with its password.
-pub(crate) const USER: (&str, &str) = ("lightship", "pass=\"w\\o;rd");
+pub(crate) const USER: (&str, &str) = ("lightship", "pass=word;1");
 
 #[derive(Clone, Copy, Debug)]
 struct SecuredPorts {
@@ -251,7 +251,6 @@ impl Broker {
                 .args(self.secured.map(|_| "--add-scram"))
                 .args(self.secured.map(|_| {
                     let (name, password) = USER;
-                    let password = password.replace('\\', "\\\\").replace('"', "\\\"");
                     format!("SCRAM-SHA-512=[name={name},password=\"{password}\"]")
                 })),
         );
@@ -453,11 +452,6 @@ impl SecuredPorts {
             &format!("{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"),
         );
         let (name, password) = USER;
-        // Once for the login line, once for the properties.
-        let password = password
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\\', "\\\\");
         let security = format!(
             "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL\n\
              listener.name.sasl.sasl.enabled.mechanisms=PLAIN\n\

@@ -444,6 +444,52 @@ mod tests {
     }
 
     #[test]
+    fn members_for_other_transports_are_passed_over() {
+        // toServerResponse (7), provisionResponse (10), uplinkNotificationMsg (14), each with something in it.
+        let others = [0x3a, 2, 8, 5, 0x52, 2, 8, 1, 0x72, 2, 8, 9];
+        let for_session = [&[8, 1][..], &others].concat();
+        assert!(
+            matches!(notification(&for_session), Ok(Notification::Session(_, all)) if all.is_empty())
+        );
+        assert_eq!(
+            notification(&others),
+            Ok(Notification::Broadcast(Broadcast::Ignored))
+        );
+    }
+
+    #[test]
+    fn a_core_of_the_future_is_understood() {
+        // Members that nobody knows yet: 100 of each wire type.
+        let unknown = [
+            &[0xa0, 6, 1][..],
+            &[0xa1, 6, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xa2, 6, 1, 0xff],
+            &[0xa5, 6, 0, 0, 0, 0],
+        ]
+        .concat();
+        let deletion = ToTransportMsg {
+            entity_delete_msg: Some(proto::EntityDeleteMsg {
+                entity_type: "DEVICE".to_owned(),
+                entity_id_msb: 1,
+                entity_id_lsb: 2,
+            }),
+            ..Default::default()
+        };
+        let bytes = deletion.encode_to_vec();
+        let extended = [bytes.as_slice(), &unknown].concat();
+        assert_eq!(notification(&extended), notification(&bytes));
+        // An entity, and a kind of entity, that transports were not told of before.
+        let saved = [&[0x42, 19, 0xa2, 6, 16][..], &[0; 16]].concat();
+        let deleted = b"\x4a\x0c\x0a\x0aSOMETHING_";
+        for bytes in [&saved[..], deleted] {
+            assert_eq!(
+                notification(bytes),
+                Ok(Notification::Broadcast(Broadcast::Ignored))
+            );
+        }
+    }
+
+    #[test]
     fn profiles_of_other_transports_are_ignored() {
         let message = ToTransportMsg {
             entity_update_msg: Some(proto::EntityUpdateMsg {
