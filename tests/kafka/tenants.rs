@@ -138,8 +138,8 @@ fn a_saved_tenant_is_asked_for_again() {
 #[test]
 fn m15_a_deleted_tenant_loses_its_endpoints_and_its_queues() {
     let fixture = Fixture::start();
-    let (_, _) = fixture.registered();
-    fixture.core.delete_entity("TENANT", TENANT, SERVICE);
+    let (endpoint, session) = fixture.registered();
+    fixture.core.delete_tenant(SERVICE);
     let received = fixture
         .sink
         .take(|received| matches!(received, Received::Broadcast(..)));
@@ -148,6 +148,9 @@ fn m15_a_deleted_tenant_loses_its_endpoints_and_its_queues() {
         received,
         Received::Broadcast(tenant, Downlink::DeviceDeleted)
     );
+    // Its endpoint gives up. The core, which knows it no longer, is not told, and no heartbeat is left.
+    endpoint.submit(Uplink::SessionClosed { session }).unwrap();
+    eventually("no session", || fixture.health().sessions == 0);
 }
 
 #[test]

@@ -216,6 +216,10 @@ impl Engine {
 
     /// An uplink for which there is neither profile nor tenant nor queue.
     fn lead_nowhere(&self, uplink: &Uplink, receipt: Option<&Arc<Receipt>>) {
+        if let Uplink::SessionClosed { session } = uplink {
+            // Without a heartbeat the core, if it knows it still, closes it by itself.
+            lock(&self.sessions).closed(session.id);
+        }
         self.stats
             .failed(kind_of(uplink), FailureReason::TopicMissing);
         if let Some(receipt) = receipt {

@@ -208,6 +208,12 @@ impl StrictCore {
         self.shared.bus.notify(service_id, &State::tenant_saved());
     }
 
+    /// Deletes the tenant and tells the transports.
+    pub(crate) fn delete_tenant(&self, service_id: &str) {
+        self.lock().tenant_deleted = true;
+        self.delete_entity("TENANT", TENANT, service_id);
+    }
+
     /// Tells the transports that an entity was deleted.
     pub(crate) fn delete_entity(&self, kind: &str, id: Uuid, service_id: &str) {
         self.shared

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) queues: BTreeMap<(Uuid, String), Queue>,
     /// What queues were before they changed: a transport learns of that a little later.
     pub(super) former_queues: Vec<(Uuid, Queue)>,
+    /// Whether the tenant was deleted.
+    pub(super) tenant_deleted: bool,
     /// Whether the tenant has queues of its own.
     pub(super) tenant_isolated: bool,
     /// Member `configuration` of the tenant profile, JSON.
@@ -160,6 +162,7 @@ impl State {
             models: HashMap::new(),
             queues: BTreeMap::from([((NULL, "Main".to_owned()), main)]),
             former_queues: Vec::new(),
+            tenant_deleted: false,
             tenant_isolated: false,
             tenant_configuration: r#"{"type":"DEFAULT"}"#.to_owned(),
             usages: Vec::new(),
@@ -272,7 +275,7 @@ impl State {
             let mut response = GetEntityProfileResponseMsg::default();
             if asked.entity_type == "TENANT" {
                 name = "tenant";
-                if id == TENANT {
+                if id == TENANT && !self.tenant_deleted {
                     response.data = Some(Data::TenantProfile(self.tenant_profile()));
                     response.api_state = Some(self.api_state());
                 }
