@@ -304,6 +304,52 @@ mod tests {
         );
     }
 
+    /// All of them at once, each with the default of its key.
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn o1_every_name_of_the_platform_sets_its_key() {
+        let defaults = load_with(&[], &["service.id=id"]).unwrap().values;
+        let environment: Vec<_> = compat::ALIASES
+            .iter()
+            .map(|alias| {
+                let default = defaults.iter().find(|value| value.key == alias.key);
+                let default = &default.unwrap().value;
+                let text = default.as_str().map(str::to_owned);
+                let text = text.unwrap_or_else(|| default.to_string());
+                let value = match alias.kind {
+                    compat::Kind::Switch(_) => "true".to_owned(),
+                    compat::Kind::Https(_) => "https".to_owned(),
+                    compat::Kind::Login { .. } => {
+                        r#"x required username="u" password="p";"#.to_owned()
+                    }
+                    compat::Kind::Host => "127.0.0.1".to_owned(),
+                    compat::Kind::Port => "8083".to_owned(),
+                    compat::Kind::Queue => "kafka".to_owned(),
+                    compat::Kind::Compression | compat::Kind::Copy | compat::Kind::When(_) => {
+                        if text.is_empty() {
+                            "a:b=c".to_owned()
+                        } else {
+                            text
+                        }
+                    }
+                };
+                (alias.name.to_owned(), value)
+            })
+            .collect();
+        let layers = Layers::read(&Sources {
+            files: vec![PathBuf::from("/dev/null")],
+            set: Vec::new(),
+            environment,
+        });
+        layers.settings().unwrap();
+        for alias in compat::ALIASES {
+            let origin = layers.origin(alias.key);
+            let mut names = compat::ALIASES.iter().filter(|own| own.key == alias.key);
+            let last = names.next_back().unwrap().name;
+            assert_eq!(origin, format!("environment variable {last}"));
+        }
+    }
+
     #[cfg(feature = "kafka")]
     #[test]
     fn every_variable_that_is_set_is_explained() {
