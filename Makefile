@@ -1,6 +1,6 @@
 # Every action of a developer. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-platform check lint bench demo docs ci
+.PHONY: help build test test-platform soak check lint bench demo docs ci
 
 # Extra arguments for every cargo command, such as --locked.
 CARGOFLAGS ?=
@@ -12,15 +12,19 @@ build: ## compile the release binary, target/release/lightship
 	cargo build --release $(CARGOFLAGS)
 
 test: ## run all tests; says which real peers (Kafka and LwM2M clients) it does without
-	cargo test $(CARGOFLAGS)
+	cargo test $(CARGOFLAGS) --features strict-core
 
 test-platform: ## run the tests with real peers, fetching those that can be had here
-	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --test interop --test kafka
+	LIGHTSHIP_FETCH_PEERS=1 cargo test $(CARGOFLAGS) --features strict-core --test interop --test kafka
+
+soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIGHTSHIP_SOAK_SEEDS=n for n times
+	LIGHTSHIP_SOAK_SEEDS=$${LIGHTSHIP_SOAK_SEEDS:-1000} \
+	cargo test --release --no-default-features $(CARGOFLAGS) --test soak every_command -- --nocapture
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check
-	cargo clippy $(CARGOFLAGS) --all-targets -- -D warnings
-	cargo test $(CARGOFLAGS) --lib --test layering
+	cargo clippy $(CARGOFLAGS) --all-targets --features strict-core -- -D warnings
+	cargo test $(CARGOFLAGS) --features strict-core --lib --test layering
 
 lint: ## format, lints, licences and sources of the dependencies
 	cargo fmt --check
@@ -28,8 +32,8 @@ lint: ## format, lints, licences and sources of the dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo 'skipped: cargo-deny is not installed'; fi
 
-bench: ## measure formats, message layer, the whole stack beside a bare socket, and the way to Kafka
-	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations
+bench: ## measure formats, message layer, records, the whole stack beside a bare socket, and the way to Kafka
+	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations --bench state
 	cargo run --release $(CARGOFLAGS) -- bench
 	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench kafka
 

@@ -2,9 +2,13 @@
 
 use std::error::Error;
 
-const FILES: [&str; 6] = [
+/// The record of an endpoint.
+const STATE: [&str; 1] = ["proto/state.proto"];
+/// What is exchanged with the platform core.
+const PLATFORM: [&str; 7] = [
     "proto/common.proto",
     "proto/core.proto",
+    "proto/discovery.proto",
     "proto/notifications.proto",
     "proto/rule_engine.proto",
     "proto/transport_api.proto",
@@ -13,13 +17,19 @@ const FILES: [&str; 6] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    if std::env::var_os("CARGO_FEATURE_KAFKA").is_none() {
-        return Ok(());
+    compile(&STATE)?;
+    if std::env::var_os("CARGO_FEATURE_KAFKA").is_some() {
+        compile(&PLATFORM)?;
     }
-    let descriptors = protox::compile(FILES, ["proto"])?;
+    Ok(())
+}
+
+fn compile(files: &[&str]) -> Result<(), Box<dyn Error>> {
+    let descriptors = protox::compile(files, ["proto"])?;
     prost_build::Config::new()
         // Sorted metadata: the same message always has the same bytes.
         .btree_map(["."])
+        .bytes([".lightship"])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -61,11 +61,14 @@ fn main() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
     command
         .arg("serve")
+        .args(["--set", "lwm2m.server.secure_port=0"])
+        .args(["--set", "lwm2m.bootstrap.secure_port=0"])
         .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())
         .env("TB_QUEUE_PREFIX", "bench")
         .env("TB_SERVICE_ID", "bench-0")
         .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
         .env("LWM2M_BIND_PORT", port.to_string())
+        .env("LWM2M_ENABLED_BS", "false")
         .env("HTTP_BIND_ADDRESS", "127.0.0.1")
         .env("HTTP_BIND_PORT", http.port().to_string())
         // Each device sends more than one may.
@@ -114,6 +117,7 @@ async fn drive(device: usize, port: u16, start: Instant) -> Vec<Duration> {
         lifetime: Duration::from_secs(3600),
         confirmable: true,
         queue_mode: false,
+        updates: false,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(4);
@@ -121,6 +125,7 @@ async fn drive(device: usize, port: u16, start: Instant) -> Vec<Duration> {
     let server = ([127, 0, 0, 1], port).into();
     tokio::spawn(lightship::sim::run::run(
         server,
+        None,
         settings,
         objects,
         Instant::now,

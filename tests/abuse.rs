@@ -55,6 +55,8 @@ impl Scene {
         let log = tempfile::NamedTempFile::new().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_lightship"))
             .arg("serve")
+            .args(["--set", "lwm2m.server.secure_port=0"])
+            .args(["--set", "lwm2m.bootstrap.secure_port=0"])
             .env_clear()
             .env("TB_QUEUE_TYPE", "kafka")
             .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())
@@ -62,6 +64,7 @@ impl Scene {
             .env("TB_SERVICE_ID", SERVICE)
             .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
             .env("LWM2M_BIND_PORT", port.to_string())
+            .env("LWM2M_ENABLED_BS", "false")
             .env("HTTP_BIND_ADDRESS", "127.0.0.1")
             .env("HTTP_BIND_PORT", http.to_string())
             .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")

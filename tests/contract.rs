@@ -9,12 +9,16 @@
 
 #[path = "contract/attributes.rs"]
 mod attributes;
+#[path = "contract/bootstrap.rs"]
+mod bootstrap;
 #[path = "contract/from_core.rs"]
 mod from_core;
 #[path = "contract/golden.rs"]
 mod golden;
 #[path = "support/murmur2.rs"]
 mod murmur2;
+#[path = "contract/ota.rs"]
+mod ota;
 #[path = "contract/partitions.rs"]
 mod partitions;
 #[path = "contract/to_core.rs"]

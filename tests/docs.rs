@@ -243,20 +243,46 @@ fn every_row_of_the_commands_is_a_test() {
         }
         Err(_) => println!("the list of cases is not here"),
     }
+    for row in rows_with_tests("rpc_") {
+        rows.remove(&row);
+    }
+    assert!(rows.is_empty(), "without test: {rows:?}");
+}
+
+/// What a platform sees of a device's life (`L`), and what goes wrong in it (`A46` to `A58`, `A77`).
+#[test]
+fn every_row_of_the_lifecycle_is_a_test() {
+    let shown = |kind: &str| -> BTreeSet<u8> {
+        let rows = rows_with_tests(kind);
+        rows.iter().filter_map(|row| row.parse().ok()).collect()
+    };
+    let (lifecycle, hostile) = (shown("l"), shown("a"));
+    let missing: Vec<u8> = (1..=26).filter(|row| !lifecycle.contains(row)).collect();
+    assert!(missing.is_empty(), "L without test: {missing:?}");
+    let rows = (46..=58).chain([77]);
+    let missing: Vec<u8> = rows.filter(|row| !hostile.contains(row)).collect();
+    assert!(missing.is_empty(), "A without test: {missing:?}");
+}
+
+/// The rows after which tests are named: of `fn rpc_063b_and_so_on` it is `063b`, when `kind` is `rpc_`.
+fn rows_with_tests(kind: &str) -> BTreeSet<String> {
+    let mut rows = BTreeSet::new();
     let sources = ["src", "tests"].map(|folder| files(&Path::new(ROOT).join(folder), "rs"));
     for path in sources.iter().flatten() {
         let source = fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = source.lines().map(str::trim).collect();
         for pair in lines.windows(2) {
             if let ["#[test]", line] = pair
-                && let Some(name) = line.strip_prefix("fn rpc_")
+                && let Some(name) = line
+                    .strip_prefix("fn ")
+                    .and_then(|line| line.strip_prefix(kind))
                 && let Some((row, _)) = name.split_once('_')
             {
-                rows.remove(row);
+                rows.insert(row.to_owned());
             }
         }
     }
-    assert!(rows.is_empty(), "without test: {rows:?}");
+    rows
 }
 
 /// A line "..., `registry/<file>`:" comes before each file of the example.
@@ -279,7 +305,7 @@ fn the_example_registry_is_valid() {
         fs::write(path, content).unwrap();
         written += 1;
     }
-    assert_eq!(written, 3);
+    assert_eq!(written, 4);
     let settings = EmbeddedSettings {
         registry_dir: folder.path().join("registry"),
         ..EmbeddedSettings::default()

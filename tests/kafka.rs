@@ -12,6 +12,10 @@
     reason = "broker and threads live in real time"
 )]
 
+#[path = "kafka/discovery.rs"]
+mod discovery;
+#[path = "kafka/double.rs"]
+mod double;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/fixture.rs"]

@@ -55,12 +55,18 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "endpoint",
-        may_use: &["endpoint::actor", "coap", "lwm2m", "platform"],
+        may_use: &[
+            "endpoint::actor",
+            "coap",
+            "lwm2m",
+            "platform",
+            "store::record",
+        ],
         must_not_use: &[ACTORS, RUNTIME, IO, PLATFORM_CLIENTS],
     },
     Layer {
         module: "endpoint::actor",
-        may_use: &["endpoint", "coap", "lwm2m", "platform"],
+        may_use: &["endpoint", "coap", "lwm2m", "platform", "store::record"],
         must_not_use: &[RUNTIME, IO, PLATFORM_CLIENTS],
     },
     Layer {
@@ -75,8 +81,13 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "store",
+        may_use: &["store::record"],
+        must_not_use: &[ACTORS, DEVICE_SIDE, PLATFORM_CLIENTS],
+    },
+    Layer {
+        module: "store::record",
         may_use: &[],
-        must_not_use: &[DEVICE_SIDE, PLATFORM_CLIENTS],
+        must_not_use: &[ACTORS, RUNTIME, IO],
     },
     Layer {
         module: "sim",
@@ -94,6 +105,7 @@ const LAYERS: &[Layer] = &[
             "bootstrap",
             "bootstrap::actor",
             "store",
+            "store::record",
             "platform",
         ],
         must_not_use: &[PLATFORM_CLIENTS],
@@ -135,7 +147,7 @@ const DEVICE_SIDE: &[&str] = &[
     "tokio::net::UdpSocket",
 ];
 /// What talks to the platform core: known to `platform::thingsboard` alone.
-const PLATFORM_CLIENTS: &[&str] = &["prost", "rdkafka"];
+const PLATFORM_CLIENTS: &[&str] = &["prost", "rdkafka", "zookeeper_client"];
 
 #[test]
 fn every_use_runs_downwards() {

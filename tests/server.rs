@@ -18,23 +18,28 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
+    bootstrap::BootstrapSessionSettings,
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
     endpoint::EndpointSettings,
     platform::{
         Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
         Uplink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::{DownlinkSink, Scope},
         profile::{DeviceProfile, PowerSettings},
+        time::UnixMillis,
     },
     server::{
         Foundation, Server, ServerParts, clock,
         directory::Directory,
         http::Health,
         metrics::Metrics,
+        records,
         settings::{LimitSettings, NoSecSettings, RuntimeSettings},
     },
+    store::{Store, settings::StateSettings},
 };
+use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Admits every endpoint unsecured and knows no object model.
@@ -46,6 +51,8 @@ struct OpenPlatform {
     directory: OnceLock<Arc<Directory>>,
     /// The next session that is opened is too much for it.
     panics: AtomicBool,
+    /// So is the next log line.
+    panics_at_log: AtomicBool,
 }
 
 impl Platform for OpenPlatform {
@@ -65,6 +72,7 @@ impl Platform for OpenPlatform {
                         kind: "profile".to_owned(),
                     }),
                     client: ClientCredentials::NoSec { endpoint },
+                    bootstrap: Some(BootstrapCredentials::default()),
                     profile: Arc::new(DeviceProfile::default()),
                     power: PowerSettings::default(),
                 };
@@ -90,6 +98,10 @@ impl Platform for OpenPlatform {
                 let mut sessions = self.sessions.lock().unwrap();
                 *sessions.get_mut(&session.device.name).unwrap() -= 1;
             }
+            Uplink::Telemetry { .. } => assert!(
+                !self.panics_at_log.swap(false, Ordering::Relaxed),
+                "as the test wants"
+            ),
             _ => {}
         }
         Ok(())
@@ -97,21 +109,41 @@ impl Platform for OpenPlatform {
 }
 
 async fn start(workers: usize, limits: LimitSettings, platform: &Arc<OpenPlatform>) -> Server {
+    start_at(([127, 0, 0, 1], 0).into(), workers, limits, None, platform).await
+}
+
+async fn start_at(
+    address: SocketAddr,
+    workers: usize,
+    limits: LimitSettings,
+    store: Option<Arc<Store>>,
+    platform: &Arc<OpenPlatform>,
+) -> Server {
     let now = clock::now();
+    let record_delay = store.is_some().then_some(Duration::from_millis(5));
     let foundation = Foundation::new(RuntimeSettings {
         workers,
         ..RuntimeSettings::default()
     });
     foundation
         .start(ServerParts {
-            address: ([127, 0, 0, 1], 0).into(),
+            address,
+            bootstrap: Some((
+                ([127, 0, 0, 1], 0).into(),
+                BootstrapSessionSettings::default(),
+            )),
             platform: Arc::<OpenPlatform>::clone(platform),
             clock: clock::now,
+            store,
             metrics: Arc::new(Metrics::new(now.wall)),
             health: Arc::new(Health::new(now.mono)),
             limits,
             nosec: NoSecSettings::default(),
-            endpoint: EndpointSettings::default(),
+            endpoint: EndpointSettings {
+                record_delay,
+                ..EndpointSettings::default()
+            },
+            secure: None,
         })
         .await
         .unwrap()
@@ -131,6 +163,15 @@ impl Client {
             .set_read_timeout(Some(Duration::from_millis(300)))
             .unwrap();
         Self { socket, next: 1 }
+    }
+
+    /// One that waits for longer than it takes to print the backtrace of a panic: what is repeated meets another endpoint
+    /// after that.
+    fn patient(server: SocketAddr) -> Self {
+        let client = Self::new(server);
+        let patience = Some(Duration::from_secs(10));
+        client.socket.set_read_timeout(patience).unwrap();
+        client
     }
 
     fn ask(
@@ -169,7 +210,13 @@ impl Client {
         let mut buffer = [0; 2048];
         let received = (0..60).find_map(|_| {
             self.socket.send(request).unwrap();
-            self.socket.recv(&mut buffer).ok()
+            // A request that was sent twice may have been answered twice.
+            loop {
+                let length = self.socket.recv(&mut buffer).ok()?;
+                if buffer[2..4] == request[2..4] {
+                    return Some(length);
+                }
+            }
         });
         Message::parse(Bytes::copy_from_slice(&buffer[..received.unwrap()])).unwrap()
     }
@@ -247,6 +294,35 @@ fn p12_1_registers_beyond_the_rate_get_5_03_with_max_age() {
                 .max_age()
                 .is_some_and(|seconds| (5..=30).contains(&seconds))
         );
+    });
+}
+
+#[test]
+fn a01_strangers_who_fetch_packages_are_limited_and_devices_are_not() {
+    let limits = LimitSettings {
+        source_messages_per_s: 1,
+        ..LimitSettings::default()
+    };
+    with_limits(1, limits, |server, _| {
+        let mut device = Client::new(server);
+        device.register("dev1");
+        let path = ["tbfw", "00000000-0000-0000-0000-000000000007"];
+        let mut stranger = Client::new(server);
+        let fetches: Vec<_> = (0..20)
+            .map(|_| stranger.request(Code::GET, &path, &[], ""))
+            .collect();
+        for fetch in &fetches {
+            stranger.socket.send(fetch).unwrap();
+        }
+        // Answers to all come at once, or not at all.
+        let mut buffer = [0; 2048];
+        let answered = (0..20).take_while(|_| stranger.socket.recv(&mut buffer).is_ok());
+        let answered = answered.count();
+        assert!(answered <= 3, "{answered} of 20");
+        for _ in 0..20 {
+            let answer = device.ask(Code::GET, &path, &[], "");
+            assert_eq!(answer.code(), Code::NOT_FOUND);
+        }
     });
 }
 
@@ -376,7 +452,7 @@ fn a_panic_ends_one_endpoint_alone_and_closes_its_session() {
         let id_of_other = other.register("dev2");
         // Its session is open once its next request is answered.
         assert_eq!(other.update(&id_of_other), Code::CHANGED);
-        let mut client = Client::new(server);
+        let mut client = Client::patient(server);
         platform.panics.store(true, Ordering::Relaxed);
         let id = client.register("dev1");
         assert_eq!(client.update(&id), Code::NOT_FOUND);
@@ -384,5 +460,124 @@ fn a_panic_ends_one_endpoint_alone_and_closes_its_session() {
         assert_eq!(other.update(&id_of_other), Code::CHANGED);
         let id = client.register("dev1");
         assert_eq!(client.update(&id), Code::CHANGED);
+    });
+}
+
+/// One endpoint is bootstrapped by one actor, whichever shard the kernel gives its datagrams to: six of its requests are
+/// taken up in a minute, wherever they arrive.
+#[test]
+fn a56_requests_of_one_endpoint_on_all_shards_meet_in_one_place() {
+    actix::System::new().block_on(async move {
+        let platform = Arc::new(OpenPlatform::default());
+        let server = start(4, LimitSettings::default(), &platform).await;
+        let address = server.bootstrap_address().unwrap();
+        platform.directory.set(server.directory()).unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            let answers = (0..12).map(|_| {
+                let mut client = Client::new(address);
+                let answer = client.ask(Code::POST, &["bs"], &["ep=everywhere"], "");
+                let next = client.ask(Code::GET, &["bspack"], &["ep=everywhere"], "");
+                assert!(next.code() == Code::NOT_FOUND || next.code().is_request());
+                answer.code()
+            });
+            answers.collect::<Vec<_>>()
+        });
+        let asked = actix::clock::timeout(Duration::from_secs(60), asked).await;
+        let (taken, refused) = ([Code::CHANGED; 6], [Code::TOO_MANY_REQUESTS; 6]);
+        assert_eq!(asked.unwrap().unwrap(), [taken, refused].concat());
+        server.stop_endpoints().await;
+        server.close();
+    });
+}
+
+/// A store in this folder.
+fn store(folder: &TempDir) -> Arc<Store> {
+    let settings = StateSettings {
+        dir: Some(folder.path().to_owned()),
+        commit_interval_ms: 10,
+        ..StateSettings::default()
+    };
+    let metrics = Arc::new(Metrics::new(UnixMillis(0)));
+    records::open(&settings, "ls-0", &metrics).unwrap().unwrap()
+}
+
+/// Waits until there is a record of the endpoint.
+fn await_record(store: &Store, endpoint: &str) {
+    while store.get(endpoint).is_none() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn l25_every_registration_is_there_after_a_restart_with_another_number_of_shards() {
+    const DEVICES: usize = 40;
+    let limits = LimitSettings::default;
+    actix::System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let platform = Arc::new(OpenPlatform::default());
+        let any = ([127, 0, 0, 1], 0).into();
+        let kept = store(&folder);
+        let server = start_at(any, 3, limits(), Some(Arc::clone(&kept)), &platform).await;
+        let address = server.address();
+        let mut clients = tokio::task::spawn_blocking(move || {
+            let register = |number: usize| {
+                let mut client = Client::new(address);
+                let id = client.register(&format!("dev{number}"));
+                (client, id)
+            };
+            (0..DEVICES).map(register).collect::<Vec<_>>()
+        })
+        .await
+        .unwrap();
+        server.stop_reading();
+        server.stop_endpoints().await;
+        server.close();
+        kept.close();
+        drop(kept);
+
+        let kept = store(&folder);
+        let server = start_at(address, 2, limits(), Some(Arc::clone(&kept)), &platform).await;
+        assert_eq!(server.directory().counts().registered, DEVICES);
+        let answers = tokio::task::spawn_blocking(move || {
+            let update = |(client, id): &mut (Client, String)| client.update(id);
+            clients.iter_mut().map(update).collect::<Vec<_>>()
+        });
+        assert_eq!(answers.await.unwrap(), [Code::CHANGED; DEVICES]);
+        // Opened twice, closed never.
+        let sessions = platform.sessions.lock().unwrap().clone();
+        assert!(sessions.values().all(|open| *open == 2), "{sessions:?}");
+        server.close();
+    });
+}
+
+#[test]
+fn a67_an_endpoint_whose_actor_panics_continues_from_its_record_but_not_twice_in_a_minute() {
+    actix::System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let platform = Arc::new(OpenPlatform::default());
+        let any = ([127, 0, 0, 1], 0).into();
+        let kept = store(&folder);
+        let limits = LimitSettings::default();
+        let server = start_at(any, 2, limits, Some(Arc::clone(&kept)), &platform).await;
+        let address = server.address();
+        let test = tokio::task::spawn_blocking(move || {
+            let mut client = Client::patient(address);
+            let id = client.register("dev1");
+            await_record(&kept, "dev1");
+            // The answer leaves before the actor panics.
+            platform.panics_at_log.store(true, Ordering::Relaxed);
+            assert_eq!(client.update(&id), Code::CHANGED);
+            assert_eq!(client.update(&id), Code::CHANGED);
+            assert!(!platform.panics_at_log.load(Ordering::Relaxed));
+            let open = || platform.sessions.lock().unwrap()["dev1"];
+            assert_eq!(open(), 1, "closed, and open again");
+            platform.panics_at_log.store(true, Ordering::Relaxed);
+            assert_eq!(client.update(&id), Code::CHANGED);
+            assert_eq!(client.update(&id), Code::NOT_FOUND);
+            assert_eq!(open(), 0);
+            assert!(kept.get("dev1").is_none());
+        });
+        test.await.unwrap();
+        server.close();
     });
 }

@@ -15,7 +15,7 @@ use lightship::{
     },
     endpoint::{Endpoint, EndpointName, EndpointSettings, Output},
     platform::{
-        Answer, DeviceInfo, PlatformId, Question, Reply, Uplink,
+        Answer, DeviceInfo, PlatformId, Question, QuestionError, Reply, Uplink,
         credentials::{Admission, ClientCredentials},
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         profile::{DeviceProfile, PowerSettings},
@@ -234,11 +234,13 @@ impl Registered {
             match output {
                 Output::Transmit { payload, .. } => sent = Some(payload),
                 Output::Uplink(Uplink::Question { id, question }) => {
-                    let answer = match question {
-                        Question::Credentials { .. } => Answer::Credentials(admission()),
-                        Question::Models { .. } => Answer::Models(Vec::new()),
+                    let result = match question {
+                        Question::Credentials { .. } => Ok(Answer::Credentials(admission())),
+                        Question::Models { .. } => Ok(Answer::Models(Vec::new())),
+                        Question::Package { .. } | Question::PackageBytes(_) => {
+                            Err(QuestionError::NotFound)
+                        }
                     };
-                    let result = Ok(answer);
                     self.endpoint
                         .handle_reply(self.now, Reply::Answer { id, result });
                 }
@@ -263,6 +265,7 @@ fn admission() -> Arc<Admission> {
         client: ClientCredentials::NoSec {
             endpoint: "bench".to_owned(),
         },
+        bootstrap: None,
         profile: Arc::new(DeviceProfile::default()),
         power: PowerSettings::default(),
     })

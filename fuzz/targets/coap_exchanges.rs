@@ -330,13 +330,17 @@ impl World {
                     self.requests.push_back(id);
                 }
                 Event::Response {
-                    token, observing, ..
+                    token,
+                    observing,
+                    deferred,
+                    ..
                 } => {
                     assert!(self.open.remove(&token), "one end for each request");
                     self.observations.remove(&token);
                     if observing {
                         self.observations.insert(token);
                     }
+                    self.notifications.extend(deferred);
                 }
                 Event::Notification {
                     token,

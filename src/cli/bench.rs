@@ -268,6 +268,8 @@ impl Peer {
                 "--set",
                 "log.level=warn",
             ])
+            .args(["--set", "lwm2m.server.secure_port=0"])
+            .args(["--set", "lwm2m.bootstrap.secure_port=0"])
             .args(["--set", "limits.registrations_per_s=1000000"])
             .args(["--set", "limits.endpoint_messages_per_s=0"])
             .args(["--set", "limits.source_messages_per_s=0"])
@@ -275,6 +277,7 @@ impl Peer {
             .arg(format!("embedded.registry_dir={}", folder.display()))
             .arg("--set")
             .arg(format!("lwm2m.server.port={port}"))
+            .args(["--set", "lwm2m.bootstrap.enabled=false"])
             .arg("--set")
             .arg(format!("http.bind={http}"))
             .stdin(Stdio::null())

@@ -12,7 +12,10 @@ use crate::{
     platform::embedded,
 };
 
-use super::serve::{SettingsArguments, missing_registry};
+use super::{
+    serve::{SettingsArguments, missing_registry},
+    service::key_files,
+};
 
 /// Arguments of `config`.
 #[derive(Clone, Debug, Args)]
@@ -23,7 +26,7 @@ pub struct Config {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Tells what is wrong with the settings and the registry folder, one line each; exits with 0 or 2.
+    /// Tells what is wrong with the settings, the files of keys and the registry folder, one line each; exits with 0 or 2.
     Check(SettingsArguments),
     /// Prints every setting with the file, variable or flag it comes from; secrets are masked.
     Print(SettingsArguments),
@@ -61,10 +64,16 @@ fn check(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
     {
         writeln!(out, "warning: {warning}")?;
     }
-    let problems = match loaded.settings.mode {
-        Mode::Embedded => embedded::check(&loaded.settings.embedded),
+    let mut problems: Vec<String> = match loaded.settings.mode {
+        Mode::Embedded => embedded::check(&loaded.settings.embedded)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         Mode::Kafka => Vec::new(),
     };
+    if let Err(error) = key_files(&loaded.settings).load() {
+        problems.push(error.to_string());
+    }
     for problem in &problems {
         writeln!(out, "error: {problem}")?;
     }
@@ -137,7 +146,7 @@ mod tests {
         assert!(check(load(&[&registry, "lwm2m.server.id=5"]), &mut out).unwrap());
         assert_eq!(
             text(out),
-            "warning: without effect: lwm2m.server.id (from --set lwm2m.server.id): this release has no bootstrap server\n\
+            "warning: without effect: lwm2m.server.id (from --set lwm2m.server.id): short server ids come from device profiles\n\
              the settings are valid\n"
         );
         fs::write(folder.path().join("devices/a.json"), "[").unwrap();

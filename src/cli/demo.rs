@@ -16,18 +16,23 @@ use tokio::sync::{broadcast, mpsc};
 use crate::{
     coap::TransmissionParameters,
     config::{LogFormat, LogSettings, Mode, Settings},
+    dtls::client::ClientConfig,
     platform::{
         embedded::{Embedded, Event, EventKind, OutputTarget},
         uplink::KeyValue,
     },
     server::{clock, http::ApiAccess},
-    sim::{SimEvent, SimSettings, run::SimCommand},
+    sim::{
+        SimEvent, SimSettings,
+        run::{self, SimCommand},
+    },
 };
 
 use super::{
-    device, logging,
+    device, keygen, logging,
+    security::pre_shared_key,
     serve::{Signals, complain, stop},
-    service::{PlatformSide, Service, StartOptions},
+    service::{PlatformSide, Ports, Service, StartOptions},
 };
 
 /// Arguments of `demo`.
@@ -36,6 +41,9 @@ pub struct Demo {
     /// How many simulated devices to run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1000))]
     devices: u16,
+    /// Let the devices ask the bootstrap server first where to register.
+    #[arg(long)]
+    bootstrap: bool,
 }
 
 impl Demo {
@@ -60,16 +68,19 @@ impl Demo {
 
     async fn show(&self) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
-        let registry = Registry::make().context("a temporary folder cannot be made")?;
-        let wanted = settings(&registry.0);
+        let options = StartOptions {
+            next_free_port: true,
+        };
+        let registry = Registry::new()?;
+        let mut wanted = settings(&registry.folder);
         let (wanted_coap, wanted_http) = (wanted.lwm2m.server.port, wanted.http.bind.port());
-        let service = Service::start(
-            wanted,
-            StartOptions {
-                next_free_port: true,
-            },
-        )
-        .await?;
+        // The profile tells devices the port, so it has to be known before the start.
+        let coap = Ports::new(options).find(wanted.lwm2m.server.address())?;
+        wanted.lwm2m.server.port = coap.port();
+        registry
+            .fill(coap)
+            .context("a temporary folder cannot be made")?;
+        let service = Service::start(wanted, options).await?;
         // Without the feature `kafka` there is nothing else.
         #[allow(
             irrefutable_let_patterns,
@@ -80,9 +91,24 @@ impl Demo {
             anyhow::bail!("demo is embedded mode")
         };
         let (coap, http) = (service.server.address(), service.http.address());
-        introduce(coap, wanted_coap);
+        let bootstrap = service.server.bootstrap_address();
+        let coaps = service.server.secure_address();
+        introduce(coap, wanted_coap, bootstrap, coaps, &registry.psk);
         let mut arriving = embedded.events();
-        let devices = self.start_devices(coap);
+        let mut devices = self.start_devices(coap, bootstrap.filter(|_| self.bootstrap));
+        if let (Some(coaps), Some(security)) = (coaps, pre_shared_key(&registry.psk))
+            && self.devices > 0
+        {
+            println!("   Another one does so over DTLS, with a pre-shared key:");
+            let sim = SimDevice {
+                name: SECURED.to_owned(),
+                number: 0,
+                server: coaps,
+                security: Some(security),
+                bootstrap: None,
+            };
+            devices.push(start_device(sim));
+        }
         let tour = async {
             watch_values(&mut arriving, VALUES_SHOWN).await;
             if self.devices > 0 {
@@ -99,6 +125,13 @@ impl Demo {
             );
             println!("     events as they happen        curl -N http://{http}/api/events");
             println!("     metrics                      curl http://{http}/metrics");
+            println!(
+                "\n7. New firmware goes to every device when its description is in the folder:"
+            );
+            let packages = registry.folder.join("packages");
+            let packages = packages.display();
+            println!("     echo 'demo-firmware 2.0' > {packages}/fw.bin");
+            println!("     echo '{PACKAGE}' > {packages}/fw.json");
             println!("\nValues keep arriving; Ctrl-C ends it.\n");
             watch_values(&mut arriving, usize::MAX).await;
         };
@@ -113,42 +146,76 @@ impl Demo {
     }
 
     /// Starts the simulated devices; they end when what is returned is dropped.
-    fn start_devices(&self, server: SocketAddr) -> Vec<mpsc::Sender<SimCommand>> {
-        println!(
-            "\n3. {} registers by itself:",
-            if self.devices == 1 {
-                "A simulated device"
-            } else {
-                "Each simulated device"
+    fn start_devices(
+        &self,
+        server: SocketAddr,
+        bootstrap: Option<SocketAddr>,
+    ) -> Vec<mpsc::Sender<SimCommand>> {
+        let device = if self.devices == 1 {
+            "A simulated device"
+        } else {
+            "Each simulated device"
+        };
+        match bootstrap {
+            Some(bootstrap) => {
+                println!("\n3. {device} asks coap://{bootstrap} for its server, then registers:");
             }
-        );
+            None => println!("\n3. {device} registers by itself:"),
+        }
         (1..=self.devices)
-            .map(|number| start_device(number, server))
+            .map(|number| {
+                start_device(SimDevice {
+                    name: format!("demo-{number}"),
+                    number,
+                    server,
+                    security: None,
+                    bootstrap,
+                })
+            })
             .collect()
     }
 }
 
-fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
-    let name = format!("demo-{number}");
+/// A simulated device to be started.
+struct SimDevice {
+    name: String,
+    number: u16,
+    server: SocketAddr,
+    security: Option<ClientConfig>,
+    bootstrap: Option<SocketAddr>,
+}
+
+/// Starts a device; it ends when what is returned is dropped.
+fn start_device(
+    SimDevice {
+        name,
+        number,
+        server,
+        security,
+        bootstrap,
+    }: SimDevice,
+) -> mpsc::Sender<SimCommand> {
     let settings = SimSettings {
         endpoint: name.clone(),
         lifetime: Duration::from_secs(300),
         confirmable: true,
         queue_mode: false,
+        updates: true,
         coap: Arc::new(TransmissionParameters::default()),
     };
     let (commands, told) = mpsc::channel(16);
     let (events, mut happened) = mpsc::channel::<SimEvent>(64);
-    let run = crate::sim::run::run(
-        server,
-        settings,
-        device::objects(),
-        || clock::now().mono,
-        told,
-        events,
-    );
     actix::spawn(async move {
-        if let Err(error) = run.await {
+        let (objects, clock) = (device::objects(), || clock::now().mono);
+        let ended = match bootstrap {
+            Some(bootstrap) => {
+                let uri = format!("coap://{bootstrap}");
+                let server = (bootstrap, uri.as_str());
+                run::run_bootstrapped(server, None, settings, objects, clock, told, events).await
+            }
+            None => run::run(server, security, settings, objects, clock, told, events).await,
+        };
+        if let Err(error) = ended {
             tracing::error!(%error, "a simulated device ended");
         }
     });
@@ -160,7 +227,10 @@ fn start_device(number: u16, server: SocketAddr) -> mpsc::Sender<SimCommand> {
                     println!("     {name}: {}", device::describe(&event));
                     actix::spawn(vary(number, values.clone()));
                 }
-                SimEvent::Refused { .. }
+                SimEvent::Secured(_)
+                | SimEvent::Unsecured(_)
+                | SimEvent::Bootstrapped { .. }
+                | SimEvent::Refused { .. }
                 | SimEvent::Unanswered
                 | SimEvent::Written(..)
                 | SimEvent::Created(_)
@@ -203,7 +273,13 @@ async fn vary(number: u16, commands: mpsc::Sender<SimCommand>) {
     }
 }
 
-fn introduce(coap: SocketAddr, wanted: u16) {
+fn introduce(
+    coap: SocketAddr,
+    wanted: u16,
+    bootstrap: Option<SocketAddr>,
+    coaps: Option<SocketAddr>,
+    psk: &str,
+) {
     println!(
         "Lightship {}: a LwM2M server on this machine, to look around.\n",
         env!("CARGO_PKG_VERSION")
@@ -221,6 +297,15 @@ fn introduce(coap: SocketAddr, wanted: u16) {
         program()
     );
     println!("   or point any LwM2M 1.0 or 1.1 client there: no security, any endpoint name.");
+    if let Some(coaps) = coaps {
+        println!("   One with DTLS can be {SECURED}, at coaps://{coaps} with identity and key");
+        println!("     {psk}");
+    }
+    if let Some(bootstrap) = bootstrap {
+        println!(
+            "   One that wants to be bootstrapped asks coap://{bootstrap} (device --bootstrap)."
+        );
+    }
 }
 
 fn taken(wanted: u16, got: u16) -> String {
@@ -299,6 +384,9 @@ fn settings(registry: &Path) -> Settings {
     };
     settings.service.node_id = Some(0);
     settings.lwm2m.server.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.server.secure_bind = [127, 0, 0, 1].into();
+    settings.lwm2m.bootstrap.bind = [127, 0, 0, 1].into();
+    settings.lwm2m.bootstrap.secure_bind = [127, 0, 0, 1].into();
     settings.http.bind.set_ip([127, 0, 0, 1].into());
     settings.http.api = Some(ApiAccess::Loopback);
     settings.embedded.registry_dir = registry.to_owned();
@@ -311,31 +399,67 @@ fn settings(registry: &Path) -> Settings {
 }
 
 /// A temporary registry folder with the demo profile, removed when dropped.
-struct Registry(PathBuf);
+struct Registry {
+    folder: PathBuf,
+    /// Identity and key of the device with security.
+    psk: String,
+}
 
 impl Registry {
-    fn make() -> io::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("lightship-demo-{}", std::process::id()));
-        let registry = Self(folder);
-        let profiles = registry.0.join("profiles");
+        let psk = format!("{SECURED}:{}", keygen::random_key()?);
+        Ok(Self { folder, psk })
+    }
+
+    /// Writes the profile, by which a device that is bootstrapped registers at `server`.
+    fn fill(&self, server: SocketAddr) -> io::Result<()> {
+        let mut profile: serde_json::Value = serde_json::from_str(PROFILE)?;
+        profile["bootstrap"] = serde_json::json!([{
+            "securityMode": "NO_SEC",
+            "shortServerId": 123,
+            "host": server.ip().to_string(),
+            "port": server.port(),
+        }]);
+        let profiles = self.folder.join("profiles");
         fs::create_dir_all(&profiles)?;
-        fs::write(profiles.join(format!("{PROFILE_NAME}.json")), PROFILE)?;
-        Ok(registry)
+        fs::create_dir_all(self.folder.join("packages"))?;
+        let file = profiles.join(format!("{PROFILE_NAME}.json"));
+        fs::write(file, format!("{profile:#}\n"))?;
+        let (identity, key) = self.psk.rsplit_once(':').unwrap_or_default();
+        let device = serde_json::json!({
+            "deviceName": SECURED,
+            "profile": PROFILE_NAME,
+            "credentials": { "client": {
+                "securityConfigClientMode": "PSK",
+                "endpoint": SECURED,
+                "identity": identity,
+                "key": key,
+            } },
+        });
+        let devices = self.folder.join("devices");
+        fs::create_dir_all(&devices)?;
+        let file = devices.join(format!("{SECURED}.json"));
+        fs::write(file, format!("{device:#}\n"))
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, folder = %self.0.display(), "the temporary folder could not be removed");
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, folder = %self.folder.display(), "the temporary folder could not be removed");
         }
     }
 }
 
+/// The device with security.
+const SECURED: &str = "demo-psk";
 const PROFILE_NAME: &str = "demo";
-/// Device and Temperature, in every version that clients announce.
+/// What describes the package that the tour shows.
+const PACKAGE: &str = r#"{"type":"FIRMWARE","title":"demo-firmware","version":"2.0","file":"fw.bin","profiles":["demo"]}"#;
+/// Device, Temperature and Firmware Update, in every version that clients announce.
 const PROFILE: &str = include_str!("demo_profile.json");
 const PERIOD: Duration = Duration::from_secs(2);
 /// Lines of values before the tour goes on.
-const VALUES_SHOWN: usize = 6;
+const VALUES_SHOWN: usize = 8;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! `lightship device`: one simulated device against any LwM2M server over plain UDP.
+//! `lightship device`: one simulated device against any LwM2M server, over plain UDP or DTLS.
 #![expect(
     clippy::print_stdout,
     reason = "what happens is what the command is for"
@@ -17,6 +17,7 @@ use tokio::{net::UdpSocket, sync::mpsc};
 
 use crate::{
     coap::TransmissionParameters,
+    dtls::client::ClientEnd,
     lwm2m::{model::core, path::ObjectVersion, value::Value},
     server::clock,
     sim::{
@@ -25,7 +26,10 @@ use crate::{
     },
 };
 
-use super::serve::{Signals, complain};
+use super::{
+    security::Security,
+    serve::{Signals, complain},
+};
 
 /// Arguments of `device`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,9 +40,16 @@ While it runs it takes commands on standard input:
   update                   sends a registration Update
   quit                     de-registers and ends")]
 pub struct Device {
-    /// The server, `coap://HOST[:PORT]`; the port is 5685 unless given.
-    #[arg(long, default_value = "coap://127.0.0.1:5685")]
-    server: String,
+    /// The server, `coap://HOST[:PORT]`, or with security `coaps://HOST[:PORT]`; the port is 5685 or 5686 unless given, the
+    /// host this machine.
+    #[arg(long, value_name = "URI")]
+    server: Option<String>,
+    #[command(flatten)]
+    security: Security,
+    /// Ask this bootstrap server which server to register at without security, `coap://HOST[:PORT]`, or with security
+    /// `coaps://HOST[:PORT]`; the port is 5687 or 5688 unless given.
+    #[arg(long, value_name = "URI", conflicts_with_all = ["server", "listen"])]
+    bootstrap: Option<String>,
     /// Endpoint client name.
     #[arg(long, default_value = "lightship-device")]
     endpoint: String,
@@ -49,7 +60,7 @@ pub struct Device {
     #[arg(long)]
     non: bool,
     /// Local address; with it the device answers everybody, not its server alone. Port 0 is any free one.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["psk", "key"])]
     listen: Option<SocketAddr>,
     /// Register in Queue Mode: the server keeps requests back once the device was silent for 93 s.
     #[arg(long)]
@@ -75,29 +86,22 @@ impl Device {
     }
 
     async fn serve(&self) -> anyhow::Result<()> {
-        let host = self
-            .server
-            .strip_prefix("coap://")
-            .context("--server must begin with coap://")?;
-        let host = host.trim_end_matches('/');
-        let host = if host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-        {
-            host.to_owned()
-        } else {
-            format!("{host}:5685")
+        let security = self.security.config()?;
+        let scheme = if security.is_some() { "coaps" } else { "coap" };
+        let own = format!("{scheme}://127.0.0.1");
+        let (option, uri, ports) = match (&self.bootstrap, &self.server) {
+            (Some(uri), _) => ("--bootstrap", uri, [5687, 5688]),
+            (None, Some(uri)) => ("--server", uri, [5685, 5686]),
+            (None, None) => ("--server", &own, [5685, 5686]),
         };
-        let server = host
-            .to_socket_addrs()
-            .with_context(|| format!("--server {}", self.server))?
-            .next()
-            .with_context(|| format!("--server {}: no address", self.server))?;
+        let port = ports[usize::from(security.is_some())];
+        let server = resolve(option, uri, scheme, port)?;
         let settings = SimSettings {
             endpoint: self.endpoint.clone(),
             lifetime: Duration::from_secs(self.lifetime.max(1)),
             confirmable: !self.non,
             queue_mode: self.queue_mode,
+            updates: true,
             coap: Arc::new(TransmissionParameters::default()),
         };
         // Whoever reads the first line may interrupt at once.
@@ -111,18 +115,36 @@ impl Device {
             }
             None => None,
         };
-        println!("{} registers at {server}", self.endpoint);
+        match &self.bootstrap {
+            Some(_) => println!("{} asks {server} where to register", self.endpoint),
+            None => println!("{} registers at {server}", self.endpoint),
+        }
         let (commands, told) = mpsc::channel(16);
         let (events, mut happened) = mpsc::channel(64);
         let typed = commands.clone();
         std::thread::spawn(move || read_commands(&typed));
         let clock = || clock::now().mono;
         let device = async {
-            match socket {
-                Some(socket) => {
+            match (socket, &self.bootstrap) {
+                (_, Some(uri)) => {
+                    let server = (server, uri.as_str());
+                    run::run_bootstrapped(
+                        server,
+                        security,
+                        settings,
+                        objects(),
+                        clock,
+                        told,
+                        events,
+                    )
+                    .await
+                }
+                (Some(socket), None) => {
                     run::run_on(socket, server, settings, objects(), clock, told, events).await
                 }
-                None => run::run(server, settings, objects(), clock, told, events).await,
+                (None, None) => {
+                    run::run(server, security, settings, objects(), clock, told, events).await
+                }
             }
         };
         let report = async {
@@ -143,12 +165,37 @@ impl Device {
     }
 }
 
-/// A Device object and a Temperature object, with values.
+/// The address that `uri` names; `option` is where it was given.
+fn resolve(option: &str, uri: &str, scheme: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let host = uri
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .with_context(|| {
+            format!("{option} must begin with {scheme}://; coaps:// goes with --psk or --key")
+        })?;
+    let host = host.trim_end_matches('/');
+    let host = if host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    host.to_socket_addrs()
+        .with_context(|| format!("{option} {uri}"))?
+        .next()
+        .with_context(|| format!("{option} {uri}: no address"))
+}
+
+/// The objects Device, Firmware Update, Software Management and Temperature, with values.
 pub(crate) fn objects() -> SimObjects {
     let catalog = core::catalog();
     let mut objects = SimObjects::default();
     for (object, version) in [
         (3, ObjectVersion::new(1, 2)),
+        (5, ObjectVersion::new(1, 1)),
+        (9, ObjectVersion::new(1, 1)),
         (3303, ObjectVersion::new(1, 1)),
     ] {
         if let Some(model) = catalog.exact(object, version) {
@@ -158,9 +205,21 @@ pub(crate) fn objects() -> SimObjects {
     for (path, value) in [
         ("/3/0/0", Value::String("Lightship".to_owned())),
         ("/3/0/1", Value::String("Simulated device".to_owned())),
+        ("/3/0/3", Value::String("1.0".to_owned())),
         ("/3/0/9", Value::Integer(95)),
         ("/3/0/14", Value::String("+00:00".to_owned())),
         ("/3/0/16", Value::String("U".to_owned())),
+        ("/3/0/19", Value::String("1.0".to_owned())),
+        ("/5/0/3", Value::Integer(0)),
+        ("/5/0/5", Value::Integer(0)),
+        ("/5/0/6", Value::String("firmware".to_owned())),
+        ("/5/0/7", Value::String("1.0".to_owned())),
+        ("/5/0/8/0", Value::Integer(0)),
+        ("/5/0/9", Value::Integer(2)),
+        ("/9/0/0", Value::String("software".to_owned())),
+        ("/9/0/1", Value::String("1.0".to_owned())),
+        ("/9/0/7", Value::Integer(0)),
+        ("/9/0/9", Value::Integer(0)),
         ("/3303/0/5700", Value::Float(21.5)),
         ("/3303/0/5701", Value::String("Cel".to_owned())),
     ] {
@@ -174,6 +233,8 @@ pub(crate) fn objects() -> SimObjects {
 /// What happened, in words.
 pub(crate) fn describe(event: &SimEvent) -> String {
     match event {
+        SimEvent::Secured(suite) => format!("speaks DTLS with {}", suite.name()),
+        SimEvent::Unsecured(end) => format!("DTLS ended: {}", ending(*end)),
         SimEvent::Registered { id } => {
             format!("registered; the server calls the registration {id}")
         }
@@ -189,6 +250,9 @@ pub(crate) fn describe(event: &SimEvent) -> String {
             format!("the server did not take what was sent: {code} {text}")
         }
         SimEvent::SendUnanswered => "the server did not answer what was sent".to_owned(),
+        SimEvent::Bootstrapped { server } => {
+            format!("bootstrapped; registers at {server}")
+        }
         SimEvent::Observed(path) => format!("the server observes {path}"),
         SimEvent::Unobserved(path) => format!("the server observes {path} no more"),
         SimEvent::Attributed(path, query) => {
@@ -210,6 +274,16 @@ pub(crate) fn describe(event: &SimEvent) -> String {
         SimEvent::Unacknowledged(path) => {
             format!("the server did not acknowledge {path}; it is observed no more")
         }
+    }
+}
+
+fn ending(end: ClientEnd) -> String {
+    match end {
+        ClientEnd::Local => "closed".to_owned(),
+        ClientEnd::ByServer => "the server closed it".to_owned(),
+        ClientEnd::Alert(code) => format!("the server sent alert {code}"),
+        ClientEnd::Refused(alert) => format!("what the server said is refused: {alert:?}"),
+        ClientEnd::Timeout => "the server does not answer".to_owned(),
     }
 }
 

@@ -26,6 +26,12 @@ pub(super) fn check(health: &Health, report: &http::Health) {
             "the last question was not answered in time",
         ),
     );
+    if let Some(registered) = health.registered {
+        report.set_check(
+            "zookeeper",
+            problem(!registered, "this instance is not registered"),
+        );
+    }
 }
 
 /// Sets the metrics to what the Kafka side has counted.
@@ -56,6 +62,8 @@ pub(super) fn publish(health: &Health, metrics: &Metrics) {
     let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.kafka_queued_records.set(gauge(health.queued));
     metrics.kafka_waiting_uplinks.set(gauge(health.waiting));
+    let registered = health.registered.unwrap_or(false);
+    metrics.zookeeper_connected.set(registered.into());
 }
 
 /// The Kafka side's own counters only grow, so a counter may take their value.
@@ -112,6 +120,7 @@ mod tests {
             failures: BTreeMap::from([(FailureReason::TooLarge, 1)]),
             full_mailboxes: 3,
             queued: 7,
+            registered: Some(true),
             ..Health::default()
         };
         publish(&health, &metrics);
@@ -122,6 +131,7 @@ mod tests {
             r#"lightship_kafka_failures_total{reason="too_large"} 1"#,
             r#"lightship_kafka_notifications_dropped_total{reason="mailbox_full"} 3"#,
             "lightship_kafka_queued_records 7",
+            "lightship_zookeeper_connected 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

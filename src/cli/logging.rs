@@ -11,7 +11,8 @@ use crate::config::{LogFormat, LogSettings};
 /// # Errors
 /// When `log.level` is no filter, or a log was started before.
 pub(crate) fn init(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.level)?;
+    // Whatever this client says is said here once more, in our words. A directive of the settings wins.
+    let filter = EnvFilter::try_new(format!("zookeeper_client=error,{}", settings.level))?;
     let terminal = io::stdout().is_terminal();
     let text = settings
         .format

@@ -7,8 +7,10 @@ pub mod device;
 pub mod healthcheck;
 #[cfg(feature = "kafka")]
 mod kafka_metrics;
+pub mod keygen;
 mod logging;
 pub mod rpc;
+mod security;
 pub mod serve;
 mod service;
 
@@ -46,6 +48,8 @@ enum Command {
     Bench(bench::Bench),
     /// Checks or prints the settings.
     Config(config::Config),
+    /// Makes keys and certificates for trials.
+    Keygen(keygen::Keygen),
     /// Asks a running server whether it is ready; exit status 0 or 1.
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -60,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Device(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Keygen(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
     }
 }

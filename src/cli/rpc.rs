@@ -1,7 +1,10 @@
 //! `lightship rpc`: sends one command to a device through the HTTP API of embedded mode.
 
+mod hint;
+
 use std::{
     env,
+    fmt::Write as _,
     io::{self, Write},
     process::ExitCode,
     time::Duration,
@@ -10,16 +13,21 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::{
+    endpoint::rpc::{MANUAL, Manual},
+    server::clock,
+};
+
+use hint::Failed;
+
 /// Arguments of `rpc`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = manual())]
 pub struct Rpc {
     /// Endpoint client name of the device.
     #[arg(value_name = "EP")]
     endpoint: String,
-    /// Command, as ThingsBoard names it: Read, ReadComposite, Discover, DiscoverAll, Observe, ObserveComposite,
-    /// ObserveReadAll, ObserveCancel, ObserveCompositeCancel, ObserveCancelAll, Execute, WriteReplace, WriteUpdate,
-    /// WriteComposite, WriteAttributes, Create, Delete.
+    /// Command, as ThingsBoard names it; see below.
     method: String,
     /// Parameters as JSON; a path alone, such as /3/0/9, stands for {"id":"/3/0/9"}.
     params: Option<String>,
@@ -31,74 +39,152 @@ pub struct Rpc {
     timeout: u64,
 }
 
-const EXAMPLES: &str = r#"Examples:
-  lightship rpc demo-1 Read /3/0/9
-  lightship rpc demo-1 Discover /3
-  lightship rpc demo-1 WriteReplace '{"id":"/3/0/14","value":"+02:00"}'
-  lightship rpc demo-1 WriteUpdate '{"id":"/3/0","value":{"14":"+02:00","15":"Europe/Kyiv"}}'
-  lightship rpc demo-1 WriteAttributes '{"id":"/3303/0/5700","attributes":{"pmin":10,"gt":25.5}}'
-  lightship rpc demo-1 Execute /3/0/4
-  lightship rpc demo-1 Observe /3/0/9
-  lightship rpc demo-1 ReadComposite '{"ids":["/3/0/9","/3303/0/5700"]}'
-  lightship rpc demo-1 ObserveReadAll
-  lightship rpc urn:imei:490154203237518 Read /3/0/0 --timeout 60 --url http://gateway:8083
+/// What each command does, with examples for the device of `lightship demo`.
+fn manual() -> String {
+    let mut text =
+        "Commands, with examples that work one after the other while `lightship demo` runs:\n"
+            .to_owned();
+    for Manual {
+        method,
+        does,
+        example,
+    } in MANUAL
+    {
+        let command = format!("lightship rpc demo-1 {method} {}", shown(example));
+        // A String takes all that is written.
+        write!(text, "\n  {method}: {does}\n    {}\n", command.trim_end()).ok();
+    }
+    text.push_str(NOTES);
+    text
+}
 
-Prints the reply as ThingsBoard would receive it. Exits with 0, or with 1 when the command failed or no reply came."#;
+const NOTES: &str = r#"
+A key name of the profile may stand in place of a path: {"key":"temperature"}, {"keys":["temperature","batteryLevel"]}.
+A path without version, /3/0/9, means the version that the device has; with it, it is /3_1.2/0/9.
+
+The reply is printed as ThingsBoard would receive it, and on standard error what helps when the command failed. The exit
+status is 0, or 1 when the command failed or no reply came."#;
+
+/// Parameters as one writes them in a shell.
+fn shown(example: &str) -> String {
+    match serde_json::from_str(example) {
+        Ok(Value::Object(members)) if members.len() == 1 && members.contains_key("id") => {
+            members["id"].as_str().unwrap_or_default().to_owned()
+        }
+        Ok(Value::Null) => String::new(),
+        _ => format!("'{}'", example.replace('\'', r"'\''")),
+    }
+}
 
 impl Rpc {
     /// Exit status 0 when the command succeeded, else 1.
     pub fn run(&self) -> ExitCode {
-        let token = env::var("LIGHTSHIP__HTTP__API_TOKEN").unwrap_or_default();
-        let reply = call(self, &token);
-        let printed = match &reply {
-            Ok(body) => writeln!(io::stdout(), "{body}"),
-            Err(message) => writeln!(io::stderr(), "{message}"),
-        };
-        if printed.is_ok() && reply.is_ok_and(|body| !is_failure(&body)) {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
+        let api = Api::new(self, env::var("LIGHTSHIP__HTTP__API_TOKEN").ok());
+        match self.call(&api) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(message) => {
+                // Where standard error is closed nobody wants to know.
+                writeln!(io::stderr(), "{message}").ok();
+                ExitCode::FAILURE
+            }
         }
+    }
+
+    /// Prints the reply, or why there is none; whether the command succeeded.
+    fn call(&self, api: &Api) -> Result<bool, String> {
+        let params = params(self.params.as_deref())?;
+        let (status, text) = self.send(api, &params)?;
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        let said = |error: io::Error| error.to_string();
+        if status == 200 {
+            writeln!(io::stdout(), "{text}").map_err(said)?;
+            if !is_failure(&body) {
+                return Ok(true);
+            }
+        } else {
+            let error = body["error"].as_str();
+            let error = error.map_or_else(|| format!("{status}: {text}"), str::to_owned);
+            writeln!(io::stderr(), "{error}").map_err(said)?;
+        }
+        let failed = Failed {
+            endpoint: &self.endpoint,
+            method: &self.method,
+            params: &params,
+            timeout: self.timeout,
+            status,
+            body: &body,
+            ask: &|path| api.get(path),
+        };
+        if let Some(hint) = hint::hint(&failed, clock::now().wall) {
+            writeln!(io::stderr(), "hint: {hint}").map_err(said)?;
+        }
+        Ok(false)
+    }
+
+    fn send(&self, api: &Api, params: &Value) -> Result<(u16, String), String> {
+        let command = json!({
+            "method": self.method,
+            "params": params,
+            "timeout_ms": self.timeout.saturating_mul(1000),
+        });
+        let path = format!("/api/endpoints/{}/rpc", path_segment(&self.endpoint));
+        api.post(&path, &command)
     }
 }
 
-/// The reply body, or what to tell when there is none.
-fn call(args: &Rpc, token: &str) -> Result<String, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // The server answers in time; this ends a connection that died.
-        .timeout_global(Some(Duration::from_secs(args.timeout.saturating_add(10))))
-        .build()
-        .into();
-    let command = json!({
-        "method": args.method,
-        "params": params(args.params.as_deref())?,
-        "timeout_ms": args.timeout.saturating_mul(1000),
-    });
-    let url = format!(
-        "{}/api/endpoints/{}/rpc",
-        args.url.trim_end_matches('/'),
-        path_segment(&args.endpoint)
-    );
-    let mut request = agent.post(url).content_type("application/json");
-    if !token.is_empty() {
-        request = request.header("Authorization", format!("Bearer {token}"));
+/// The HTTP API of a server.
+struct Api {
+    agent: ureq::Agent,
+    url: String,
+    authorization: Option<String>,
+}
+
+impl Api {
+    fn new(args: &Rpc, token: Option<String>) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // The server answers in time; this ends a connection that died.
+            .timeout_global(Some(Duration::from_secs(args.timeout.saturating_add(10))))
+            .build();
+        let token = token.filter(|token| !token.is_empty());
+        Self {
+            agent: agent.into(),
+            url: args.url.trim_end_matches('/').to_owned(),
+            authorization: token.map(|token| format!("Bearer {token}")),
+        }
     }
-    let unreachable = |error: ureq::Error| {
-        format!(
-            "{}: {error} (is the server running in embedded mode, and is --url its HTTP port?)",
-            args.url
-        )
-    };
-    let mut response = request.send(command.to_string()).map_err(unreachable)?;
-    let body = response.body_mut().read_to_string().map_err(unreachable)?;
-    if response.status().is_success() {
-        return Ok(body);
+
+    /// Status and body of the answer.
+    fn post(&self, path: &str, body: &Value) -> Result<(u16, String), String> {
+        let unreachable = |error: ureq::Error| {
+            format!(
+                "{}: {error} (is the server running in embedded mode, and is --url its HTTP port?)",
+                self.url
+            )
+        };
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let request = request.content_type("application/json");
+        let mut response = request.send(body.to_string()).map_err(unreachable)?;
+        let text = response.body_mut().read_to_string().map_err(unreachable)?;
+        Ok((response.status().as_u16(), text))
     }
-    let error = serde_json::from_str::<Value>(&body)
-        .ok()
-        .and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
-    Err(error.unwrap_or_else(|| format!("{}: {body}", response.status())))
+
+    /// A page, if there is one.
+    fn get(&self, path: &str) -> Option<Value> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let mut response = request.call().ok()?;
+        let text = response.body_mut().read_to_string().ok()?;
+        serde_json::from_str(&text)
+            .ok()
+            .filter(|_| response.status().is_success())
+    }
 }
 
 /// The parameters as JSON; none are `null`.
@@ -112,12 +198,10 @@ fn params(text: Option<&str>) -> Result<Value, String> {
 }
 
 /// Whether a reply body says that the command failed: by an error, or by the device's response code alone.
-fn is_failure(body: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_ok_and(|body| {
-        let error = body.get("error").is_some_and(|error| error != "");
-        let result = body.get("result").and_then(Value::as_str);
-        error || result.is_some_and(|result| !SUCCESSES.contains(&result))
-    })
+fn is_failure(body: &Value) -> bool {
+    let error = body.get("error").is_some_and(|error| error != "");
+    let result = body.get("result").and_then(Value::as_str);
+    error || result.is_some_and(|result| !SUCCESSES.contains(&result))
 }
 
 /// The response codes of class 2 that a device can answer, as replies name them.
@@ -199,7 +283,12 @@ mod tests {
             "--url",
             &url,
         ]);
-        assert_eq!(call(&args, "t0ken").unwrap(), r#"{"result":"CONTENT"}"#);
+        let api = Api::new(&args, Some("t0ken".to_owned()));
+        let params = params(args.params.as_deref()).unwrap();
+        assert_eq!(
+            args.send(&api, &params).unwrap(),
+            (200, r#"{"result":"CONTENT"}"#.to_owned())
+        );
         let (head, body) = server.join().unwrap();
         assert!(
             head.starts_with("POST /api/endpoints/urn%3Adev%2F1/rpc HTTP/1.1\r\n"),
@@ -217,13 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_in_words() {
+    fn a_refusal_keeps_its_status_and_no_token_is_sent_that_is_not_there() {
         let (url, server) = serve(
             "HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 19\r\nconnection: close\r\n\r\n{\"error\":\"TIMEOUT\"}",
         );
+        let args = args(&["ep", "Read", "--url", &url]);
         assert_eq!(
-            call(&args(&["ep", "Read", "--url", &url]), "").unwrap_err(),
-            "TIMEOUT"
+            args.send(&Api::new(&args, Some(String::new())), &Value::Null)
+                .unwrap(),
+            (504, r#"{"error":"TIMEOUT"}"#.to_owned())
         );
         let (head, body) = server.join().unwrap();
         assert!(!head.to_lowercase().contains("authorization"), "{head}");
@@ -238,7 +329,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let message = call(&args(&["ep", "Read", "--url", &url]), "").unwrap_err();
+        let args = args(&["ep", "Read", "--url", &url]);
+        let message = args.call(&Api::new(&args, None)).unwrap_err();
         assert!(message.contains("is the server running"), "{message}");
     }
 
@@ -256,17 +348,17 @@ mod tests {
 
     #[test]
     fn a_bare_result_that_is_no_success_is_a_failure() {
-        assert!(is_failure(r#"{"result":"NOT_FOUND"}"#));
+        assert!(is_failure(&json!({"result":"NOT_FOUND"})));
         for success in SUCCESSES {
-            assert!(!is_failure(&format!(r#"{{"result":"{success}"}}"#)));
+            assert!(!is_failure(&json!({"result": success})));
         }
     }
 
     #[test]
     fn an_error_counts_unless_it_is_empty() {
-        assert!(is_failure(r#"{"error":"no"}"#));
-        assert!(is_failure(r#"{"result":"BAD_REQUEST","error":"no"}"#));
-        assert!(!is_failure(r#"{"result":"CHANGED","error":""}"#));
-        assert!(!is_failure(r#"{"result":"CONTENT","value":"error"}"#));
+        assert!(is_failure(&json!({"error":"no"})));
+        assert!(is_failure(&json!({"result":"BAD_REQUEST","error":"no"})));
+        assert!(!is_failure(&json!({"result":"CHANGED","error":""})));
+        assert!(!is_failure(&json!({"result":"CONTENT","value":"error"})));
     }
 }

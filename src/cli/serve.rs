@@ -38,7 +38,7 @@ pub struct Serve {
 
 impl Serve {
     /// Runs the service. Exit status: 0 stopped in order; 1 failed; 2 wrong settings; 3 a port is taken; 4 the platform
-    /// cannot be reached.
+    /// cannot be reached; 5 another process has the state of this instance.
     pub fn run(&self) -> ExitCode {
         let loaded = match config::load(&self.settings.sources()) {
             Ok(loaded) => loaded,
@@ -91,7 +91,7 @@ impl Serve {
 
 /// The stop, in its order: (1) not ready, (2) newcomers are met with silence, (3) no more notifications of the core,
 /// (4) exchanges finish; (5) sockets are read no more, what is pending is flushed, acknowledgements leave, (6) endpoints
-/// end and close their sessions, (7) sockets close, (8) platform side and HTTP end. A signal on the way skips to (5).
+/// end and close their sessions, or are kept for the next start, (7) sockets close, (8) store, platform side and HTTP end. A signal on the way skips to (5).
 pub(crate) async fn stop(service: Service, signals: &mut Signals) {
     tokio::select! {
         () = service.wind_down() => {}
@@ -131,7 +131,7 @@ impl Signals {
 
 /// The exit status for a start that failed (`operations.md` 2).
 fn exit_code(error: &anyhow::Error) -> u8 {
-    use crate::{platform::embedded, server, server::http::HttpError};
+    use crate::{platform::embedded, server, server::http::HttpError, store};
     if let Some(error) = error.downcast_ref::<server::StartError>() {
         return match error {
             server::StartError::Bind { .. } => PORT_TAKEN,
@@ -140,11 +140,24 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | server::StartError::Worker => FAILED,
         };
     }
+    if error.is::<server::keys::KeySettingError>() {
+        return WRONG_SETTINGS;
+    }
     if let Some(error) = error.downcast_ref::<HttpError>() {
         return match error {
             HttpError::Bind { .. } => PORT_TAKEN,
             HttpError::Thread(_) => FAILED,
             HttpError::Unprotected(_) => WRONG_SETTINGS,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<store::OpenError>() {
+        return match error {
+            store::OpenError::InUse { .. } => FENCED,
+            store::OpenError::Owner { .. } | store::OpenError::Schema { .. } => WRONG_SETTINGS,
+            store::OpenError::Damaged { .. }
+            | store::OpenError::Database { .. }
+            | store::OpenError::Io { .. }
+            | store::OpenError::Thread(_) => FAILED,
         };
     }
     #[cfg(feature = "kafka")]
@@ -185,6 +198,7 @@ const WRONG_SETTINGS: u8 = 2;
 const PORT_TAKEN: u8 = 3;
 #[cfg(feature = "kafka")]
 const NO_PLATFORM: u8 = 4;
+const FENCED: u8 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +208,10 @@ mod tests {
 
     #[test]
     fn a_failed_start_says_by_its_status_what_to_look_at() {
-        use crate::server::{StartError, http::HttpError};
+        use crate::{
+            server::{StartError, http::HttpError},
+            store::OpenError,
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], 5685));
         let taken = || io::Error::from(io::ErrorKind::AddrInUse);
         let bind = StartError::Bind {
@@ -210,6 +227,16 @@ mod tests {
             (StartError::Worker.into(), 1),
             (http.into(), 3),
             (HttpError::Unprotected(address).into(), 2),
+            (OpenError::InUse { path: "x".into() }.into(), 5),
+            (
+                OpenError::Schema {
+                    path: "x".into(),
+                    found: 2,
+                }
+                .into(),
+                2,
+            ),
+            (OpenError::Damaged { path: "x".into() }.into(), 1),
             (anyhow::anyhow!("anything else"), 1),
         ] {
             assert_eq!(exit_code(&error), status, "{error}");

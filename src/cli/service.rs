@@ -2,17 +2,25 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use anyhow::Context;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::{sync::broadcast, task::spawn_blocking};
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{broadcast, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
+    bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
-    endpoint::{EndpointSettings, settings::AwakeWindows, telemetry::TimeForm},
+    endpoint::{
+        EndpointSettings, HeldRpc, ota::PushSlots, settings::AwakeWindows, telemetry::TimeForm,
+    },
     lwm2m::model::core,
     platform::{
         DownlinkSink, Platform,
@@ -20,13 +28,16 @@ use crate::{
         uplink::RpcBody,
     },
     server::{
-        Foundation, MeteredSink, Server, ServerParts, clock,
+        Foundation, MeteredSink, SecureSettings, Server, ServerParts, clock,
         directory::Directory,
         http::{
             CommandError, Commands, Endpoints, Health, HttpServer, Refresh, ServerEvent, Services,
         },
+        keys::{KeyFiles, reload},
         metrics::{Metrics, Security, State},
+        records,
     },
+    store::Store,
 };
 
 /// A running service.
@@ -34,6 +45,7 @@ pub(crate) struct Service {
     settings: Settings,
     pub(crate) platform: PlatformSide,
     pub(crate) server: Server,
+    store: Option<Arc<Store>>,
     pub(crate) http: HttpServer,
     pub(crate) health: Arc<Health>,
 }
@@ -64,15 +76,20 @@ impl Service {
         let foundation = Foundation::new(settings.runtime.clone());
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
+        let service_id = settings.service.id.as_deref().unwrap_or_default();
+        let store = records::open(&settings.state, service_id, &metrics)?;
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
+        let endpoint = endpoint_settings(&settings);
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             refresh: refresh(
                 Arc::clone(&directory),
+                endpoint.held_rpc.clone(),
                 Arc::clone(&late),
                 Arc::clone(&health),
+                store.clone(),
             ),
             endpoints: Arc::clone(&directory) as Arc<dyn Endpoints>,
             commands: (settings.mode == Mode::Embedded)
@@ -82,25 +99,75 @@ impl Service {
         let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
+        let mut ports = Ports::new(options);
+        let address = ports.find(settings.lwm2m.server.address())?;
+        let bootstrap = match settings.lwm2m.bootstrap.address() {
+            Some(address) => Some((
+                ports.find(address)?,
+                bootstrap_settings(&settings, &endpoint),
+            )),
+            None => None,
+        };
+        let files = key_files(&settings);
+        let (keys_sender, keys) = watch::channel(files.load()?);
+        let workers = settings.runtime.worker_count();
+        if workers > 1 && matches!(settings.lwm2m.dtls.connection_id_length, Some(1..=4)) {
+            tracing::warn!(
+                "one worker serves the DTLS ports: lwm2m.dtls.connection_id_length is below 5"
+            );
+        }
+        let secure = SecureSettings {
+            address: ports.find(settings.lwm2m.server.secure_address())?,
+            bootstrap_address: settings
+                .lwm2m
+                .bootstrap
+                .secure_address()
+                .map(|address| ports.find(address))
+                .transpose()?,
+            dtls: settings.lwm2m.dtls.config(endpoint.ordinal),
+            keys,
+        };
         let parts = ServerParts {
-            address: free_address(settings.lwm2m.server.address(), options)?,
+            secure: Some(secure),
+            address,
+            bootstrap,
             platform: platform.seam(),
             clock: clock::now,
+            store: store.clone(),
             metrics,
             health: Arc::clone(&health),
             limits: settings.limits.clone(),
             nosec: settings.nosec.clone(),
-            endpoint: endpoint_settings(&settings),
+            endpoint,
         };
+        health.set_state(State::Restoring);
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
         tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
-        tracing::info!("the secured and the bootstrap ports are not served in this release");
+        if let Some(address) = server.bootstrap_address() {
+            tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
+        }
+        for (address, text) in [
+            (server.secure_address(), "serving LwM2M over DTLS"),
+            (
+                server.secure_bootstrap_address(),
+                "serving LwM2M bootstrap over DTLS",
+            ),
+        ] {
+            if let Some(address) = address {
+                tracing::info!(%address, "{text}");
+            }
+        }
+        let interval = settings.lwm2m.credentials_reload_s;
+        if interval > 0 {
+            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+        }
         health.set_state(State::Ready);
         Ok(Self {
             settings,
             platform,
             server,
+            store,
             http,
             health,
         })
@@ -140,10 +207,14 @@ impl Service {
         let Self {
             platform,
             server,
+            store,
             http,
             ..
         } = self;
         server.close();
+        if let Some(store) = store {
+            finished(spawn_blocking(move || store.close()).await);
+        }
         platform.stop().await;
         http.stop();
     }
@@ -153,7 +224,8 @@ impl PlatformSide {
     async fn start(settings: &Settings, sink: Arc<dyn DownlinkSink>) -> anyhow::Result<Self> {
         match settings.mode {
             Mode::Embedded => {
-                let embedded = Embedded::start(settings.embedded.clone(), sink, clock::now)?;
+                let cache = settings.ota.cache_bytes;
+                let embedded = Embedded::start(settings.embedded.clone(), cache, sink, clock::now)?;
                 Ok(Self::Embedded(Arc::new(embedded)))
             }
             #[cfg(feature = "kafka")]
@@ -215,25 +287,45 @@ impl PlatformSide {
     }
 }
 
-/// The result of work on another thread; a panic there is logged.
+/// The result of work on a thread that may wait; a panic there is logged.
 fn finished<T>(result: Result<T, tokio::task::JoinError>) -> Option<T> {
     result
-        .inspect_err(|error| tracing::error!(%error, "the platform side panicked"))
+        .inspect_err(|error| tracing::error!(%error, "work on a thread of its own panicked"))
         .ok()
 }
 
 /// The platform side, once it has started.
 type Late = Arc<OnceLock<PlatformSide>>;
 
-/// What is found out when somebody asks: how many endpoints there are, and how the Kafka side does.
+/// What is found out when somebody asks: how many endpoints and commands there are, and how the Kafka side does.
 #[cfg_attr(
     not(feature = "kafka"),
     expect(unused_variables, reason = "only a broker is outside this process")
 )]
-fn refresh(directory: Arc<Directory>, platform: Late, health: Arc<Health>) -> Refresh {
+fn refresh(
+    directory: Arc<Directory>,
+    held_rpc: HeldRpc,
+    platform: Late,
+    health: Arc<Health>,
+    store: Option<Arc<Store>>,
+) -> Refresh {
     Arc::new(move |metrics| {
-        let registered = i64::try_from(directory.counts().registered).unwrap_or(i64::MAX);
-        metrics.registrations.of(Security::NoSec).set(registered);
+        let pending = store.as_ref().map_or(0, |store| store.pending());
+        let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+        metrics.state_pending_writes.set(pending);
+        let held = i64::try_from(held_rpc.count()).unwrap_or(i64::MAX);
+        metrics.rpc_held.set(held);
+        // In the order of the numbers of the modes.
+        let modes = [
+            Security::Psk,
+            Security::Rpk,
+            Security::X509,
+            Security::NoSec,
+        ];
+        for (mode, registered) in modes.into_iter().zip(directory.counts().registered_by_mode) {
+            let registered = i64::try_from(registered).unwrap_or(i64::MAX);
+            metrics.registrations.of(mode).set(registered);
+        }
         match platform.get() {
             Some(PlatformSide::Embedded(_)) | None => {}
             #[cfg(feature = "kafka")]
@@ -253,17 +345,57 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
         coap: Arc::new(settings.coap.clone()),
         bodies: settings.coap.bodies(),
         rate: settings.limits.endpoint_rate(),
+        registers: NonZeroU32::new(settings.limits.endpoint_registers_per_min),
         request_timeout: settings.lwm2m.timeout(),
         log_enabled: settings.transport.log_enabled,
         log_max_length: settings.transport.log_max_length,
+        held_rpc: HeldRpc::new(settings.limits.held_rpc),
         rpc: settings.rpc,
+        ota: Arc::new(settings.ota.clone()),
+        push_slots: PushSlots::new(settings.ota.max_concurrent_pushes),
         time_form: time_form(settings),
         awake_windows: AwakeWindows {
             queue_mode: Duration::from_millis(settings.lwm2m.queue_mode_window_ms),
             psm: Duration::from_millis(settings.lwm2m.psm_activity_timer_ms),
             edrx: Duration::from_millis(settings.lwm2m.paging_window_ms),
         },
+        // Changes gather in the endpoint for one half of the time, before the file for the other.
+        record_delay: settings
+            .state
+            .folder()
+            .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
+    }
+}
+
+/// Where the keys of both servers are.
+pub(super) fn key_files(settings: &Settings) -> KeyFiles {
+    let mut bootstrap = settings.lwm2m.bootstrap.credentials.clone();
+    bootstrap.enabled &= settings.lwm2m.bootstrap.enabled;
+    KeyFiles {
+        server: settings.lwm2m.server.credentials.clone(),
+        bootstrap,
+        trust: settings.lwm2m.trust.clone(),
+    }
+}
+
+fn bootstrap_settings(
+    settings: &Settings,
+    endpoint: &EndpointSettings,
+) -> BootstrapSessionSettings {
+    let bootstrap = &settings.lwm2m.bootstrap;
+    BootstrapSessionSettings {
+        ordinal: endpoint.ordinal,
+        shard: endpoint.shard,
+        coap: Arc::clone(&endpoint.coap),
+        bodies: endpoint.bodies.clone(),
+        rate: endpoint.rate,
+        port: bootstrap.port,
+        secrets_over_nosec: bootstrap
+            .allow_secrets_over_nosec
+            .unwrap_or(settings.mode == Mode::Kafka),
+        log_enabled: endpoint.log_enabled,
+        log_max_length: endpoint.log_max_length,
     }
 }
 
@@ -297,29 +429,48 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
             inactivity_ms: millis(settings.transport.session_inactivity_ms),
         },
         usage: settings.usage,
+        redis: settings.redis.clone(),
+        package_cache_bytes: settings.ota.cache_bytes,
+        zookeeper: settings.zookeeper.clone(),
     }
 }
 
-/// The address asked for, or the next free port after it.
-fn free_address(mut address: SocketAddr, options: StartOptions) -> anyhow::Result<SocketAddr> {
-    if !options.next_free_port {
-        return Ok(address);
+/// The ports that a start takes.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    options: StartOptions,
+    /// Found, and perhaps not bound yet.
+    found: Vec<SocketAddr>,
+}
+
+impl Ports {
+    pub(crate) const fn new(options: StartOptions) -> Self {
+        let found = Vec::new();
+        Self { options, found }
     }
-    for _ in 0..PORTS_TRIED {
-        if std::net::UdpSocket::bind(address).is_ok() {
+
+    /// The address asked for, or the next free port after it.
+    pub(crate) fn find(&mut self, mut address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        if !self.options.next_free_port {
             return Ok(address);
         }
-        address.set_port(
-            address
-                .port()
-                .checked_add(1)
-                .context("no port above 65535")?,
-        );
+        for _ in 0..PORTS_TRIED {
+            if !self.found.contains(&address) && std::net::UdpSocket::bind(address).is_ok() {
+                self.found.push(address);
+                return Ok(address);
+            }
+            address.set_port(
+                address
+                    .port()
+                    .checked_add(1)
+                    .context("no port above 65535")?,
+            );
+        }
+        anyhow::bail!(
+            "none of {PORTS_TRIED} ports up to {} is free",
+            address.port()
+        )
     }
-    anyhow::bail!(
-        "none of {PORTS_TRIED} ports up to {} is free",
-        address.port()
-    )
 }
 
 /// Commands and events of embedded mode, as the HTTP side wants them.
@@ -347,13 +498,19 @@ impl Commands for EmbeddedCommands {
             return Box::pin(async { Err(CommandError::Busy) });
         };
         let answer = embedded.rpc(endpoint, method, params, timeout);
-        Box::pin(async move {
-            answer.await.map_err(|error| match error {
-                RpcError::Timeout => CommandError::Timeout,
-                RpcError::UnknownEndpoint => CommandError::UnknownEndpoint,
-                RpcError::Busy | RpcError::Stopped => CommandError::Busy,
-            })
-        })
+        Box::pin(async move { answer.await.map_err(command_error) })
+    }
+
+    fn attributes(
+        &self,
+        endpoint: &str,
+        changes: Map<String, Value>,
+    ) -> BoxFuture<'static, Result<Map<String, Value>, CommandError>> {
+        let Some(embedded) = self.embedded() else {
+            return Box::pin(async { Err(CommandError::Busy) });
+        };
+        let answer = embedded.attributes(endpoint, changes);
+        Box::pin(async move { answer.await.map_err(command_error) })
     }
 
     fn events(&self) -> BoxStream<'static, ServerEvent> {
@@ -376,6 +533,15 @@ impl Commands for EmbeddedCommands {
             }
         });
         events.boxed()
+    }
+}
+
+const fn command_error(error: RpcError) -> CommandError {
+    match error {
+        RpcError::Timeout => CommandError::Timeout,
+        RpcError::TooManyAttributes => CommandError::TooManyAttributes,
+        RpcError::UnknownEndpoint => CommandError::UnknownEndpoint,
+        RpcError::Busy | RpcError::Stopped => CommandError::Busy,
     }
 }
 

@@ -82,6 +82,28 @@ impl Code {
     /// 5.08
     pub const HOP_LIMIT_REACHED: Self = Self::new(5, 8);
 
+    /// The name platform users see, `CONTENT` for instance; `UNKNOWN` for a code that LwM2M does not use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CREATED => "CREATED",
+            Self::DELETED => "DELETED",
+            Self::CHANGED => "CHANGED",
+            Self::CONTENT => "CONTENT",
+            Self::BAD_REQUEST => "BAD_REQUEST",
+            Self::UNAUTHORIZED => "UNAUTHORIZED",
+            Self::FORBIDDEN => "FORBIDDEN",
+            Self::NOT_FOUND => "NOT_FOUND",
+            Self::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+            Self::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
+            Self::REQUEST_ENTITY_INCOMPLETE => "REQUEST_ENTITY_INCOMPLETE",
+            Self::PRECONDITION_FAILED => "PRECONDITION_FAILED",
+            Self::REQUEST_ENTITY_TOO_LARGE => "REQUEST_ENTITY_TOO_LARGE",
+            Self::UNSUPPORTED_CONTENT_FORMAT => "UNSUPPORTED_CONTENT_FORMAT",
+            Self::INTERNAL_SERVER_ERROR => "INTERNAL_SERVER_ERROR",
+            _ => "UNKNOWN",
+        }
+    }
+
     /// The code `class.detail`; only the low 3 and 5 bits count.
     pub const fn new(class: u8, detail: u8) -> Self {
         Self((class << 5) | (detail & 0b1_1111))

@@ -8,7 +8,7 @@ use super::{
     blockwise::Block,
     code::Code,
     content_format::ContentFormat,
-    message::{HEADER_LENGTH, MessageId, MessageType, Token, VERSION},
+    message::{HEADER_LENGTH, Message, MessageId, MessageType, Token, VERSION},
     option,
 };
 
@@ -153,6 +153,19 @@ pub fn request(
         packet.add_option(option::ECHO.into(), echo.to_vec());
     }
     finish(packet, &request.payload)
+}
+
+/// Encodes the response to a request of which nothing is kept: in the acknowledgement of a confirmable one, under the
+/// message id of a non-confirmable one. No id of ours can clash with that while nothing else is outstanding towards the peer.
+pub fn reply(request: &Message, response: &Response) -> Bytes {
+    let message_type = match request.message_type() {
+        MessageType::Confirmable => MessageType::Acknowledgement,
+        MessageType::NonConfirmable | MessageType::Acknowledgement | MessageType::Reset => {
+            MessageType::NonConfirmable
+        }
+    };
+    let (id, token) = (request.message_id(), request.token());
+    self::response(response, message_type, id, token)
 }
 
 /// Encodes a response.

@@ -28,6 +28,9 @@ pub enum Event<P> {
         message: Message,
         /// An observation exists.
         observing: bool,
+        /// To be given to [`Exchanges::acknowledge`] once its content is durable. It is confirmable and makes an
+        /// observation: whether it is the answer or a notification that overtook it, nobody can tell.
+        deferred: Option<IncomingId>,
     },
     /// A notification of an observation.
     Notification {

@@ -88,11 +88,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 Purpose::Response => {}
             },
             Some(Received::Reset(purpose)) => self.give_up(purpose, Failure::Reset),
-            Some(Received::Piggybacked(message)) => self.complete(now, peer, message),
+            Some(Received::Piggybacked(message)) => self.complete(now, peer, message, None),
             Some(Received::Request(message)) => self.handle_request(now, peer, message),
             Some(Received::Response(message)) => self.handle_response(now, peer, message),
         }
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
     }
 
     /// Does what is due: retransmits, gives up, acknowledges requests whose answer takes long.
@@ -121,12 +121,12 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         while let Some(token) = self
             .requests
             .iter()
-            .find(|request| request.deadline <= now)
+            .find(|request| request.due().is_some_and(|deadline| deadline <= now))
             .map(|request| request.token)
         {
             self.fail(token, Failure::Timeout);
         }
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
     }
 
     /// The next datagram to send, and to whom.
@@ -143,7 +143,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.requests
             .iter()
-            .map(|request| request.deadline)
+            .filter_map(OpenRequest::due)
             .chain(self.messages.poll_timeout())
             .min()
     }
@@ -165,6 +165,25 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         let token = self.fresh_token();
         self.open(now, peer, request.clone(), timeout, token, Kind::Plain);
         token
+    }
+
+    /// Like [`Self::request`], but after the first block each one waits for [`Self::send_yielding`], so that the owner can
+    /// send others in between. While it waits it takes no NSTART slot, and `timeout` does not run.
+    pub fn request_yielding(
+        &mut self,
+        now: Instant,
+        peer: P,
+        request: &Request,
+        timeout: Duration,
+    ) -> Token {
+        let token = self.fresh_token();
+        self.open(now, peer, request.clone(), timeout, token, Kind::Yielding);
+        token
+    }
+
+    /// Sends the next block of the requests that yielded, as far as slots are free.
+    pub fn send_yielding(&mut self, now: Instant) {
+        self.send_next_blocks(now, true);
     }
 
     /// Sends a request with Observe 0 like [`Self::request`] (RFC 7641 section 3.1).
@@ -216,6 +235,36 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         true
     }
 
+    /// Takes an observation up that was made before this process began: `request` made it, with `token`, and `order` is the
+    /// Observe value of the freshest notification that is known.
+    pub fn resume_observation(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        request: &Request,
+        timeout: Duration,
+        order: u32,
+    ) {
+        let request = Request {
+            observe: Some(0),
+            ..request.clone()
+        };
+        self.observations.push(Observation {
+            token,
+            peer,
+            order: NotificationOrder::new(now, order),
+            request: Box::new(MadeBy { request, timeout }),
+        });
+    }
+
+    /// The Observe value of the freshest notification of an observation.
+    pub fn notification_order(&self, token: Token) -> Option<u32> {
+        let mut observations = self.observations.iter();
+        let observation = observations.find(|observation| observation.token == token)?;
+        Some(observation.order.value())
+    }
+
     /// Forgets an observation or an open request, without an event; what still arrives for it gets RST. `false`:
     /// nothing has this token.
     pub fn cancel(&mut self, now: Instant, token: Token) -> bool {
@@ -226,7 +275,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             known = true;
         }
         // What was cancelled may have had the slot that another one waits for.
-        self.send_next_blocks(now);
+        self.send_next_blocks(now, false);
         known
     }
 
@@ -304,10 +353,24 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
     /// Requests that occupy an NSTART slot: sent, and neither acknowledged nor answered, or waiting to send their next
     /// block.
     pub fn open_requests(&self) -> usize {
-        let waiting = self.requests.iter().filter(|request| request.waits);
+        let waiting = self
+            .requests
+            .iter()
+            .filter(|request| request.waits && !request.yields());
         self.messages
             .outstanding_requests()
             .saturating_add(waiting.count())
+    }
+
+    /// Whether an observation has this token.
+    pub fn is_observing(&self, token: Token) -> bool {
+        let mut observations = self.observations.iter();
+        observations.any(|observation| observation.token == token)
+    }
+
+    /// Requests without response, whether they occupy a slot or not.
+    pub fn unanswered_requests(&self) -> usize {
+        self.requests.len()
     }
 
     /// How many observations there are.
@@ -371,13 +434,18 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             .observations
             .iter()
             .any(|observation| observation.token == token && observation.peer == peer);
-        if request.is_some_and(|request| request.is_answered_by(&message)) {
-            if self
+        if let Some(request) = request.filter(|request| request.is_answered_by(&message)) {
+            let is_reading = request.is_observed_by(&message);
+            let acknowledge = if is_reading {
+                Acknowledge::Later
+            } else {
+                Acknowledge::Now
+            };
+            if let Some(id) = self
                 .messages
-                .accept_response(now, peer, &message, Acknowledge::Now)
-                .is_some()
+                .accept_response(now, peer, &message, acknowledge)
             {
-                self.complete(now, peer, message);
+                self.complete(now, peer, message, is_reading.then_some(id));
             }
         } else if observed {
             self.handle_notification(now, peer, message);
@@ -502,11 +570,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             waits: false,
             transfer: Box::new(transfer),
         });
-        self.advance(now, peer, token, message);
+        self.advance(now, peer, token, message, None);
     }
 
-    /// Takes the response to an open request.
-    fn complete(&mut self, now: Instant, peer: P, message: Message) {
+    /// Takes the response to an open request. `deferred`: its acknowledgement is put off.
+    fn complete(&mut self, now: Instant, peer: P, message: Message, deferred: Option<IncomingId>) {
         let token = message.token();
         self.messages.stop_request(token);
         let Some(request) = self.requests.iter().find(|own| own.token == token) else {
@@ -526,11 +594,18 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 }),
             });
         }
-        self.advance(now, peer, token, message);
+        self.advance(now, peer, token, message, deferred);
     }
 
     /// Gives a response to the transfer that waits for it.
-    fn advance(&mut self, now: Instant, peer: P, token: Token, message: Message) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        peer: P,
+        token: Token,
+        message: Message,
+        deferred: Option<IncomingId>,
+    ) {
         let limit = self.messages.parameters().max_response_body_bytes;
         let Some(request) = self.requests.iter_mut().find(|own| own.token == token) else {
             return;
@@ -541,7 +616,11 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             Kind::Notification(observation) if message.token() == observation => request
                 .transfer
                 .begin_download(now, message, &self.bodies, limit),
-            Kind::Plain | Kind::Observe | Kind::CancelObservation | Kind::Notification(_) => {
+            Kind::Plain
+            | Kind::Yielding
+            | Kind::Observe
+            | Kind::CancelObservation
+            | Kind::Notification(_) => {
                 request
                     .transfer
                     .handle_response(now, message, &self.bodies, limit)
@@ -554,12 +633,15 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                 request.deadline = later(now, request.timeout);
             }
             Step::Failed => self.fail(token, Failure::Blockwise),
-            Step::Done(message) => self.finish(token, message),
+            Step::Done(message) => return self.finish(token, message, deferred),
+        }
+        if let Some(id) = deferred {
+            self.messages.acknowledge(now, id);
         }
     }
 
     /// Hands over a response that is whole.
-    fn finish(&mut self, token: Token, message: Message) {
+    fn finish(&mut self, token: Token, message: Message, deferred: Option<IncomingId>) {
         let Some(index) = self.requests.iter().position(|own| own.token == token) else {
             return;
         };
@@ -579,7 +661,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
                     ended: false,
                 });
             }
-            Kind::Plain => false,
+            Kind::Plain | Kind::Yielding => false,
             Kind::Observe => {
                 if message.code().is_error() {
                     // The first block may have begun one.
@@ -596,6 +678,7 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             token: handle,
             message,
             observing,
+            deferred,
         });
     }
 
@@ -664,18 +747,22 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
         }
     }
 
-    /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7).
-    fn send_next_blocks(&mut self, now: Instant) {
+    /// Sends the next block of every transfer that waits for a free slot (RFC 7252 section 4.7): of those that yielded, or
+    /// of the others.
+    fn send_next_blocks(&mut self, now: Instant, yielding: bool) {
         while self.messages.outstanding_requests() < self.messages.nstart()
-            && let Some(token) = self.next_waiting()
+            && let Some(token) = self.next_waiting(yielding)
         {
             self.send_block(now, token);
         }
     }
 
     /// The request whose block is to be sent next, if one waits and no older one has a body for the same path.
-    fn next_waiting(&self) -> Option<Token> {
-        let mut waiting = self.requests.iter().filter(|request| request.waits);
+    fn next_waiting(&self, yielding: bool) -> Option<Token> {
+        let mut waiting = self
+            .requests
+            .iter()
+            .filter(|request| request.waits && request.yields() == yielding);
         let next = waiting.find(|request| {
             self.requests
                 .iter()
@@ -701,6 +788,9 @@ impl<P: Copy + Eq + Debug> Exchanges<P> {
             return;
         };
         request.waits = false;
+        if request.yields() {
+            request.deadline = later(now, request.timeout);
+        }
         request.token = fresh.unwrap_or(request.handle);
         let (peer, token) = (request.peer, request.token);
         let message = request.transfer.next();
@@ -746,6 +836,25 @@ impl<P> OpenRequest<P> {
         !self.waits && (self.kind != Kind::CancelObservation || message.observe().is_none())
     }
 
+    /// Whether a message that answers it is as good as a notification: it makes the observation, and is whole.
+    fn is_observed_by(&self, message: &Message) -> bool {
+        self.kind == Kind::Observe
+            && message.message_type() == MessageType::Confirmable
+            && message.observe().is_some()
+            && matches!(message.code(), Code::CONTENT | Code::CHANGED)
+            && !message.block2().is_some_and(|block| block.more)
+    }
+
+    /// Whether each block waits for the owner.
+    fn yields(&self) -> bool {
+        self.kind == Kind::Yielding
+    }
+
+    /// When it fails.
+    fn due(&self) -> Option<Instant> {
+        (!(self.waits && self.yields())).then_some(self.deadline)
+    }
+
     /// Whether the owner asked for it.
     const fn is_the_owners(&self) -> bool {
         self.kind.observation().is_none()
@@ -757,6 +866,8 @@ impl<P> OpenRequest<P> {
 enum Kind {
     /// Nothing.
     Plain,
+    /// Nothing; its blocks wait for the owner.
+    Yielding,
     /// It may start one.
     Observe,
     /// It ends the one with its token.
@@ -769,7 +880,7 @@ impl Kind {
     const fn observation(self) -> Option<Token> {
         match self {
             Self::Notification(token) => Some(token),
-            Self::Plain | Self::Observe | Self::CancelObservation => None,
+            Self::Plain | Self::Yielding | Self::Observe | Self::CancelObservation => None,
         }
     }
 }

@@ -441,6 +441,18 @@ impl Header {
     };
 }
 
+/// Whether a datagram is confirmable or non-confirmable, by its first byte alone: acknowledgements and resets answer what was
+/// sent to the peer, and are limited by that.
+pub fn expects_work(datagram: &[u8]) -> bool {
+    let first = datagram.first().map(|first| first >> 4);
+    first.is_some_and(|bits| {
+        matches!(
+            MessageType::from_bits(bits),
+            MessageType::Confirmable | MessageType::NonConfirmable
+        )
+    })
+}
+
 /// Reads the first four bytes.
 fn header(datagram: &[u8]) -> Option<Header> {
     let &[first, code, id_high, id_low] = datagram.first_chunk::<HEADER_LENGTH>()?;

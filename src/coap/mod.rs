@@ -50,7 +50,7 @@ pub use freshness::Freshness;
 pub use message::{Message, MessageId, MessageType, ParseError, ParseErrorKind, Token};
 pub use parameters::TransmissionParameters;
 pub use random::Random;
-pub use rate_limit::{RateLimit, SourceLimits};
+pub use rate_limit::{LastMinute, RateLimit, SourceLimits};
 
 #[cfg(test)]
 mod conformance;

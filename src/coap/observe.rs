@@ -38,6 +38,11 @@ impl NotificationOrder {
         Self { value, at: now }
     }
 
+    /// The Observe value of the freshest notification.
+    pub(super) const fn value(&self) -> u32 {
+        self.value
+    }
+
     /// Takes a further notification; whether it is fresher than all before it. A stale one changes nothing.
     ///
     /// It is fresher when its value follows within half of the 24-bit circle, or when more than 128 s have passed:

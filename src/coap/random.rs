@@ -34,6 +34,13 @@ impl Random {
         self.position = self.position.wrapping_add(words);
     }
 
+    /// What another generator may begin with.
+    pub fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.fill(&mut seed);
+        seed
+    }
+
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let mut bytes = [0; 8];

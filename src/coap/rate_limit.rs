@@ -1,13 +1,17 @@
 //! Limits on how often something is done for peers: on one thing, and on each of very many sources in fixed memory.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::retransmission::later;
 
 /// A token bucket: so many a second in the long run, and a burst at once after a pause.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    per_second: u32,
+    /// From one event to the next in the long run; `None` admits none.
+    interval: Option<Duration>,
     burst: u32,
     /// When the bucket is full again; full when that is past or absent.
     full_at: Option<Instant>,
@@ -16,8 +20,21 @@ pub struct RateLimit {
 impl RateLimit {
     /// Admits `per_second` events a second and `burst` of them at once; 0 a second admits none.
     pub const fn new(per_second: u32, burst: u32) -> Self {
+        let interval = match 1_000_000_000_u64.checked_div(per_second as u64) {
+            Some(nanoseconds) => Some(Duration::from_nanos(nanoseconds)),
+            None => None,
+        };
         Self {
-            per_second,
+            interval,
+            burst,
+            full_at: None,
+        }
+    }
+
+    /// Admits one event an `interval` and `burst` of them at once.
+    pub const fn every(interval: Duration, burst: u32) -> Self {
+        Self {
+            interval: Some(interval),
             burst,
             full_at: None,
         }
@@ -25,7 +42,7 @@ impl RateLimit {
 
     /// Whether an event at this time is within the limit; it counts if so.
     pub fn admit(&mut self, now: Instant) -> bool {
-        let Some(interval) = Duration::from_secs(1).checked_div(self.per_second) else {
+        let Some(interval) = self.interval else {
             return false;
         };
         let full_at = self.full_at.unwrap_or(now).max(now);
@@ -37,6 +54,27 @@ impl RateLimit {
         admitted
     }
 }
+
+/// The moments of a minute past, to admit no more events than so many in any minute.
+#[derive(Clone, Debug, Default)]
+pub struct LastMinute(VecDeque<Instant>);
+
+impl LastMinute {
+    /// Whether an event at this time is one of at most `max` in a minute; it counts if so.
+    pub fn admit(&mut self, now: Instant, max: usize) -> bool {
+        let is_past = |at: &Instant| now.saturating_duration_since(*at) >= MINUTE;
+        while self.0.front().is_some_and(is_past) {
+            self.0.pop_front();
+        }
+        let admitted = self.0.len() < max;
+        if admitted {
+            self.0.push_back(now);
+        }
+        admitted
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A [`RateLimit`] for each source, in a table of fixed size: sources that fall into the same place share one, and who does
 /// not know the key cannot choose with whom.

@@ -36,6 +36,10 @@ pub enum Kind {
     Port,
     /// As the mode: the name of the platform's queue.
     Queue,
+    /// A switch: `false` sets a number of seconds to 0, "never".
+    Never,
+    /// As it is, also when it is empty, which says "none".
+    Optional,
     /// A switch: the given value when it is on, else nothing.
     Switch(&'static str),
     /// As it is, when the given switch is on.
@@ -50,6 +54,8 @@ impl Kind {
             Self::Copy
             | Self::Compression
             | Self::Host
+            | Self::Never
+            | Self::Optional
             | Self::Port
             | Self::Queue
             | Self::Switch(_) => None,
@@ -90,6 +96,95 @@ pub const ALIASES: &[Alias] = &[
         "lwm2m.bootstrap.secure_bind",
     ),
     copy("LWM2M_BS_SECURITY_BIND_PORT", "lwm2m.bootstrap.secure_port"),
+    alias(
+        "LWM2M_DTLS_CONNECTION_ID_LENGTH",
+        "lwm2m.dtls.connection_id_length",
+        Kind::Optional,
+    ),
+    copy(
+        "LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS",
+        "lwm2m.dtls.retransmission_ms",
+    ),
+    copy(
+        "LWM2M_RECOMMENDED_CIPHERS",
+        "lwm2m.dtls.recommended_ciphers",
+    ),
+    copy(
+        "TB_LWM2M_SERVER_SECURITY_SKIP_VALIDITY_CHECK_FOR_CLIENT_CERT",
+        "lwm2m.dtls.skip_validity_check",
+    ),
+    copy(
+        "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
+        "lwm2m.credentials_reload_s",
+    ),
+    alias(
+        "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
+        "lwm2m.credentials_reload_s",
+        Kind::Never,
+    ),
+    copy(
+        "LWM2M_SERVER_CREDENTIALS_ENABLED",
+        "lwm2m.server.credentials.enabled",
+    ),
+    copy(
+        "LWM2M_SERVER_CREDENTIALS_TYPE",
+        "lwm2m.server.credentials.form",
+    ),
+    copy(
+        "LWM2M_SERVER_PEM_CERT",
+        "lwm2m.server.credentials.cert_file",
+    ),
+    copy("LWM2M_SERVER_PEM_KEY", "lwm2m.server.credentials.key_file"),
+    copy(
+        "LWM2M_SERVER_PEM_KEY_PASSWORD",
+        "lwm2m.server.credentials.key_password",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_STORE",
+        "lwm2m.server.credentials.keystore_file",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_STORE_PASSWORD",
+        "lwm2m.server.credentials.keystore_password",
+    ),
+    copy(
+        "LWM2M_SERVER_KEY_ALIAS",
+        "lwm2m.server.credentials.key_alias",
+    ),
+    copy(
+        "LWM2M_BS_CREDENTIALS_ENABLED",
+        "lwm2m.bootstrap.credentials.enabled",
+    ),
+    copy(
+        "LWM2M_BS_CREDENTIALS_TYPE",
+        "lwm2m.bootstrap.credentials.form",
+    ),
+    copy("LWM2M_BS_PEM_CERT", "lwm2m.bootstrap.credentials.cert_file"),
+    copy("LWM2M_BS_PEM_KEY", "lwm2m.bootstrap.credentials.key_file"),
+    copy(
+        "LWM2M_BS_PEM_KEY_PASSWORD",
+        "lwm2m.bootstrap.credentials.key_password",
+    ),
+    copy(
+        "LWM2M_BS_KEY_STORE",
+        "lwm2m.bootstrap.credentials.keystore_file",
+    ),
+    copy(
+        "LWM2M_BS_KEY_STORE_PASSWORD",
+        "lwm2m.bootstrap.credentials.keystore_password",
+    ),
+    copy(
+        "LWM2M_BS_KEY_ALIAS",
+        "lwm2m.bootstrap.credentials.key_alias",
+    ),
+    copy("LWM2M_TRUST_CREDENTIALS_ENABLED", "lwm2m.trust.enabled"),
+    copy("LWM2M_TRUST_CREDENTIALS_TYPE", "lwm2m.trust.form"),
+    copy("LWM2M_TRUST_PEM_CERT", "lwm2m.trust.cert_file"),
+    copy("LWM2M_TRUST_KEY_STORE", "lwm2m.trust.keystore_file"),
+    copy(
+        "LWM2M_TRUST_KEY_STORE_PASSWORD",
+        "lwm2m.trust.keystore_password",
+    ),
     copy("LWM2M_TIMEOUT", "lwm2m.timeout_ms"),
     copy("LWM2M_PSM_ACTIVITY_TIMER", "lwm2m.psm_activity_timer_ms"),
     copy("LWM2M_PAGING_TRANSMISSION_WINDOW", "lwm2m.paging_window_ms"),
@@ -233,9 +328,27 @@ pub const ALIASES: &[Alias] = &[
     copy("USAGE_STATS_REPORT_INTERVAL", "usage.interval_s"),
     copy("USAGE_STATS_REPORT_PACK_SIZE", "usage.pack_size"),
     copy("TB_QUEUE_CORE_PARTITIONS", "core.partitions"),
+    copy("CACHE_TYPE", "redis.cache_type"),
+    copy("REDIS_HOST", "redis.host"),
+    copy("REDIS_PORT", "redis.port"),
+    copy("REDIS_DB", "redis.db"),
+    copy("REDIS_USERNAME", "redis.username"),
+    copy("REDIS_PASSWORD", "redis.password"),
     copy(
         "TB_QUEUE_PARTITIONS_HASH_FUNCTION_NAME",
         "core.hash_function",
+    ),
+    copy("ZOOKEEPER_ENABLED", "zookeeper.enabled"),
+    copy("ZOOKEEPER_URL", "zookeeper.url"),
+    copy("ZOOKEEPER_NODES_DIR", "zookeeper.dir"),
+    copy("ZOOKEEPER_RETRY_INTERVAL_MS", "zookeeper.retry_ms"),
+    copy(
+        "ZOOKEEPER_CONNECTION_TIMEOUT_MS",
+        "zookeeper.connect_timeout_ms",
+    ),
+    copy(
+        "ZOOKEEPER_SESSION_TIMEOUT_MS",
+        "zookeeper.session_timeout_ms",
     ),
 ];
 
@@ -243,53 +356,23 @@ pub const ALIASES: &[Alias] = &[
 pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (
         &[
-            "LWM2M_SERVER_CREDENTIALS_ENABLED",
-            "LWM2M_SERVER_CREDENTIALS_TYPE",
-            "LWM2M_SERVER_PEM_CERT",
-            "LWM2M_SERVER_PEM_KEY",
-            "LWM2M_SERVER_PEM_KEY_PASSWORD",
             "LWM2M_SERVER_KEY_STORE_TYPE",
-            "LWM2M_SERVER_KEY_STORE",
-            "LWM2M_SERVER_KEY_STORE_PASSWORD",
-            "LWM2M_SERVER_KEY_ALIAS",
-            "LWM2M_SERVER_KEY_PASSWORD",
-            "LWM2M_BS_CREDENTIALS_ENABLED",
-            "LWM2M_BS_CREDENTIALS_TYPE",
-            "LWM2M_BS_PEM_CERT",
-            "LWM2M_BS_PEM_KEY",
-            "LWM2M_BS_PEM_KEY_PASSWORD",
             "LWM2M_BS_KEY_STORE_TYPE",
-            "LWM2M_BS_KEY_STORE",
-            "LWM2M_BS_KEY_STORE_PASSWORD",
-            "LWM2M_BS_KEY_ALIAS",
-            "LWM2M_BS_KEY_PASSWORD",
-            "LWM2M_TRUST_CREDENTIALS_ENABLED",
-            "LWM2M_TRUST_CREDENTIALS_TYPE",
-            "LWM2M_TRUST_PEM_CERT",
             "LWM2M_TRUST_KEY_STORE_TYPE",
-            "LWM2M_TRUST_KEY_STORE",
-            "LWM2M_TRUST_KEY_STORE_PASSWORD",
-            "LWM2M_RECOMMENDED_CIPHERS",
-            "LWM2M_RECOMMENDED_SUPPORTED_GROUPS",
-            "LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS",
-            "LWM2M_DTLS_CONNECTION_ID_LENGTH",
-            "TB_LWM2M_SERVER_SECURITY_SKIP_VALIDITY_CHECK_FOR_CLIENT_CERT",
-            "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
-            "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
         ],
-        "this release serves no DTLS",
+        "files are told apart by what they hold: PEM or PKCS#12",
     ),
     (
-        &[
-            "ZOOKEEPER_ENABLED",
-            "ZOOKEEPER_URL",
-            "ZOOKEEPER_NODES_DIR",
-            "ZOOKEEPER_RETRY_INTERVAL_MS",
-            "ZOOKEEPER_CONNECTION_TIMEOUT_MS",
-            "ZOOKEEPER_SESSION_TIMEOUT_MS",
-            "ZOOKEEPER_RECALCULATE_DELAY_MS",
-        ],
-        "this release does not register in ZooKeeper; what the core broadcasts is asked for again by age",
+        &["LWM2M_SERVER_KEY_PASSWORD", "LWM2M_BS_KEY_PASSWORD"],
+        "a PKCS#12 file has one password, that of the keystore",
+    ),
+    (
+        &["LWM2M_RECOMMENDED_SUPPORTED_GROUPS"],
+        "keys are agreed on the curve P-256, which is a recommended one",
+    ),
+    (
+        &["ZOOKEEPER_RECALCULATE_DELAY_MS"],
+        "a transport does not react to other services that come and go",
     ),
     (
         &[
@@ -306,18 +389,12 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "CACHE_TYPE",
             "REDIS_CONNECTION_TYPE",
-            "REDIS_HOST",
-            "REDIS_PORT",
             "REDIS_NODES",
             "REDIS_MAX_REDIRECTS",
             "REDIS_MASTER",
             "REDIS_SENTINELS",
             "REDIS_SENTINEL_PASSWORD",
-            "REDIS_DB",
-            "REDIS_USERNAME",
-            "REDIS_PASSWORD",
             "REDIS_CLIENT_NAME",
             "REDIS_CLIENT_CONNECT_TIMEOUT",
             "REDIS_CLIENT_READ_TIMEOUT",
@@ -342,7 +419,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "TB_REDIS_SSL_PEM_KEY",
             "TB_REDIS_SSL_PEM_KEY_PASSWORD",
         ],
-        "state is not kept in Redis, and this release fetches no packages from it",
+        "update packages alone are read from Redis, from one server without TLS",
     ),
     (
         &[
@@ -414,7 +491,12 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
 
 /// Keys that are read and have no effect in this release, by their beginning, and why.
 pub const UNSERVED: &[(&str, &str)] = &[
-    ("lwm2m.bootstrap.", "this release has no bootstrap server"),
-    ("lwm2m.server.id", "this release has no bootstrap server"),
-    ("lwm2m.server.secure_", "this release serves no DTLS"),
+    (
+        "lwm2m.bootstrap.id",
+        "a bootstrap server has no short server id",
+    ),
+    (
+        "lwm2m.server.id",
+        "short server ids come from device profiles",
+    ),
 ];

@@ -162,7 +162,11 @@ impl Layers {
         let known = known_keys();
         let mut off: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for Alias { name, key, kind } in ALIASES {
-            let (Some(value), true) = (set(name), known.contains(*key)) else {
+            let value = match *kind == Kind::Optional {
+                true => environment.get(name).copied(),
+                false => set(name),
+            };
+            let (Some(value), true) = (value, known.contains(*key)) else {
                 continue;
             };
             if let Some(switch) = kind.switch().filter(|switch| !is_on(switch)) {
@@ -174,10 +178,7 @@ impl Layers {
                     self.set(key, &value, &format!("environment variable {name}"));
                     self.note(name, Effect::Sets(key));
                 }
-                None => self.note(
-                    name,
-                    Effect::None("it is off, or says nothing of this".into()),
-                ),
+                None => self.note(name, Effect::None("its value changes nothing".into())),
             }
         }
         let off = off.into_iter().map(|(switch, names)| {
@@ -202,7 +203,7 @@ impl Layers {
     /// The value that `kind` makes of a variable; `None` for none.
     fn carried_over(&mut self, kind: Kind, key: &str, value: &str, is_on: bool) -> Option<String> {
         Some(match kind {
-            Kind::Copy | Kind::When(_) => value.to_owned(),
+            Kind::Copy | Kind::Optional | Kind::When(_) => value.to_owned(),
             Kind::Compression if value == "zstd" => {
                 let message = "zstd is not built in, lz4 is used: whoever reads records knows it";
                 self.warnings.push(format!("{key}: {message}"));
@@ -211,6 +212,9 @@ impl Layers {
             Kind::Compression => value.to_owned(),
             Kind::Queue if value == "in-memory" => "embedded".to_owned(),
             Kind::Queue => value.to_owned(),
+            Kind::Never => {
+                return value.eq_ignore_ascii_case("false").then(|| "0".to_owned());
+            }
             Kind::Switch(text) => return is_on.then(|| text.to_owned()),
             Kind::Https(_) => value.eq_ignore_ascii_case("https").to_string(),
             Kind::Login { member, .. } => return login_member(value, member),
@@ -514,4 +518,10 @@ pub(super) const SECRETS: &[&str] = &[
     "kafka.sasl.password",
     "kafka.ssl.key_password",
     "kafka.ssl.keystore_password",
+    "lwm2m.bootstrap.credentials.key_password",
+    "lwm2m.bootstrap.credentials.keystore_password",
+    "lwm2m.server.credentials.key_password",
+    "lwm2m.server.credentials.keystore_password",
+    "lwm2m.trust.keystore_password",
+    "redis.password",
 ];

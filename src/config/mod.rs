@@ -19,7 +19,7 @@ use layers::Layers;
 
 #[cfg(feature = "kafka")]
 pub use settings::CompatSettings;
-pub use settings::{LogFormat, LogSettings, Mode, Settings, StateBackend, StateSettings};
+pub use settings::{LogFormat, LogSettings, Mode, Settings};
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Sources {
 /// Settings that passed all checks.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The settings. `mode`, `service.id`, `service.node_id` and `http.api` are set.
+    /// The settings. `mode`, `service.id`, `service.node_id`, `http.api` and
+    /// `ota.open_download` are set.
     pub settings: Settings,
     /// Every value with the layer it comes from, by key; secrets masked.
     pub values: Vec<EffectiveValue>,
@@ -130,6 +131,8 @@ fn resolve(settings: &mut Settings, host_name: &str) -> Option<(&'static str, St
         Mode::Kafka => ApiAccess::Off,
     };
     settings.http.api.get_or_insert(access);
+    let open = settings.mode == Mode::Kafka;
+    settings.ota.open_download.get_or_insert(open);
     let id = settings.service.id(host_name).to_owned();
     // Two instances must not share an ordinal, so one that does not fit is not replaced by 0.
     let unfit = settings.service.node_id.is_none()
@@ -166,11 +169,11 @@ impl fmt::Display for ConfigErrors {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
-    use crate::platform::embedded::OutputTarget;
     #[cfg(feature = "kafka")]
     use crate::platform::thingsboard::security::SecurityProtocol;
+    use crate::{platform::embedded::OutputTarget, server::keys::settings::StoreForm};
 
     use super::*;
 
@@ -312,10 +315,14 @@ mod tests {
         let environment: Vec<_> = compat::ALIASES
             .iter()
             .map(|alias| {
-                let default = defaults.iter().find(|value| value.key == alias.key);
-                let default = &default.unwrap().value;
-                let text = default.as_str().map(str::to_owned);
-                let text = text.unwrap_or_else(|| default.to_string());
+                let default = || {
+                    let default = defaults.iter().find(|value| value.key == alias.key);
+                    match default.map(|default| (default.value.as_str(), &default.value)) {
+                        None | Some((Some(""), _)) => "a:b=c".to_owned(),
+                        Some((Some(text), _)) => text.to_owned(),
+                        Some((None, other)) => other.to_string(),
+                    }
+                };
                 let value = match alias.kind {
                     compat::Kind::Switch(_) => "true".to_owned(),
                     compat::Kind::Https(_) => "https".to_owned(),
@@ -323,15 +330,13 @@ mod tests {
                         r#"x required username="u" password="p";"#.to_owned()
                     }
                     compat::Kind::Host => "127.0.0.1".to_owned(),
+                    compat::Kind::Never => "false".to_owned(),
                     compat::Kind::Port => "8083".to_owned(),
                     compat::Kind::Queue => "kafka".to_owned(),
-                    compat::Kind::Compression | compat::Kind::Copy | compat::Kind::When(_) => {
-                        if text.is_empty() {
-                            "a:b=c".to_owned()
-                        } else {
-                            text
-                        }
-                    }
+                    compat::Kind::Compression
+                    | compat::Kind::Copy
+                    | compat::Kind::Optional
+                    | compat::Kind::When(_) => default(),
                 };
                 (alias.name.to_owned(), value)
             })
@@ -494,7 +499,7 @@ mod tests {
             "http.bindd: no such setting (from environment variable LIGHTSHIP__HTTP__BINDD)",
             "transport.log_enabled: string \"maybe\" where a boolean is expected (from environment variable TB_TRANSPORT_LOG_ENABLED)",
             "embedded.output: expected `log`, `jsonl:<path>` or `none` (from --set embedded.output)",
-            "state.backend: this release keeps its state in `memory` only (from --set state.backend)",
+            "state.backend: expected `memory` or `embedded` (from --set state.backend)",
             "--set oops: key=value is needed",
             "http: no such setting (from --set http)",
         ] {
@@ -592,6 +597,44 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_keys_and_dtls_have_their_effect() {
+        let loaded = load_with(
+            &[
+                ("LWM2M_SERVER_CREDENTIALS_ENABLED", "true"),
+                ("LWM2M_SERVER_CREDENTIALS_TYPE", "keystore"),
+                ("LWM2M_BS_PEM_CERT", "bs.pem"),
+                ("LWM2M_TRUST_KEY_STORE", "trust.p12"),
+                ("LWM2M_DTLS_CONNECTION_ID_LENGTH", ""),
+                ("TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED", "FALSE"),
+                ("LWM2M_SERVER_KEY_STORE_TYPE", "JKS"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let lwm2m = &loaded.settings.lwm2m;
+        let credentials = &lwm2m.server.credentials;
+        assert!(credentials.enabled && credentials.form == StoreForm::Keystore);
+        assert_eq!(lwm2m.bootstrap.credentials.cert_file, Path::new("bs.pem"));
+        assert_eq!(lwm2m.trust.keystore_file, Path::new("trust.p12"));
+        assert_eq!(lwm2m.dtls.connection_id_length, None);
+        assert_eq!(lwm2m.credentials_reload_s, 0);
+        let told = "without effect: LWM2M_SERVER_KEY_STORE_TYPE: ";
+        assert!(
+            loaded.warnings[0].starts_with(told),
+            "{:?}",
+            loaded.warnings
+        );
+        let cid = |text| {
+            let loaded = load_with(&[("LWM2M_DTLS_CONNECTION_ID_LENGTH", text)], &[]);
+            loaded.map(|own| own.settings.lwm2m.dtls.connection_id_length)
+        };
+        assert_eq!(cid("0").unwrap(), Some(0));
+        assert_eq!(cid("16").unwrap(), Some(16));
+        assert!(cid("21").is_err());
+        assert!(cid("many").is_err());
+    }
+
+    #[test]
     fn the_preset_gives_a_default_only() {
         let retransmit = |flags: &[&str]| {
             let loaded = load_with(&[], flags).unwrap();
@@ -612,7 +655,7 @@ mod tests {
             &[
                 ("LWM2M_UPLINK_POOL_SIZE", "10"),
                 ("LWM2M_OTA_POOL_SIZE", "10"),
-                ("LWM2M_SECURITY_BIND_PORT", "5686"),
+                ("LWM2M_SERVER_ID", "124"),
                 ("SOMETHING_ELSE", "1"),
             ],
             &[],
@@ -624,7 +667,7 @@ mod tests {
                 .starts_with("without effect: LWM2M_UPLINK_POOL_SIZE, LWM2M_OTA_POOL_SIZE: ")
         );
         assert!(loaded.warnings[1].starts_with(
-            "without effect: lwm2m.server.secure_port (from environment variable LWM2M_SECURITY_BIND_PORT): "
+            "without effect: lwm2m.server.id (from environment variable LWM2M_SERVER_ID): "
         ));
     }
 
@@ -653,6 +696,42 @@ mod tests {
             errors(&[("TB_KAFKA_COMPRESSION_TYPE", "zip")], &[]),
             [
                 "kafka.compression: `zip` is none of its values (from environment variable TB_KAFKA_COMPRESSION_TYPE)"
+            ]
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "kafka")]
+    fn the_names_of_zookeeper_have_their_effect() {
+        let loaded = load_with(
+            &[
+                ("ZOOKEEPER_ENABLED", "true"),
+                ("ZOOKEEPER_URL", "zookeeper:2181"),
+                ("ZOOKEEPER_NODES_DIR", "/tb"),
+                ("ZOOKEEPER_RETRY_INTERVAL_MS", "1"),
+                ("ZOOKEEPER_CONNECTION_TIMEOUT_MS", "2"),
+                ("ZOOKEEPER_SESSION_TIMEOUT_MS", "3"),
+                ("ZOOKEEPER_RECALCULATE_DELAY_MS", "4"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let expected = crate::platform::thingsboard::discovery::ZooKeeperSettings {
+            enabled: true,
+            url: "zookeeper:2181".to_owned(),
+            dir: "/tb".to_owned(),
+            retry_ms: 1,
+            connect_timeout_ms: 2,
+            session_timeout_ms: 3,
+        };
+        assert_eq!(loaded.settings.zookeeper, expected);
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains("ZOOKEEPER_RECALCULATE_DELAY_MS"));
+        assert_eq!(
+            errors(&[], &["zookeeper.dir=tb", "zookeeper.retry_ms=0"]),
+            [
+                "zookeeper.dir: must begin with `/` (from --set zookeeper.dir)",
+                "zookeeper.retry_ms: must be above 0 (from --set zookeeper.retry_ms)"
             ]
         );
     }

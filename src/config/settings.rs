@@ -5,13 +5,16 @@ use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "kafka")]
 use crate::platform::thingsboard::{
+    discovery::ZooKeeperSettings,
     extra, security,
-    settings::{CoreSettings, CoreVersion, KafkaSettings, TopicSettings, UsageSettings},
+    settings::{
+        CoreSettings, CoreVersion, KafkaSettings, RedisSettings, TopicSettings, UsageSettings,
+    },
     topics::{TopicProperties, Topics, parse_properties},
 };
 use crate::{
     coap::TransmissionParameters,
-    endpoint::{rpc::RpcSettings, settings::TransportSettings},
+    endpoint::{ota::OtaSettings, rpc::RpcSettings, settings::TransportSettings},
     platform::{embedded::EmbeddedSettings, service::ServiceSettings},
     server::{
         http::HttpSettings,
@@ -19,6 +22,7 @@ use crate::{
             LimitSettings, Lwm2mSettings, NoSecSettings, RuntimeSettings, ShutdownSettings,
         },
     },
+    store::settings::StateSettings,
 };
 
 /// All settings.
@@ -50,6 +54,8 @@ pub struct Settings {
     pub nosec: NoSecSettings,
     /// Commands.
     pub rpc: RpcSettings,
+    /// Updates over the air.
+    pub ota: OtaSettings,
     /// The Kafka client.
     #[cfg(feature = "kafka")]
     pub kafka: KafkaSettings,
@@ -59,6 +65,12 @@ pub struct Settings {
     /// Reports of what tenants use.
     #[cfg(feature = "kafka")]
     pub usage: UsageSettings,
+    /// Where the platform leaves update packages.
+    #[cfg(feature = "kafka")]
+    pub redis: RedisSettings,
+    /// Registration in ZooKeeper.
+    #[cfg(feature = "kafka")]
+    pub zookeeper: ZooKeeperSettings,
     /// Differences between releases of the platform.
     #[cfg(feature = "kafka")]
     pub compat: CompatSettings,
@@ -145,35 +157,6 @@ pub struct CompatSettings {
     pub time_as_text: bool,
 }
 
-/// `state`: what is kept across restarts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StateSettings {
-    /// Where registrations are kept. Default `memory`, the only one in this release: devices register again after a
-    /// restart.
-    pub backend: StateBackend,
-}
-
-/// Where registrations are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
-pub enum StateBackend {
-    /// Nowhere else.
-    #[default]
-    Memory,
-}
-
-impl TryFrom<String> for StateBackend {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        match text.as_str() {
-            "memory" => Ok(Self::Memory),
-            _ => Err("this release keeps its state in `memory` only"),
-        }
-    }
-}
-
 impl Settings {
     /// What is wrong although every value for itself can be read: key and message.
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
@@ -208,6 +191,16 @@ impl Settings {
         ] {
             require(value > 0, key, "must be above 0");
         }
+        require(
+            lwm2m.dtls.retransmission_ms > 0,
+            "lwm2m.dtls.retransmission_ms",
+            "must be above 0",
+        );
+        require(
+            lwm2m.dtls.connection_id_length.unwrap_or_default() <= 20,
+            "lwm2m.dtls.connection_id_length",
+            "must be 20 at most",
+        );
         let coap = &self.coap;
         require(
             coap.ack_timeout_ms > 0,
@@ -231,6 +224,28 @@ impl Settings {
             "limits.registrations_per_s",
             "must be above 0",
         );
+        let ota = &self.ota;
+        for (base, scheme, key) in [
+            (&ota.public_coap_base, "coap://", "ota.public_coap_base"),
+            (&ota.public_coaps_base, "coaps://", "ota.public_coaps_base"),
+        ] {
+            require(
+                base.is_empty() || base.starts_with(scheme),
+                key,
+                &format!("must begin with {scheme}"),
+            );
+        }
+        for (value, key) in [
+            (ota.push_max_s, "ota.push_max_s"),
+            (ota.await_state_s, "ota.await_state_s"),
+            (ota.update_max_s, "ota.update_max_s"),
+            (
+                ota.download_blocks_per_s.into(),
+                "ota.download_blocks_per_s",
+            ),
+        ] {
+            require(value > 0, key, "must be above 0");
+        }
         #[cfg(feature = "kafka")]
         {
             require(
@@ -243,6 +258,25 @@ impl Settings {
                 "core.partitions",
                 "must be above 0",
             );
+            require(
+                self.zookeeper.dir.starts_with('/'),
+                "zookeeper.dir",
+                "must begin with `/`",
+            );
+            require(
+                !self.zookeeper.url.trim().is_empty(),
+                "zookeeper.url",
+                "at least one host:port is needed",
+            );
+            for (value, key) in [
+                (self.zookeeper.retry_ms, "zookeeper.retry_ms"),
+                (
+                    self.zookeeper.session_timeout_ms,
+                    "zookeeper.session_timeout_ms",
+                ),
+            ] {
+                require(value > 0, key, "must be above 0");
+            }
             problems.extend(self.kafka_problems());
         }
         problems

@@ -12,12 +12,17 @@ use crate::{
     coap,
     platform::{
         Downlink, Outcome, Platform, QuestionError, Reply, ReplyTo, Uplink,
+        credentials::Admission,
         peer::{Inbound, Outbound, Peer, PeerId},
         time::Clock,
     },
+    store::record,
 };
 
-use super::{CloseReason, Endpoint, EndpointStats, EndpointSummary, Key, Output};
+use super::{
+    CloseReason, Endpoint, EndpointName, EndpointStats, EndpointSummary, Key, Output, Ticket,
+    Urgency,
+};
 
 /// What the actor needs of the server it runs in.
 pub trait Shell {
@@ -32,9 +37,21 @@ pub trait Shell {
     /// Counters before and after an input.
     fn publish(&self, before: &EndpointStats, after: &EndpointStats);
     /// A request that names another endpoint or registration came to this one.
-    fn misrouted(&self, peer: PeerId, payload: Bytes);
+    fn misrouted(&self, peer: Peer, payload: Bytes);
     /// A message of the device waited this long for the platform.
     fn delivered(&self, waited: std::time::Duration);
+    /// Keeps a record of the endpoint; false: there is no room. The actor hears of a record that somebody waits for.
+    fn save(
+        &self,
+        endpoint: &EndpointName,
+        record: &record::Endpoint,
+        urgency: Urgency,
+        actor: &Addr<EndpointActor>,
+    ) -> bool;
+    /// Keeps no record of the endpoint any more.
+    fn forget(&self, endpoint: &EndpointName);
+    /// A restored endpoint knows its profile, or has ended.
+    fn restored(&self);
 }
 
 /// See the module's description.
@@ -49,6 +66,8 @@ pub struct EndpointActor {
     published: EndpointStats,
     /// Keys bound and not yet unbound, for the case that the actor dies of a panic.
     bound: Vec<Key>,
+    /// It was restored, and has not said that its device is confirmed.
+    unconfirmed: bool,
     closed: bool,
     address: Option<Addr<Self>>,
 }
@@ -63,6 +82,7 @@ impl EndpointActor {
         shell: Rc<dyn Shell>,
     ) -> Self {
         Self {
+            unconfirmed: machine.is_unconfirmed(),
             machine,
             platform,
             outbound,
@@ -83,6 +103,9 @@ impl EndpointActor {
         }
         let stats = self.machine.stats();
         self.shell.publish(&self.published, &stats);
+        for state in stats.ota_states_since(&self.published) {
+            tracing::info!(endpoint = %self.machine.name(), state, "update reported");
+        }
         self.published = stats;
         self.arm(ctx);
     }
@@ -92,8 +115,13 @@ impl EndpointActor {
             Output::Transmit { peer, payload } => self.outbound.send(peer, payload),
             Output::Uplink(uplink) => self.submit(uplink),
             Output::Bind(key) => {
-                if let Key::Registration(registration) = &key {
-                    tracing::info!(endpoint = %self.machine.name(), %registration, "endpoint registered");
+                if let Key::Registration(registration, security) = &key {
+                    let endpoint = self.machine.name();
+                    if self.machine.is_unconfirmed() {
+                        tracing::debug!(%endpoint, %registration, "endpoint restored");
+                    } else {
+                        tracing::info!(%endpoint, %registration, ?security, "endpoint registered");
+                    }
                 }
                 self.shell.bind(&key, &ctx.address());
                 self.bound.retain(|own| !own.replaces(&key));
@@ -104,7 +132,19 @@ impl EndpointActor {
                 self.bound.retain(|own| !own.replaces(&key));
             }
             Output::Misrouted { peer, payload } => self.shell.misrouted(peer, payload),
+            Output::Disconnect { peer, cause } => self.outbound.disconnect(peer, cause),
             Output::Delivered { waited } => self.shell.delivered(waited),
+            Output::Save { record, urgency } => {
+                let (name, address) = (self.machine.name(), ctx.address());
+                if !self.shell.save(name, &record, urgency, &address) {
+                    self.machine.handle_refused_record((self.clock)());
+                }
+            }
+            Output::Forget => self.shell.forget(self.machine.name()),
+            Output::Restored => {
+                self.unconfirmed = false;
+                self.shell.restored();
+            }
             Output::Closed(reason) => {
                 self.closed = true;
                 self.shell
@@ -133,6 +173,7 @@ impl EndpointActor {
             Uplink::SessionOpened { .. }
             | Uplink::SessionClosed { .. }
             | Uplink::Activity { .. }
+            | Uplink::BootstrapReport { .. }
             | Uplink::Telemetry { id: None, .. }
             | Uplink::Attributes { id: None, .. }
             | Uplink::RpcStatus { .. }
@@ -179,6 +220,8 @@ impl Actor for EndpointActor {
         ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
         self.reply_to = Some(self.shell.reply_to(&ctx.address()));
         self.address = Some(ctx.address());
+        // One that was restored has something to say.
+        self.drain(ctx);
     }
 }
 
@@ -195,6 +238,9 @@ impl Drop for EndpointActor {
                 // Refused means that the platform side has stopped.
                 self.platform.submit(closed, reply_to).ok();
             }
+        }
+        if self.unconfirmed {
+            self.shell.restored();
         }
         self.shell.closed(&self.machine, &address, None);
     }
@@ -223,6 +269,8 @@ pub struct Request {
     pub peer: Peer,
     /// The request.
     pub message: coap::Message,
+    /// What the security layer found out about the sender, if it did.
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Message for Request {
@@ -242,6 +290,20 @@ impl Message for PlatformMessage {
 pub struct PlatformReply(pub Reply);
 
 impl Message for PlatformReply {
+    type Result = ();
+}
+
+impl From<Reply> for PlatformReply {
+    fn from(reply: Reply) -> Self {
+        Self(reply)
+    }
+}
+
+/// A record that the endpoint waited for is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordKept(pub Ticket);
+
+impl Message for RecordKept {
     type Result = ();
 }
 
@@ -290,9 +352,14 @@ impl Handler<Datagram> for EndpointActor {
 impl Handler<Request> for EndpointActor {
     type Result = ();
 
-    fn handle(&mut self, Request { peer, message }: Request, ctx: &mut Context<Self>) {
+    fn handle(&mut self, request: Request, ctx: &mut Context<Self>) {
+        let Request {
+            peer,
+            message,
+            admission,
+        } = request;
         self.machine
-            .handle_message((self.clock)(), &peer, Ok(message));
+            .handle_message((self.clock)(), &peer, Ok(message), admission.as_ref());
         self.drain(ctx);
     }
 }
@@ -315,14 +382,24 @@ impl Handler<PlatformReply> for EndpointActor {
     }
 }
 
+impl Handler<RecordKept> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, RecordKept(ticket): RecordKept, ctx: &mut Context<Self>) {
+        self.machine.handle_kept_record((self.clock)(), ticket);
+        self.drain(ctx);
+    }
+}
+
 impl Handler<PeerTaken> for EndpointActor {
     type Result = ();
 
-    /// The machine need not know: what it still sends there is answered, if at all, with tokens that lead nowhere.
     fn handle(&mut self, PeerTaken(peer): PeerTaken, ctx: &mut Context<Self>) {
         let key = Key::Peer(peer);
         self.shell.unbind(&key, &ctx.address());
         self.bound.retain(|own| *own != key);
+        self.machine.handle_peer_taken((self.clock)(), peer);
+        self.drain(ctx);
     }
 }
 

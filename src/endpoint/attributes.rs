@@ -14,6 +14,7 @@ use crate::{
         version::Lwm2mVersion,
     },
     platform::profile::VersionedPath,
+    store::record,
 };
 
 use super::{
@@ -31,7 +32,12 @@ pub(super) struct SharedAttributes {
     wanted: bool,
     /// They were last asked for because the device woke up: no line says which of them it has already.
     quiet: bool,
+    /// How often the device took a value.
+    changes: u64,
 }
+
+/// Values taken of which is kept when they were set; more than any profile has.
+const MAX_KEPT: usize = 1000;
 
 impl SharedAttributes {
     /// Nothing is known, and they are to be asked for.
@@ -42,9 +48,45 @@ impl SharedAttributes {
         }
     }
 
+    /// Whether they are still to be asked for.
+    pub(super) const fn are_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// Notes that the device took a value that was set at `ts`.
     pub(super) fn taken(&mut self, path: Path, ts: UnixMillis) {
+        self.changes += 1;
         self.taken.insert(path, ts);
+    }
+
+    /// Grows whenever the device takes a value.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is kept of them.
+    pub(super) fn record(&self) -> Vec<record::WrittenAttribute> {
+        let taken = self.taken.iter().take(MAX_KEPT);
+        taken
+            .map(|(path, ts)| record::WrittenAttribute {
+                path: path.to_string(),
+                set_at: ts.0,
+            })
+            .collect()
+    }
+
+    /// What was kept; those that were set meanwhile are to be asked for.
+    pub(super) fn restored(record: &[record::WrittenAttribute]) -> Self {
+        let taken = record.iter().filter_map(|own| {
+            let path = own.path.parse().ok()?;
+            Some((path, UnixMillis(own.set_at)))
+        });
+        Self {
+            taken: taken.collect(),
+            wanted: true,
+            quiet: true,
+            changes: 0,
+        }
     }
 }
 
@@ -94,6 +136,7 @@ impl Endpoint {
             PowerSaving::Never | PowerSaving::QueueMode(_) => return,
             PowerSaving::Psm(_) | PowerSaving::Edrx { .. } => {}
         }
+        self.ota.want_again();
         if !self.attributes.wanted {
             self.attributes.wanted = true;
             self.attributes.quiet = true;

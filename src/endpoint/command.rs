@@ -1,10 +1,23 @@
 //! Requests to the device: RPC of the platform and the profile's own work, from queue to answer.
 
-use super::{observation::Observed, operation::Failed, presence::PowerSaving, *};
+use super::{
+    delivery::Deferred,
+    downlink::is_over,
+    observation::{Ended, Observed},
+    operation::{Failed, Paths},
+    ota::Step,
+    presence::PowerSaving,
+    *,
+};
+use crate::platform::profile::VersionedPath;
 
 impl Endpoint {
     pub(super) fn handle_rpc(&mut self, now: Now, request: RpcRequest) {
         self.stats.rpc += 1;
+        if let Some(dropped) = self.downlink.notes_restart(request.id) {
+            self.stats.cancelled_rpc += dropped as u64;
+            self.wants_pending_rpc = true;
+        }
         if self.downlink.knows(&request.id.uuid) {
             self.stats.duplicate_rpc += 1;
             return;
@@ -15,7 +28,9 @@ impl Endpoint {
                 let session = Arc::clone(&ended.session);
                 let empty =
                     rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::REGISTRATION_EMPTY);
-                self.reply(&session, request.id, empty.body());
+                self.answer(&session, request.id, empty.body());
+            } else {
+                self.stats.cancelled_rpc += 1;
             }
             return;
         };
@@ -25,7 +40,12 @@ impl Endpoint {
             return;
         }
         let session = Arc::clone(&registration.session);
-        if !self.downlink.has_room(now.wall) {
+        self.drop_expired_rpc(now);
+        if is_over(request.expires, now.wall) {
+            self.stats.expired_rpc += 1;
+            return;
+        }
+        if !self.downlink.has_room() || !self.held_rpc.take() {
             self.stats.overflowed_rpc += 1;
             let full = rpc::Reply::error(Code::INTERNAL_SERVER_ERROR, text::QUEUE_FULL);
             return self.reply(&session, request.id, full.body());
@@ -42,9 +62,6 @@ impl Endpoint {
             return;
         };
         let session = Arc::clone(&registration.session);
-        if request.expires != UnixMillis(0) && request.expires <= now.wall {
-            return self.downlink.count_expired();
-        }
         let parsed = rpc::parse(request, &self.context(registration), &self.observations);
         match parsed {
             Ok(rpc::Task::Operation(operation)) => self.downlink.push(Command {
@@ -60,13 +77,13 @@ impl Endpoint {
                     self.end_observation(now, token);
                 }
                 self.status(&session, request.id, RpcStatus::Delivered);
-                self.reply(&session, request.id, answer.reply.body());
+                self.answer(&session, request.id, answer.reply.body());
                 if let Some(line) = answer.log {
                     self.log(now, &session, &line);
                 }
             }
             Err(rejection) => {
-                self.reply(&session, request.id, rejection.reply.body());
+                self.answer(&session, request.id, rejection.reply.body());
                 if let Some(line) = rejection.log {
                     self.log(now, &session, &line);
                 }
@@ -125,21 +142,74 @@ impl Endpoint {
         }
     }
 
-    /// Starts over with another profile.
+    /// Carries out what another profile changes. The difference waits for a device that sleeps.
     pub(super) fn change_profile(&mut self, now: Now, profile: Arc<DeviceProfile>) {
         let Some(registration) = &mut self.registration else {
             return;
         };
-        registration.profile = profile;
-        for token in self.observations.tokens() {
+        let before = std::mem::replace(&mut registration.profile, Arc::clone(&profile));
+        if !self.resources.are_known() {
+            return;
+        }
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let session = Arc::clone(&registration.session);
+        let has_begun = |path: &Path| self.resources.has_begun(path);
+        let change = observation::profile_change(&self.context(registration), &before, has_begun);
+        match change.ended {
+            Ended::Of(paths) => paths.iter().for_each(|own| self.unobserve(now, own)),
+            Ended::All => {
+                for paths in self.downlink.to_observe() {
+                    self.unobserve(now, &paths);
+                }
+                for token in self.observations.tokens() {
+                    self.end_observation(now, token);
+                }
+            }
+        }
+        let mapping = &profile.transport.observe_attr;
+        self.downlink.keep_reads(|path| {
+            let is_it = |own: &VersionedPath| own.path == *path;
+            let mut posted = mapping.attribute.iter().chain(&mapping.telemetry);
+            posted.any(is_it) && !mapping.observe.iter().any(is_it)
+        });
+        for operation in change.work.operations {
+            if !self.observe_still(&operation) {
+                self.downlink.push(Command {
+                    operation,
+                    origin: Origin::Profile,
+                });
+            }
+        }
+        for what in change.work.impossible {
+            self.log(now, &session, text::profile_requests_failed(what));
+        }
+    }
+
+    /// Takes back the end of an observation that is wanted again, if the device has not been told of it yet.
+    fn observe_still(&mut self, wanted: &Operation) -> bool {
+        let Some(format) = wanted.observes() else {
+            return false;
+        };
+        let Some(token) = self.downlink.take_cancel(wanted.paths()) else {
+            return false;
+        };
+        if self.exchanges.is_observing(token) {
+            let observed = Observed::new(wanted.paths().clone(), format);
+            self.observations.establish(token, observed);
+            return true;
+        }
+        false
+    }
+
+    /// Gives up what observes these paths for the profile: the observation, or the request that is to make it.
+    fn unobserve(&mut self, now: Now, paths: &Paths) {
+        for token in self.downlink.clear_observe(paths) {
             self.exchanges.cancel(now.mono, token);
         }
-        self.observations = Observations::default();
-        for token in self.downlink.clear_profile_work() {
-            self.exchanges.cancel(now.mono, token);
-        }
-        if self.resources.are_known() {
-            self.line_up(now, |_| true, |_| true);
+        for token in self.observations.of(paths) {
+            self.end_observation(now, token);
         }
     }
 
@@ -165,45 +235,96 @@ impl Endpoint {
         }
     }
 
-    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
+    /// Ends every input: sends what may be sent, and keeps account of the RPC that wait.
     pub(super) fn pump(&mut self, now: Now) {
+        self.drop_expired_rpc(now);
+        self.send_waiting(now);
+        self.held_rpc.keep(self.downlink.held_rpc());
+        match self.downlink.next_expiration() {
+            Some(expires) => {
+                let millis = expires.0.saturating_sub(now.wall.0).max(0).unsigned_abs();
+                // A time without end is never due.
+                match now.mono.checked_add(Duration::from_millis(millis)) {
+                    Some(deadline) => self.timers.set(Timer::Expiration, deadline),
+                    None => self.timers.stop(Timer::Expiration),
+                }
+            }
+            None => self.timers.stop(Timer::Expiration),
+        }
+    }
+
+    /// Drops the RPC whose time has passed while they waited: the core has given up on them, and expects nothing.
+    fn drop_expired_rpc(&mut self, now: Now) {
+        self.stats.expired_rpc += self.downlink.drop_expired(now.wall) as u64;
+    }
+
+    /// Sends waiting commands while the device can be reached and the message layer has a free NSTART slot.
+    fn send_waiting(&mut self, now: Now) {
         self.ask_attributes();
+        self.begin_ota(now);
+        self.send_commands(now);
+        self.watch_record(now);
+    }
+
+    pub(super) fn send_commands(&mut self, now: Now) {
         let saving = self.power_saving();
         while self.presence.admits(saving)
+            && !self.downlink.holds()
             && self.exchanges.open_requests() < usize::from(self.settings.coap.nstart)
         {
-            let Some(registration) = &self.registration else {
+            if self.registration.is_none() {
                 return;
-            };
-            let Some(command) = self.downlink.next(now.wall) else {
-                return;
-            };
-            let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
-            let request = command.operation.request(registration.data.objects.root());
-            let timeout = saving
-                .request_timeout()
-                .unwrap_or(self.settings.request_timeout);
-            if let Origin::Cancel(token) = command.origin {
-                let exchanges = &mut self.exchanges;
-                if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
-                    self.downlink.sent(token, command);
-                    self.presence.requested();
-                }
-                continue;
             }
-            let line = command.operation.sending(&self.context(registration));
-            self.log(now, &session, &line);
-            if let Origin::Rpc { id, .. } = command.origin {
-                self.status(&session, id, RpcStatus::Sent);
-            }
-            let token = if command.operation.observes().is_some() {
-                self.exchanges.observe(now.mono, peer, &request, timeout)
-            } else {
-                self.exchanges.request(now.mono, peer, &request, timeout)
+            let Some(command) = self.downlink.next() else {
+                // Packages go after everything else, block by block.
+                return self.exchanges.send_yielding(now.mono);
             };
-            self.downlink.sent(token, command);
-            self.presence.requested();
+            if self.must_be_kept_first(&command) {
+                return self.send_once_kept(command);
+            }
+            self.dispatch(now, command);
         }
+    }
+
+    /// Sends a command.
+    pub(super) fn dispatch(&mut self, now: Now, command: Command) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let (session, peer) = (Arc::clone(&registration.session), registration.peer.id);
+        let request = command.operation.request(registration.data.objects.root());
+        let timeout = self
+            .power_saving()
+            .request_timeout()
+            .unwrap_or(self.settings.request_timeout);
+        if let Origin::Cancel(token) = command.origin {
+            let exchanges = &mut self.exchanges;
+            if exchanges.cancel_observation(now.mono, peer, token, &request, timeout) {
+                self.downlink.sent(token, command);
+                self.presence.requested();
+            }
+            return;
+        }
+        let line = command.operation.sending(&self.context(registration));
+        if !matches!(&command.origin, Origin::Ota { step, .. } if step.is_quiet()) {
+            self.log(now, &session, &line);
+        }
+        if let Origin::Rpc { id, .. } = command.origin {
+            self.status(&session, id, RpcStatus::Sent);
+        }
+        let is_package =
+            matches!(&command.origin, Origin::Ota { step, .. } if step.carries_package());
+        let token = if is_package {
+            let timeout = self.settings.coap.exchange_lifetime();
+            self.exchanges
+                .request_yielding(now.mono, peer, &request, timeout)
+        } else if command.operation.observes().is_some() {
+            self.exchanges.observe(now.mono, peer, &request, timeout)
+        } else {
+            self.exchanges.request(now.mono, peer, &request, timeout)
+        };
+        self.downlink.sent(token, command);
+        self.presence.requested();
     }
 
     pub(super) fn handle_response(
@@ -212,11 +333,13 @@ impl Endpoint {
         token: Token,
         message: &Message,
         observing: bool,
+        deferred: Option<IncomingId>,
     ) {
-        let Some(command) = self.downlink.finished(token) else {
-            return;
-        };
-        let Some(registration) = &self.registration else {
+        let command = self.downlink.finished(token);
+        let (Some(command), Some(registration)) = (command, &self.registration) else {
+            if let Some(id) = deferred {
+                self.exchanges.acknowledge(now.mono, id);
+            }
             return;
         };
         let session = Arc::clone(&registration.session);
@@ -225,8 +348,13 @@ impl Endpoint {
         }
         let operation = &command.operation;
         let outcome = operation.outcome(message, &self.context(registration));
+        if let Origin::Ota { kind, step } = &command.origin {
+            let answer = (message.code(), observing);
+            return self.handle_ota_response(now, token, (*kind, step), answer, outcome);
+        }
         if let (true, Some(format)) = (observing, operation.observes()) {
-            let observed = Observed::new(operation.paths().clone(), format);
+            let mut observed = Observed::new(operation.paths().clone(), format);
+            observed.reported(message.observe());
             for older in self.observations.establish(token, observed) {
                 self.exchanges.cancel(now.mono, older);
             }
@@ -235,7 +363,7 @@ impl Endpoint {
             if outcome.delivered {
                 self.status(&session, id, RpcStatus::Delivered);
             }
-            self.reply(&session, id, outcome.reply.body());
+            self.answer(&session, id, outcome.reply.body());
         }
         self.stats.undecodable += outcome.rejected.len() as u64;
         for line in &outcome.log {
@@ -247,7 +375,12 @@ impl Endpoint {
         if let (Origin::Attribute { path, ts }, Code::CHANGED) = (&command.origin, message.code()) {
             self.attributes.taken(*path, *ts);
         }
-        self.report(now, outcome.nodes);
+        let deferred = deferred.map(|id| Deferred::Notification {
+            message: id,
+            token,
+            observe: message.observe(),
+        });
+        self.report(now, outcome.nodes, deferred);
     }
 
     pub(super) fn handle_failure(&mut self, now: Now, token: Token, failure: Failure) {
@@ -265,7 +398,27 @@ impl Endpoint {
         let failed = command
             .operation
             .failed(failure, &self.context(registration));
-        self.fail(now, &session, &command.origin, failed);
+        if let Origin::Ota { kind, step } = &command.origin {
+            if !step.is_quiet() {
+                self.log(now, &session, &failed.log);
+            }
+            match failure {
+                // The device has moved; what was executed may have been.
+                Failure::Cancelled if *step != Step::Execute => self.downlink.put_back(command),
+                Failure::Blockwise | Failure::Cancelled | Failure::Reset | Failure::Timeout => {
+                    self.lose_ota_step(now, *kind, step);
+                }
+            }
+            if failure == Failure::Timeout {
+                self.fall_asleep(now);
+            }
+            return;
+        }
+        self.fail(now, &session, &command.origin, failure, failed);
+        if let Origin::Attribute { path, .. } = &command.origin {
+            // The device may have taken the value, though its answer was lost.
+            self.resources.forget(path);
+        }
         let is_wanted_as_before =
             matches!(command.origin, Origin::Profile | Origin::Attribute { .. });
         match failure {
@@ -282,13 +435,25 @@ impl Endpoint {
         }
     }
 
-    fn fail(&mut self, now: Now, session: &Arc<SessionInfo>, origin: &Origin, failed: Failed) {
-        if matches!(origin, Origin::Cancel(_)) {
+    fn fail(
+        &mut self,
+        now: Now,
+        session: &Arc<SessionInfo>,
+        origin: &Origin,
+        failure: Failure,
+        failed: Failed,
+    ) {
+        if matches!(origin, Origin::Cancel(_) | Origin::Ota { .. }) {
             return;
         }
         if let Origin::Rpc { id, persisted, .. } = origin {
             if let Some(reply) = failed.reply {
-                self.reply(session, *id, reply.body());
+                if failure == Failure::Cancelled {
+                    self.stats.cancelled_rpc += 1;
+                    self.reply(session, *id, reply.body());
+                } else {
+                    self.answer(session, *id, reply.body());
+                }
             } else {
                 self.stats.timed_out_rpc += 1;
                 self.downlink.forget(&id.uuid);
@@ -313,21 +478,26 @@ impl Endpoint {
             }
         }
         for command in self.downlink.drain() {
-            if matches!(
-                command.origin,
+            match command.origin {
+                Origin::Ota {
+                    kind,
+                    step: Step::Execute,
+                } => self.ota.not_executed(kind),
                 Origin::Rpc {
-                    persisted: false,
-                    ..
-                }
-            ) {
-                ended.push((command, Failure::Cancelled));
+                    persisted: true, ..
+                } => self.stats.postponed_rpc += 1,
+                Origin::Rpc { .. } => ended.push((command, Failure::Cancelled)),
+                Origin::Profile
+                | Origin::Attribute { .. }
+                | Origin::Cancel(_)
+                | Origin::Ota { .. } => {}
             }
         }
         for (command, failure) in ended {
             let failed = command
                 .operation
                 .failed(failure, &self.context(registration));
-            self.fail(now, &registration.session, &command.origin, failed);
+            self.fail(now, &registration.session, &command.origin, failure, failed);
         }
     }
 
@@ -345,6 +515,9 @@ impl Endpoint {
     }
 
     fn status(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, status: RpcStatus) {
+        if !self.downlink.is_awaited(&rpc) {
+            return;
+        }
         let session = Arc::clone(session);
         self.outputs.push_back(Output::Uplink(Uplink::RpcStatus {
             session,
@@ -353,7 +526,19 @@ impl Endpoint {
         }));
     }
 
+    /// Ends an RPC with what became of it.
+    fn answer(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {
+        match body {
+            RpcBody::Payload(_) => self.stats.answered_rpc += 1,
+            RpcBody::Error(_) => self.stats.failed_rpc += 1,
+        }
+        self.reply(session, rpc, body);
+    }
+
     fn reply(&mut self, session: &Arc<SessionInfo>, rpc: RpcId, body: RpcBody) {
+        if !self.downlink.is_awaited(&rpc) {
+            return;
+        }
         let session = Arc::clone(session);
         self.outputs
             .push_back(Output::Uplink(Uplink::RpcReply { session, rpc, body }));

@@ -49,7 +49,7 @@ impl DeviceContext<'_> {
             PeerIdentity::Unsecured => "coap",
             PeerIdentity::PreSharedKey(_)
             | PeerIdentity::RawPublicKey(_)
-            | PeerIdentity::Certificate(_) => "coaps",
+            | PeerIdentity::Certificate { .. } => "coaps",
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A message may yield several uplinks; it is acknowledged when all of them are durable or rejected for good. A
 //! notification that could not be stored stays unacknowledged, and its repetition is taken as new; a Send is told so,
-//! and told after [`SEND_PATIENCE`] whatever the platform does.
+//! and told after [`SEND_PATIENCE`] whatever the platform does. A device whose notification nobody acknowledges gives all
+//! its observations up in the end, and says no more: the time alone tells.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,8 +22,8 @@ pub(super) struct Deliveries {
     waiting: BTreeMap<UplinkId, Waiting>,
     /// Sends that came before the object models did, oldest first.
     unread: VecDeque<UnreadSend>,
-    /// Since when confirmable notifications have stayed unacknowledged.
-    unavailable_since: Option<Instant>,
+    /// Since when a confirmable notification of an observation has stayed unacknowledged.
+    unacknowledged: BTreeMap<Token, Instant>,
 }
 
 /// A message whose acknowledgement or answer is put off.
@@ -63,13 +64,8 @@ struct Waiting {
 /// What to do with a message whose uplinks have all ended.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Acknowledge; it waited this long. `observe_again`: earlier notifications stayed unacknowledged so long that the
-    /// device has given up its observations.
-    Acknowledge {
-        message: Deferred,
-        waited: Duration,
-        observe_again: bool,
-    },
+    /// Acknowledge; it waited this long.
+    Acknowledge { message: Deferred, waited: Duration },
     /// Its content could not be stored.
     GiveUp { message: Deferred },
 }
@@ -102,16 +98,7 @@ impl Deliveries {
     }
 
     /// Takes one outcome; a verdict follows with the last one of a message.
-    ///
-    /// `give_up` is how long a device keeps an observation whose notifications nobody acknowledges
-    /// (MAX_TRANSMIT_WAIT).
-    pub(super) fn done(
-        &mut self,
-        now: Instant,
-        id: UplinkId,
-        outcome: Outcome,
-        give_up: Duration,
-    ) -> Option<Verdict> {
+    pub(super) fn done(&mut self, now: Instant, id: UplinkId, outcome: Outcome) -> Option<Verdict> {
         let waiting = self.waiting.get_mut(&id)?;
         waiting.unavailable |= outcome == Outcome::Unavailable;
         waiting.open -= 1;
@@ -125,19 +112,29 @@ impl Deliveries {
             ..
         } = self.waiting.remove(&id)?;
         if unavailable {
-            if matches!(message, Deferred::Notification { .. }) {
-                self.unavailable_since.get_or_insert(since);
+            if let Deferred::Notification { token, .. } = message {
+                self.unacknowledged.entry(token).or_insert(since);
             }
             return Some(Verdict::GiveUp { message });
         }
-        let outage = self.unavailable_since.take();
-        let observe_again =
-            outage.is_some_and(|start| now.saturating_duration_since(start) >= give_up);
+        if let Deferred::Notification { token, .. } = message {
+            self.unacknowledged.remove(&token);
+        }
         Some(Verdict::Acknowledge {
             message,
             waited: now.saturating_duration_since(since),
-            observe_again,
         })
+    }
+
+    /// Since when the device has waited for the acknowledgement of a notification, a later one of the same observation
+    /// included.
+    pub(super) fn unacknowledged_since(&self) -> Option<Instant> {
+        self.unacknowledged.values().min().copied()
+    }
+
+    /// The observations are made again: what became of earlier notifications does not matter.
+    pub(super) fn forget_unacknowledged(&mut self) {
+        self.unacknowledged.clear();
     }
 
     /// Takes the Sends out that have waited for [`SEND_PATIENCE`]; what still becomes of their uplinks does not matter.
@@ -173,7 +170,7 @@ impl Deliveries {
     /// Forgets the messages that wait, and that earlier ones stayed unacknowledged: their registration is over, and their
     /// ids mean others in the next message layer. Returns the Sends among them.
     pub(super) fn abandon(&mut self) -> Vec<IncomingId> {
-        self.unavailable_since = None;
+        self.forget_unacknowledged();
         let unread = std::mem::take(&mut self.unread);
         let waiting = std::mem::take(&mut self.waiting);
         let sends = waiting.into_values().filter_map(|own| match own.message {
@@ -205,8 +202,6 @@ mod tests {
         coap::{Code, ContentFormat, Event, Exchanges, MessageId, MessageType, Request, encode},
         platform::uplink::RejectReason,
     };
-
-    const GIVE_UP: Duration = Duration::from_secs(93);
 
     fn start() -> Instant {
         #[expect(
@@ -248,19 +243,13 @@ mod tests {
         let [send, _] = sends(now);
         let mut deliveries = Deliveries::default();
         let id = deliveries.wait(now, Deferred::Send(send), 2);
-        assert_eq!(deliveries.done(now, id, Outcome::Durable, GIVE_UP), None);
+        assert_eq!(deliveries.done(now, id, Outcome::Durable), None);
         let later = now + Duration::from_secs(2);
         assert_eq!(
-            deliveries.done(
-                later,
-                id,
-                Outcome::Rejected(RejectReason::TooLarge),
-                GIVE_UP
-            ),
+            deliveries.done(later, id, Outcome::Rejected(RejectReason::TooLarge)),
             Some(Verdict::Acknowledge {
                 message: Deferred::Send(send),
                 waited: Duration::from_secs(2),
-                observe_again: false,
             })
         );
         assert_eq!(deliveries.len(), 0);
@@ -273,21 +262,15 @@ mod tests {
         let mut deliveries = Deliveries::default();
         let id = deliveries.wait(now, Deferred::Send(send), 1);
         assert_eq!(
-            deliveries.done(now, id, Outcome::Unavailable, GIVE_UP),
+            deliveries.done(now, id, Outcome::Unavailable),
             Some(Verdict::GiveUp {
                 message: Deferred::Send(send)
             })
         );
-        let later = now + GIVE_UP;
-        let id = deliveries.wait(later, Deferred::Send(other), 1);
-        let verdict = deliveries.done(later, id, Outcome::Durable, GIVE_UP);
-        assert!(matches!(
-            verdict,
-            Some(Verdict::Acknowledge {
-                observe_again: false,
-                ..
-            })
-        ));
+        assert_eq!(deliveries.unacknowledged_since(), None);
+        let id = deliveries.wait(now, Deferred::Send(other), 1);
+        let verdict = deliveries.done(now, id, Outcome::Durable);
+        assert!(matches!(verdict, Some(Verdict::Acknowledge { .. })));
     }
 
     #[test]
@@ -302,7 +285,7 @@ mod tests {
         assert_eq!(deliveries.overdue(second), []);
         assert_eq!(deliveries.overdue(now + SEND_PATIENCE), [send]);
         assert_eq!(deliveries.next_overdue(), Some(second + SEND_PATIENCE));
-        assert_eq!(deliveries.done(now, id, Outcome::Durable, GIVE_UP), None);
+        assert_eq!(deliveries.done(now, id, Outcome::Durable), None);
         assert_eq!(deliveries.abandon(), [other]);
         assert_eq!(deliveries.next_overdue(), None);
     }

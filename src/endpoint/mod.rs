@@ -13,13 +13,17 @@ pub mod actor;
 mod attributes;
 mod command;
 pub mod context;
+mod core_memory;
 mod delivery;
 mod downlink;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod history;
 mod observation;
 pub mod operation;
+pub mod ota;
+mod persistence;
 mod presence;
 mod registration;
 mod report;
@@ -43,20 +47,22 @@ use uuid::Uuid;
 
 use crate::{
     coap::{
-        CoapStats, Code, Event, Exchanges, Failure, IncomingId, Message, ParseError, Random,
-        RateLimit, Response, Token,
+        CoapStats, Code, Event, Exchanges, Failure, IncomingId, LastMinute, Message, ParseError,
+        Random, RateLimit, Response, Token, message,
     },
     lwm2m::{node::Node, path::Path, registration::RegistrationData},
     platform::{
         Answer, Downlink, Outcome, Question, QuestionError, Reply, RequestId, RpcRequest,
         SessionId, SessionInfo, Uplink, UplinkId,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, SecurityMode},
         downlink::SessionCloseReason,
-        peer::{Peer, PeerId, PeerIdentity},
+        package::PackageId,
+        peer::{Disconnect, Peer, PeerId, PeerIdentity},
         profile::DeviceProfile,
         time::{Now, UnixMillis},
         uplink::{KeyValue, Readings, RpcBody, RpcId, RpcStatus},
     },
+    store::record,
 };
 
 use attributes::SharedAttributes;
@@ -65,15 +71,20 @@ use delivery::{Deliveries, Verdict};
 use downlink::{Command, DownlinkQueue, Origin};
 use observation::Observations;
 use operation::Operation;
+use ota::Ota;
+use persistence::Persistence;
 use presence::Presence;
 use registration::{Candidate, Registration, read_register};
 use resources::Resources;
 use settings::AwakeWindows;
 use timer::{Timer, Timers};
 
+pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
+pub use held::HeldRpc;
+pub use persistence::{Ticket, UnusableRecord, Urgency};
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
-pub use stats::{EndpointStats, EndpointSummary};
+pub use stats::{EndpointStats, EndpointSummary, OpenWork};
 
 /// The registered endpoint. See the module's description.
 #[derive(Debug)]
@@ -83,6 +94,8 @@ pub struct Endpoint {
     random: Random,
     /// What the device may send; `None` = without limit.
     rate: Option<RateLimit>,
+    /// Registers for which the platform was asked.
+    registers: LastMinute,
     /// The message layer of the registration, or of the first Register before there is one.
     exchanges: Exchanges<PeerId>,
     registration: Option<Registration>,
@@ -90,11 +103,15 @@ pub struct Endpoint {
     /// A registration that has ended, while the message layer still answers repetitions of its messages.
     lingering: Option<Registration>,
     downlink: DownlinkQueue,
+    /// The places that its RPC take.
+    held_rpc: held::Share,
     observations: Observations,
     presence: Presence,
     resources: Resources,
     attributes: SharedAttributes,
+    ota: Ota,
     deliveries: Deliveries,
+    persistence: Persistence,
     timers: Timers,
     /// What leads here, to be known before anything leaves: the device may answer at once, on any shard.
     bindings: VecDeque<Output>,
@@ -133,9 +150,27 @@ pub enum Output {
     /// A request that names another endpoint or registration came from this one's peer: route it by what it names.
     Misrouted {
         /// The sender.
-        peer: PeerId,
+        peer: Peer,
         /// The datagram.
         payload: Bytes,
+    },
+    /// Keep this record of the endpoint, in the place of the one before.
+    Save {
+        /// The record.
+        record: Box<record::Endpoint>,
+        /// How to hand it over.
+        urgency: Urgency,
+    },
+    /// There is nothing of the endpoint to be kept any more.
+    Forget,
+    /// A restored endpoint knows its profile, or has ended.
+    Restored,
+    /// End the security context of a peer, if it has one.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        cause: Disconnect,
     },
     /// The endpoint has ended; nothing follows.
     Closed(CloseReason),
@@ -146,10 +181,12 @@ pub enum Output {
 pub enum Key {
     /// Its transport address.
     Peer(PeerId),
-    /// The registration id it was given.
-    Registration(RegistrationId),
+    /// The registration id it was given, and how the device proved itself.
+    Registration(RegistrationId, SecurityMode),
     /// Its session at the platform.
     Session(Arc<SessionInfo>),
+    /// A package that it is to fetch, and where it is.
+    Package(PackageId, PeerId),
 }
 
 impl Key {
@@ -187,6 +224,8 @@ impl Endpoint {
         Self {
             name,
             rate: settings.rate,
+            registers: LastMinute::default(),
+            held_rpc: held::Share::of(settings.held_rpc.clone()),
             settings,
             random,
             exchanges,
@@ -198,7 +237,9 @@ impl Endpoint {
             presence: Presence::default(),
             resources: Resources::default(),
             attributes: SharedAttributes::default(),
+            ota: Ota::default(),
             deliveries: Deliveries::default(),
+            persistence: Persistence::default(),
             timers: Timers::default(),
             bindings: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -214,22 +255,32 @@ impl Endpoint {
     /// again.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, payload: Bytes) {
         if let Some(rate) = &mut self.rate
-            && expects_work(&payload)
+            && message::expects_work(&payload)
             && !rate.admit(now.mono)
         {
             self.stats.limited += 1;
             return;
         }
-        self.handle_message(now, peer, Message::parse(payload));
+        self.handle_message(now, peer, Message::parse(payload), None);
     }
 
-    /// Takes a message from `peer`, whose payload may have been put together from blocks.
-    pub fn handle_message(&mut self, now: Now, peer: &Peer, parsed: Result<Message, ParseError>) {
+    /// Takes a message from `peer`, whose payload may have been put together from blocks. `admission` is what the security
+    /// layer found out about a device that registers, if it did; else the platform is asked.
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        parsed: Result<Message, ParseError>,
+        admission: Option<&Arc<Admission>>,
+    ) {
         match self.layer_for(peer, &parsed) {
             Layer::Own => {
                 let is_message = parsed.is_ok();
+                if parsed.as_ref().is_ok_and(Target::goes_on) && self.is_elsewhere(peer) {
+                    self.follow(peer);
+                }
                 self.exchanges.handle_parsed(now.mono, peer.id, parsed);
-                self.handle_events(now, peer);
+                self.handle_events(now, peer, admission);
                 // After the events: what they made the server answer leaves before what waited for the device.
                 if is_message
                     && self
@@ -250,12 +301,12 @@ impl Endpoint {
                     self.handle_candidate_events(now);
                 }
             }
-            Layer::New => self.handle_foreign_register(now, peer, parsed),
+            Layer::New => self.handle_foreign_register(now, peer, parsed, admission),
             Layer::Busy => self.stats.dropped_registers += 1,
             Layer::Other => {
                 if let Ok(message) = parsed {
                     self.outputs.push_back(Output::Misrouted {
-                        peer: peer.id,
+                        peer: peer.clone(),
                         payload: message.datagram().clone(),
                     });
                 }
@@ -282,7 +333,10 @@ impl Endpoint {
                     }));
                 }
             }
-            Downlink::ProfileChanged(profile) => self.change_profile(now, profile),
+            Downlink::ProfileChanged(profile) => {
+                self.change_profile(now, profile);
+                self.reconsider_packages(now);
+            }
             Downlink::DeviceChanged { device, power } => {
                 if let Some(registration) = &mut self.registration {
                     registration.power = power;
@@ -305,7 +359,9 @@ impl Endpoint {
                     self.resources.change_model(object, model);
                 }
             }
+            Downlink::AttributesDeleted(keys) => self.withdraw_packages(now, &keys),
             Downlink::Attributes { updated, requested } => {
+                self.assign_packages(now, &updated);
                 self.handle_attributes(now, updated, requested);
             }
         }
@@ -329,7 +385,7 @@ impl Endpoint {
             .as_ref()
             .map(|registration| registration.peer.clone())
         {
-            self.handle_events(now, &peer);
+            self.handle_events(now, &peer, None);
         }
         if let Some(exchanges) = self
             .candidate
@@ -346,9 +402,21 @@ impl Endpoint {
         if self.timers.expired(Timer::Send, now.mono) {
             self.put_overdue_sends_off(now);
         }
-        if self.timers.expired(Timer::Models, now.mono) {
-            self.ask_models_again();
+        if self.timers.expired(Timer::Observe, now.mono) {
+            self.deliveries.forget_unacknowledged();
+            self.observe_again(now);
         }
+        if self.timers.expired(Timer::Models, now.mono) {
+            if self.is_unconfirmed() {
+                self.ask_for_confirmation();
+            } else {
+                self.ask_models_again();
+            }
+        }
+        if self.timers.expired(Timer::Record, now.mono) {
+            self.save_changes();
+        }
+        self.handle_ota_timeout(now);
         if self.timers.expired(Timer::Linger, now.mono) {
             self.stop_lingering();
             if self.candidate.is_none() {
@@ -359,9 +427,14 @@ impl Endpoint {
         self.pump(now);
     }
 
-    /// Ends the registration because the server stops: the session is closed, nothing is said to the device.
+    /// Ends the endpoint because the server stops; nothing is said to the device. The session is closed, unless a record
+    /// of the endpoint is kept.
     pub fn stop(&mut self, now: Now) {
-        self.end(now, CloseReason::Stopped);
+        if self.settings.record_delay.is_some() && self.registration.is_some() {
+            self.suspend(now);
+        } else {
+            self.end(now, CloseReason::Stopped);
+        }
         self.pump(now);
     }
 
@@ -391,6 +464,7 @@ impl Endpoint {
             .and_then(|candidate| candidate.exchanges.as_ref());
         [
             self.timers.next(),
+            self.ota.poll_timeout(),
             self.exchanges.poll_timeout(),
             candidate.and_then(|exchanges| exchanges.poll_timeout()),
         ]
@@ -403,11 +477,7 @@ impl Endpoint {
     pub fn stats(&self) -> EndpointStats {
         let mut coap = self.coap_before;
         coap += self.exchanges.stats();
-        EndpointStats {
-            coap,
-            expired_rpc: self.downlink.expired(),
-            ..self.stats
-        }
+        EndpointStats { coap, ..self.stats }
     }
 
     /// Requests to the device that are under way or wait, but for those that wait for it to wake up, and its messages
@@ -421,6 +491,20 @@ impl Endpoint {
         requests + self.deliveries.len()
     }
 
+    /// What it has open.
+    pub fn open_work(&self) -> OpenWork {
+        OpenWork {
+            rpc: self.downlink.held_rpc(),
+            requests: self.downlink.len(),
+            exchanges: self.exchanges.unanswered_requests(),
+            observations: self.observations.iter().count(),
+            relations: self.exchanges.observations(),
+            messages: self.deliveries.len(),
+            remembered: self.exchanges.remembered_messages(),
+            values: self.resources.values().count(),
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &EndpointName {
         &self.name
@@ -432,16 +516,11 @@ impl Endpoint {
         Some(EndpointSummary::of(
             &self.name,
             registration,
+            &self.presence,
             &self.observations,
             &self.resources,
         ))
     }
-}
-
-/// Whether a datagram is confirmable or non-confirmable: acknowledgements answer requests of ours, which are limited by
-/// themselves.
-fn expects_work(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| first & 0x20 == 0)
 }
 
 /// Which message layer a datagram belongs to.
@@ -489,6 +568,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether the device of the registration, by what it proved, writes over another security context than before.
+    fn is_elsewhere(&self, peer: &Peer) -> bool {
+        let own = self.registration.as_ref();
+        own.is_some_and(|own| own.peer.id != peer.id && own.is_of(peer))
+    }
+
     /// The peer whose messages the own layer remembers: message ids of another one are not comparable with them (RFC
     /// 7252 section 4.4).
     fn home(&self) -> Option<PeerId> {
@@ -510,15 +595,23 @@ impl Endpoint {
         names.next().is_none_or(|name| name == self.name.as_str())
     }
 
-    fn handle_events(&mut self, now: Now, peer: &Peer) {
+    /// The name that a device may leave out: it proved to be this endpoint, or will be asked to.
+    fn name_of(&self, peer: &Peer) -> Option<EndpointName> {
+        (peer.identity != PeerIdentity::Unsecured).then(|| self.name.clone())
+    }
+
+    fn handle_events(&mut self, now: Now, peer: &Peer, admission: Option<&Arc<Admission>>) {
         while let Some(event) = self.exchanges.poll_event() {
             match event {
-                Event::Request { id, message, .. } => self.handle_request(now, peer, id, &message),
+                Event::Request { id, message, .. } => {
+                    self.handle_request(now, peer, id, &message, admission);
+                }
                 Event::Response {
                     token,
                     message,
                     observing,
-                } => self.handle_response(now, token, &message, observing),
+                    deferred,
+                } => self.handle_response(now, token, &message, observing, deferred),
                 Event::Notification {
                     token,
                     message,
@@ -537,11 +630,22 @@ impl Endpoint {
         }
     }
 
-    fn handle_request(&mut self, now: Now, peer: &Peer, id: IncomingId, message: &Message) {
+    fn handle_request(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        id: IncomingId,
+        message: &Message,
+        admission: Option<&Arc<Admission>>,
+    ) {
         let response = match Target::of(message) {
             Target::Register => {
-                match read_register(message) {
-                    Ok(data) => self.ask_credentials(peer.clone(), id, data, None),
+                let known = self.name_of(peer);
+                let admitted = |data| self.admit_register(now).map(|()| data);
+                match read_register(message, known.as_ref()).and_then(admitted) {
+                    Ok(data) => {
+                        self.ask_credentials(now, peer.clone(), id, data, None, admission);
+                    }
                     Err(response) => self.exchanges.respond(now.mono, id, &response),
                 }
                 return;
@@ -557,20 +661,30 @@ impl Endpoint {
 
     /// Writes a line to the `transportLog` series; lines of one device never share a millisecond.
     fn log(&mut self, now: Now, session: &Arc<SessionInfo>, line: impl Into<String>) {
-        if !self.settings.log_enabled {
+        self.post_with_line(now, session, Vec::new(), line.into());
+    }
+
+    /// Posts values together with a line of the `transportLog` series, if that is written.
+    fn post_with_line(
+        &mut self,
+        now: Now,
+        session: &Arc<SessionInfo>,
+        mut values: Vec<(String, KeyValue)>,
+        line: String,
+    ) {
+        if self.settings.log_enabled {
+            let line = text::device_line(line, self.settings.log_max_length);
+            values.push((text::LOG_KEY.to_owned(), KeyValue::String(line)));
+        }
+        if values.is_empty() {
             return;
         }
         let ts = now.wall.max(UnixMillis(self.last_log.0.saturating_add(1)));
         self.last_log = ts;
-        let value = KeyValue::String(text::device_line(line.into(), self.settings.log_max_length));
-        let readings = vec![Readings {
-            ts,
-            values: vec![(text::LOG_KEY.to_owned(), value)],
-        }];
         self.outputs.push_back(Output::Uplink(Uplink::Telemetry {
             id: None,
             session: Arc::clone(session),
-            readings,
+            readings: vec![Readings { ts, values }],
         }));
     }
 
@@ -601,12 +715,23 @@ impl Endpoint {
         if self
             .candidate
             .as_ref()
-            .is_some_and(|candidate| candidate.question == id)
+            .is_some_and(|candidate| candidate.question == Some(id))
         {
             match result {
                 Ok(Answer::Credentials(admission)) => self.decide(now, Ok(admission)),
-                Ok(Answer::Models(_)) => self.decide(now, Err(QuestionError::Invalid)),
+                Ok(Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_)) => {
+                    self.decide(now, Err(QuestionError::Invalid));
+                }
                 Err(error) => self.decide(now, Err(error)),
+            }
+        } else if self.handle_ota_answer(now, id, &result) {
+        } else if self.awaits_confirmation(id) {
+            match result {
+                Ok(Answer::Credentials(admission)) => self.confirm(now, Ok(admission)),
+                Ok(Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_)) => {
+                    self.confirm(now, Err(QuestionError::Invalid))
+                }
+                Err(error) => self.confirm(now, Err(error)),
             }
         } else if self.resources.awaits(id) {
             let models = match result {
@@ -615,7 +740,8 @@ impl Endpoint {
                 Err(QuestionError::Unavailable) => {
                     return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
                 }
-                Ok(Answer::Credentials(_)) | Err(_) => Vec::new(),
+                Ok(Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_))
+                | Err(_) => Vec::new(),
             };
             self.resources.learn(id, models);
             if self.resources.are_known() {

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+
 use crate::{
     coap::{ContentFormat, Token},
     lwm2m::{format::EncodeError, path::Path},
-    platform::profile::{ObserveStrategy, VersionedPath},
+    platform::profile::{
+        DeviceProfile, NotificationAttributes, ObserveAttr, ObserveStrategy, VersionedPath,
+    },
+    store::record,
 };
 
 use super::{
@@ -21,6 +26,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Observations {
     by_token: BTreeMap<Token, Observed>,
+    /// How often one began or ended.
+    changes: u64,
 }
 
 /// One observation.
@@ -89,6 +96,31 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// What is kept of it. `order` is the Observe value of its freshest notification.
+    pub(super) fn record(&self, token: Token, order: u32) -> record::Observation {
+        record::Observation {
+            token: Bytes::copy_from_slice(token.as_bytes()),
+            paths: self.paths.as_slice().iter().map(Path::to_string).collect(),
+            composite: matches!(self.paths, Paths::Several(_)),
+            format: u32::from(self.format.0),
+            order,
+        }
+    }
+
+    /// The observation that was kept, with its token; `None` when it is none.
+    pub(super) fn restored(record: &record::Observation) -> Option<(Token, Self)> {
+        let paths: Option<Vec<Path>> = record.paths.iter().map(|path| path.parse().ok()).collect();
+        let paths = match (record.composite, paths?) {
+            (true, paths) if !paths.is_empty() => Paths::Several(paths),
+            (false, paths) => Paths::One(*paths.first().filter(|_| paths.len() == 1)?),
+            (true, _) => return None,
+        };
+        let format = ContentFormat(record.format.try_into().ok()?);
+        Some((Token::new(&record.token)?, Self::new(paths, format)))
+    }
+}
+
 /// Notifications remembered as unstored, per observation; as many as the message layer remembers messages.
 const MAX_UNSTORED: usize = 32;
 
@@ -105,6 +137,7 @@ impl Observations {
         older.iter().for_each(|own| {
             self.by_token.remove(own);
         });
+        self.changes += 1;
         self.by_token.insert(token, observed);
         older
     }
@@ -118,7 +151,20 @@ impl Observations {
     }
 
     pub(super) fn remove(&mut self, token: Token) -> Option<Observed> {
+        self.changes += 1;
         self.by_token.remove(&token)
+    }
+
+    /// The tokens of the observations of these paths.
+    pub(super) fn of(&self, paths: &Paths) -> Vec<Token> {
+        let all = self.by_token.iter();
+        let own = all.filter(|(_, observed)| observed.paths.equal(paths));
+        own.map(|(token, _)| *token).collect()
+    }
+
+    /// Grows whenever an observation begins or ends.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The tokens of all observations.
@@ -139,6 +185,22 @@ pub(super) struct ProfileWork {
     pub(super) impossible: Vec<&'static str>,
 }
 
+/// What another profile changes.
+#[derive(Debug)]
+pub(super) struct ProfileChange {
+    pub(super) work: ProfileWork,
+    pub(super) ended: Ended,
+}
+
+/// The observations that end with a profile.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Those of these paths.
+    Of(Vec<Paths>),
+    /// All, those that commands made among them.
+    All,
+}
+
 /// What a profile asks for, in the order in which it is to be done: Write-Attributes, Observe, Read (`rulings` 5.3).
 /// Paths the device does not support are left out, and those that `wanted` refuses.
 pub(super) fn profile_work(
@@ -146,37 +208,21 @@ pub(super) fn profile_work(
     wanted: impl Fn(&Path) -> bool,
 ) -> ProfileWork {
     let mapping = &device.profile.transport.observe_attr;
-    let supported = |path: &VersionedPath| {
-        device.registration.supports(&path.path, path.version) && wanted(&path.path)
-    };
+    let supported = supported(device, wanted);
     let mut work = ProfileWork::default();
-    let attributes = &mapping.notification_attributes;
-    for (path, attributes) in attributes.iter().filter(|(path, _)| supported(path)) {
-        // Values and types are the device's to judge.
-        if attributes.check_level(&path.path, None).is_err() {
-            work.cannot("write attribute");
-            continue;
-        }
-        let operation =
-            Operation::write_attributes(path.to_string(), path.path, attributes.clone());
-        work.operations.push(operation);
+    let attributes = mapping.notification_attributes.iter();
+    for (path, attributes) in attributes.filter(|(path, _)| supported(path)) {
+        work.write(path, attributes);
     }
-    let mut done: Vec<VersionedPath> = Vec::new();
-    let mut take = |listed: &mut dyn Iterator<Item = &VersionedPath>| {
-        let start = done.len();
-        for path in listed {
-            if !done.contains(path) && supported(path) {
-                done.push(*path);
-            }
-        }
-        done.get(start..).unwrap_or_default().to_vec()
-    };
-    let observed = take(&mut mapping.observe.iter());
-    let read = take(&mut mapping.attribute.iter().chain(&mapping.telemetry));
-    let strategy = mapping.observe_strategy;
-    work.add(device, &OBSERVE, strategy, &observed);
+    let observed = distinct(mapping.observe.iter(), &supported);
+    let mut read = distinct(
+        mapping.attribute.iter().chain(&mapping.telemetry),
+        &supported,
+    );
+    read.retain(|path| !observed.contains(path));
+    work.add(device, &OBSERVE, mapping.observe_strategy, &observed);
     let strategy = if mapping.read_by_observe_strategy {
-        strategy
+        mapping.observe_strategy
     } else {
         ObserveStrategy::Single
     };
@@ -184,7 +230,125 @@ pub(super) fn profile_work(
     work
 }
 
+/// What the device's profile asks for beyond the one it had `before`, in the order in which it is to be done:
+/// Write-Attributes, Read, Observe (`device-lifecycle.md` 9.1). Paths the device does not support are left out, and those
+/// that `wanted` refuses.
+pub(super) fn profile_change(
+    device: &DeviceContext<'_>,
+    before: &DeviceProfile,
+    wanted: impl Fn(&Path) -> bool,
+) -> ProfileChange {
+    let (old, new) = (
+        &before.transport.observe_attr,
+        &device.profile.transport.observe_attr,
+    );
+    let supported = supported(device, wanted);
+    let mut work = ProfileWork::default();
+    let attributes = |mapping: &'_ ObserveAttr, path: &VersionedPath| {
+        let mut all = mapping.notification_attributes.iter();
+        all.find(|(own, _)| own == path).map(|(_, own)| own.clone())
+    };
+    let changed = new.notification_attributes.iter();
+    let removed = old.notification_attributes.iter();
+    let removed = removed.filter(|(path, _)| attributes(new, path).is_none());
+    for (path, _) in changed.chain(removed).filter(|(path, _)| supported(path)) {
+        let (had, has) = (attributes(old, path), attributes(new, path));
+        if had != has {
+            let has = has.unwrap_or_default();
+            work.write(path, &has.replacing(&had.unwrap_or_default()));
+        }
+    }
+
+    let observes = |mapping: &ObserveAttr| {
+        let mut work = ProfileWork::default();
+        let paths = distinct(mapping.observe.iter(), &supported);
+        work.add(device, &OBSERVE, mapping.observe_strategy, &paths);
+        work
+    };
+    let is_in = |operation: &Operation, operations: &[Operation]| {
+        let mut others = operations.iter();
+        others.any(|other| other.paths().equal(operation.paths()))
+    };
+    let (had, mut observe) = (observes(old), observes(new));
+    let is_equal = |other: &Operation| is_in(other, &observe.operations);
+    let gone = had.operations.iter().filter(|own| !is_equal(own));
+    let gone: Vec<_> = gone.map(|own| own.paths().clone()).collect();
+    let is_changed = !gone.is_empty() || observe.operations.len() != had.operations.len();
+    let is_partial = old.observe_strategy == new.observe_strategy
+        && new.observe_strategy != ObserveStrategy::CompositeAll;
+    let ended = if is_changed && !is_partial {
+        Ended::All
+    } else {
+        observe
+            .operations
+            .retain(|own| !is_in(own, &had.operations));
+        Ended::Of(gone)
+    };
+
+    let is_posted = |mapping: &ObserveAttr, path: &VersionedPath| {
+        (
+            mapping.attribute.contains(path),
+            mapping.telemetry.contains(path),
+        )
+    };
+    let about_to_be_observed = |path: &VersionedPath| {
+        let mut all = observe.operations.iter();
+        all.any(|operation| operation.paths().as_slice().contains(&path.path))
+    };
+    let mut read = distinct(new.attribute.iter().chain(&new.telemetry), &supported);
+    read.retain(|path| {
+        let (as_attribute, as_telemetry) = is_posted(new, path);
+        let (was_attribute, was_telemetry) = is_posted(old, path);
+        let is_new = (as_attribute && !was_attribute) || (as_telemetry && !was_telemetry);
+        (is_new || old.key(path) != new.key(path)) && !about_to_be_observed(path)
+    });
+    work.add(device, &READ, ObserveStrategy::Single, &read);
+    work.append(observe);
+    ProfileChange { work, ended }
+}
+
+/// Whether a path is of an object, in its version, that the device has, and wanted.
+fn supported(
+    device: &DeviceContext<'_>,
+    wanted: impl Fn(&Path) -> bool,
+) -> impl Fn(&VersionedPath) -> bool {
+    let registration = device.registration;
+    move |path| registration.supports(&path.path, path.version) && wanted(&path.path)
+}
+
+/// Those of the `listed` paths that are `supported`, each once.
+fn distinct<'a>(
+    listed: impl Iterator<Item = &'a VersionedPath>,
+    supported: impl Fn(&VersionedPath) -> bool,
+) -> Vec<VersionedPath> {
+    let mut paths = Vec::new();
+    for path in listed {
+        if !paths.contains(path) && supported(path) {
+            paths.push(*path);
+        }
+    }
+    paths
+}
+
 impl ProfileWork {
+    /// Adds a Write-Attributes. Values and types are the device's to judge.
+    fn write(&mut self, path: &VersionedPath, attributes: &NotificationAttributes) {
+        if attributes.check_level(&path.path, None).is_err() {
+            return self.cannot("write attribute");
+        }
+        let operation =
+            Operation::write_attributes(path.to_string(), path.path, attributes.clone());
+        self.operations.push(operation);
+    }
+
+    fn append(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        other
+            .impossible
+            .into_iter()
+            .for_each(|what| self.cannot(what));
+    }
+
     /// Adds what is asked for at `paths`, together or one by one.
     fn add(
         &mut self,

@@ -13,12 +13,29 @@ pub(super) struct Presence {
     asleep: bool,
     /// The device was paged since its last message.
     paged: bool,
+    last_heard: UnixMillis,
+    /// Another endpoint is where the device was, and it has not said yet where it is.
+    displaced: bool,
 }
 
 impl Presence {
+    /// A device of which is not known when it was last awake.
+    pub(super) fn asleep() -> Self {
+        Self {
+            asleep: true,
+            ..Self::default()
+        }
+    }
+
+    /// Another endpoint is where the device was, or nobody knows where it is until it says so.
+    pub(super) const fn displace(&mut self) {
+        self.displaced = true;
+    }
+
     /// Notes a message of the device; whether that woke it up.
-    fn heard(&mut self) -> bool {
-        self.paged = false;
+    fn heard(&mut self, at: UnixMillis) -> bool {
+        self.last_heard = at;
+        (self.paged, self.displaced) = (false, false);
         std::mem::take(&mut self.asleep)
     }
 
@@ -32,8 +49,26 @@ impl Presence {
         self.paged |= self.asleep;
     }
 
+    /// When the device last said something; 1970 when it has not since it registered.
+    pub(super) const fn last_heard(&self) -> UnixMillis {
+        self.last_heard
+    }
+
+    /// Whether the device sleeps.
+    pub(super) const fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
+    /// Whether another endpoint is where the device was.
+    pub(super) const fn is_displaced(&self) -> bool {
+        self.displaced
+    }
+
     /// Whether a request may leave.
     pub(super) fn admits(&self, saving: PowerSaving) -> bool {
+        if self.displaced {
+            return false;
+        }
         match saving {
             PowerSaving::Never => true,
             PowerSaving::QueueMode(_) | PowerSaving::Psm(_) => !self.asleep,
@@ -124,6 +159,9 @@ impl Endpoint {
 
     /// The device has said something: it is awake, and what was put off until then is asked for.
     pub(super) fn heard(&mut self, now: Now) {
+        if self.is_heard_unconfirmed() {
+            return;
+        }
         let Some(registration) = &self.registration else {
             return;
         };
@@ -134,7 +172,7 @@ impl Endpoint {
             Some(deadline) => self.timers.set(Timer::Sleep, deadline),
             None => self.timers.stop(Timer::Sleep),
         }
-        let woke = self.presence.heard();
+        let woke = self.presence.heard(now.wall);
         if woke {
             self.log(now, &session, text::AWAKE);
             self.want_attributes_again();
@@ -143,6 +181,19 @@ impl Endpoint {
             self.outputs
                 .push_back(Output::Uplink(Uplink::PendingRpcWanted { session }));
         }
+    }
+
+    /// Another endpoint registered from `peer` or moved there. What is sent there from now on would be carried out by
+    /// the wrong device, so that requests wait until this one says where it is.
+    pub fn handle_peer_taken(&mut self, now: Now, peer: PeerId) {
+        let registered = self.registration.as_ref().map(|own| own.peer.clone());
+        if let Some(own) = registered.filter(|own| own.id == peer) {
+            self.presence.displace();
+            self.wants_pending_rpc = true;
+            self.exchanges.cancel_requests();
+            self.handle_events(now, &own, None);
+        }
+        self.pump(now);
     }
 
     /// The device is out of reach, if it is one that sleeps.
@@ -154,6 +205,13 @@ impl Endpoint {
             return;
         }
         let session = Arc::clone(&registration.session);
+        if self.ota.keeps_awake() {
+            let window = self.power_saving().window();
+            if let Some(deadline) = window.and_then(|window| now.mono.checked_add(window)) {
+                self.timers.set(Timer::Sleep, deadline);
+            }
+            return;
+        }
         self.timers.stop(Timer::Sleep);
         if self.presence.sleep() {
             self.stats.asleep += 1;
@@ -245,8 +303,8 @@ mod tests {
         presence.requested();
         assert!(!presence.admits(edrx));
         assert!(presence.admits(PowerSaving::Never));
-        assert!(presence.heard());
-        assert!(!presence.heard(), "it is awake already");
+        assert!(presence.heard(UnixMillis(1)));
+        assert!(!presence.heard(UnixMillis(1)), "it is awake already");
         presence.sleep();
         assert!(presence.admits(edrx));
     }

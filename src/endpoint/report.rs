@@ -6,6 +6,7 @@ use super::{
     delivery::Deferred,
     history::{History, Reported, TooLarge},
     observation::Stale,
+    timer::Timer,
     *,
 };
 
@@ -24,13 +25,24 @@ impl Endpoint {
                 own.exchanges.acknowledge(now.mono, id);
             }
         };
-        let Some(observed) = self.observations.get(token).cloned() else {
+        if let Some(path) = self.ota.watches(token) {
+            self.handle_ota_notification(now, path, message, fresh);
             return acknowledge(self);
+        }
+        let Some(observed) = self.observations.get(token).cloned() else {
+            // Nobody wants it any more, and the device is being told so. It is not acknowledged, for it is not stored.
+            if let Some(id) = deferred {
+                self.exchanges.forget(id);
+            }
+            return;
         };
         let Some(registration) = &self.registration else {
             return acknowledge(self);
         };
         let session = Arc::clone(&registration.session);
+        if !ended && !self.resources.are_known() {
+            return self.put_notification_off(token, message, deferred);
+        }
         if ended {
             self.observations.remove(token);
         }
@@ -99,15 +111,42 @@ impl Endpoint {
         }
     }
 
-    /// Remembers values that are the case and hands those to the platform that the profile maps.
-    pub(super) fn report(&mut self, now: Now, nodes: Vec<(Path, Node)>) {
+    /// Leaves a notification unacknowledged that cannot be read yet, so that the device repeats it.
+    fn put_notification_off(
+        &mut self,
+        token: Token,
+        message: &Message,
+        deferred: Option<IncomingId>,
+    ) {
+        self.stats.unacknowledged += 1;
+        if let Some(id) = deferred {
+            self.exchanges.forget(id);
+        }
+        if let (Some(observed), Some(observe)) =
+            (self.observations.get_mut(token), message.observe())
+        {
+            observed.reported(Some(observe));
+            observed.unstored(observe);
+        }
+    }
+
+    /// Remembers values that are the case and hands those to the platform that the profile maps. `deferred` names the
+    /// message that waits for them.
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        mut nodes: Vec<(Path, Node)>,
+        deferred: Option<Deferred>,
+    ) {
+        nodes.retain(|(path, _)| !ota::is_package_resource(path));
         let sample = Sample { time: None, nodes };
         let history = History::new(vec![sample], now.wall);
-        if self
-            .report_history(now, history, Standing::Newest, None)
-            .is_err()
+        let reported = self.report_history(now, history, Standing::Newest, deferred);
+        self.stats.undecodable += u64::from(reported.is_err());
+        if let (Ok(0) | Err(TooLarge), Some(Deferred::Notification { message, .. })) =
+            (reported, deferred)
         {
-            self.stats.undecodable += 1;
+            self.exchanges.acknowledge(now.mono, message);
         }
     }
 
@@ -140,9 +179,11 @@ impl Endpoint {
         )?;
         match standing {
             Standing::Newest => {
-                for (path, (resource, ts)) in latest {
-                    self.resources.store(path, &resource, ts);
+                for (path, (resource, ts)) in &latest {
+                    self.resources.store(*path, resource, *ts);
                 }
+                // What comes of it goes before the values themselves, as with the platform's own transport.
+                self.show_to_ota(received, &latest);
             }
             Standing::Late => attributes.clear(),
         }
@@ -170,13 +211,8 @@ impl Endpoint {
     }
 
     pub(super) fn handle_done(&mut self, now: Now, id: UplinkId, outcome: Outcome) {
-        let give_up = self.settings.coap.max_transmit_wait();
-        match self.deliveries.done(now.mono, id, outcome, give_up) {
-            Some(Verdict::Acknowledge {
-                message,
-                waited,
-                observe_again,
-            }) => {
+        match self.deliveries.done(now.mono, id, outcome) {
+            Some(Verdict::Acknowledge { message, waited }) => {
                 match message {
                     Deferred::Notification { message, .. } => {
                         self.exchanges.acknowledge(now.mono, message);
@@ -187,9 +223,6 @@ impl Endpoint {
                     }
                 }
                 self.outputs.push_back(Output::Delivered { waited });
-                if observe_again {
-                    self.observe_again(now);
-                }
             }
             Some(Verdict::GiveUp {
                 message:
@@ -212,6 +245,18 @@ impl Endpoint {
             None => {}
         }
         self.watch_sends();
+        self.watch_observations();
+    }
+
+    /// Keeps the timer at the end of the device's patience (MAX_TRANSMIT_WAIT): it has given its observations up then.
+    pub(super) fn watch_observations(&mut self) {
+        match self.deliveries.unacknowledged_since() {
+            Some(since) => {
+                let deadline = since + self.settings.coap.max_transmit_wait();
+                self.timers.set(Timer::Observe, deadline);
+            }
+            None => self.timers.stop(Timer::Observe),
+        }
     }
 }
 

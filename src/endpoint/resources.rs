@@ -15,7 +15,10 @@ use crate::{
         value::Value,
     },
     platform::{RequestId, time::UnixMillis},
+    store::record,
 };
+
+use super::persistence::values;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(super) struct Resources {
     known: bool,
     /// Objects and object instances for which the profile's work has begun.
     begun: BTreeSet<Path>,
+    /// Whether it has begun for all that the device has.
+    all_begun: bool,
     values: BTreeMap<Path, (Resource, UnixMillis)>,
     /// Bytes that `values` takes, about.
     used: usize,
@@ -53,6 +58,12 @@ impl Resources {
     /// Notes that `question` will bring more models.
     pub(super) fn await_models(&mut self, question: RequestId) {
         self.awaited.insert(question);
+        self.all_begun = false;
+    }
+
+    /// Whether the profile's work has begun for all that the device has.
+    pub(super) const fn all_begun(&self) -> bool {
+        self.all_begun
     }
 
     /// Notes that `question` replaces those that are awaited.
@@ -82,8 +93,14 @@ impl Resources {
     /// Notes which objects and object instances the device has now, and answers those for which the profile's work is
     /// still to begin. What comes back after it was gone is new.
     pub(super) fn begin(&mut self, there: BTreeSet<Path>) -> Vec<Path> {
+        self.all_begun = true;
         let begun = std::mem::replace(&mut self.begun, there);
         self.begun.difference(&begun).copied().collect()
+    }
+
+    /// Whether the profile's work has begun for what lies at this path.
+    pub(super) fn has_begun(&self, path: &Path) -> bool {
+        self.begun.iter().any(|own| own.contains(path))
     }
 
     /// Takes a changed or deleted model.
@@ -125,6 +142,45 @@ impl Resources {
             }
             self.store(parent, &resource, ts);
         }
+    }
+
+    /// What is kept of the values.
+    pub(super) fn record(&self) -> Vec<record::LastValue> {
+        let mut room = MAX_KEPT_BYTES;
+        let mut kept = Vec::new();
+        for (path, resource, ts) in self.values() {
+            if let Some(left) = room.checked_sub(size(resource)) {
+                room = left;
+                kept.push(values::record(path, resource, ts));
+            }
+        }
+        kept
+    }
+
+    /// What was kept: the values, and that the profile's work is done for all of `there`, or for nothing. `question` will
+    /// bring more.
+    pub(super) fn restored(
+        record: &[record::LastValue],
+        there: Option<BTreeSet<Path>>,
+        question: RequestId,
+    ) -> Self {
+        let mut restored = Self {
+            all_begun: there.is_some(),
+            begun: there.unwrap_or_default(),
+            ..Self::awaiting(question)
+        };
+        for value in record {
+            if let Some((path, resource, ts)) = values::restored(value) {
+                restored.store(path, &resource, ts);
+            }
+        }
+        restored
+    }
+
+    /// The profile's work is to begin for everything.
+    pub(super) fn begin_anew(&mut self) {
+        self.begun.clear();
+        self.all_begun = false;
     }
 
     /// The last value of a resource.
@@ -183,6 +239,8 @@ fn detached(resource: &Resource) -> Resource {
 
 /// Memory for the last values of one endpoint.
 const MAX_VALUES_BYTES: usize = 64 * 1024;
+/// Room for the last values in the record of one endpoint, in the same measure.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
 /// What an entry costs beside its values.
 const ENTRY_BYTES: usize = 64;
 

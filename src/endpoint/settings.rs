@@ -1,6 +1,6 @@
 //! Settings of registered endpoints, and what all endpoints of a shard share.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,12 @@ use crate::{
     platform::peer::PeerId,
 };
 
-use super::{rpc::RpcSettings, telemetry::TimeForm};
+use super::{
+    held::HeldRpc,
+    ota::{OtaSettings, PushSlots},
+    rpc::RpcSettings,
+    telemetry::TimeForm,
+};
 
 /// What the endpoints of one shard share.
 #[derive(Clone, Debug)]
@@ -25,18 +30,29 @@ pub struct EndpointSettings {
     pub bodies: Bodies,
     /// What one device may send (`limits.endpoint_messages_per_s`); `None` = without limit.
     pub rate: Option<RateLimit>,
+    /// Registers a minute that one endpoint name is good for (`limits.endpoint_registers_per_min`); `None` = without
+    /// limit.
+    pub registers: Option<NonZeroU32>,
     /// How long a device may take to answer a request (`lwm2m.timeout_ms`).
     pub request_timeout: Duration,
     /// Whether `transportLog` lines are written (`transport.log_enabled`).
     pub log_enabled: bool,
     /// Longest `transportLog` line, characters (`transport.log_max_length`).
     pub log_max_length: usize,
+    /// RPC that wait or are under way, of all endpoints of the process (`limits.held_rpc`).
+    pub held_rpc: HeldRpc,
     /// How commands are read.
     pub rpc: RpcSettings,
+    /// How updates are done.
+    pub ota: Arc<OtaSettings>,
+    /// Who is sent packages, in the whole process.
+    pub push_slots: PushSlots,
     /// How points in time are published.
     pub time_form: TimeForm,
     /// How long devices that save power are awake after what they say.
     pub awake_windows: AwakeWindows,
+    /// How long changes of an endpoint's record gather before it is handed over; `None`: no records are kept.
+    pub record_delay: Option<Duration>,
     /// Built-in object models, for the test whether a resource is executable.
     pub core_models: Arc<Models>,
 }
@@ -74,12 +90,17 @@ impl Default for EndpointSettings {
             bodies: coap.bodies(),
             coap: Arc::new(coap),
             rate: None,
+            registers: None,
             request_timeout: Duration::from_secs(120),
             awake_windows: AwakeWindows::default(),
             log_enabled: transport.log_enabled,
             log_max_length: transport.log_max_length,
+            held_rpc: HeldRpc::default(),
             rpc: RpcSettings::default(),
+            ota: Arc::default(),
+            push_slots: PushSlots::new(0),
             time_form: TimeForm::default(),
+            record_delay: None,
             core_models: Arc::default(),
         }
     }
@@ -88,12 +109,10 @@ impl Default for EndpointSettings {
 impl EndpointSettings {
     /// A message layer for one endpoint.
     pub(super) fn exchanges(&self, random: &mut Random) -> Exchanges<PeerId> {
-        let mut seed = [0; 32];
-        random.fill(&mut seed);
         Exchanges::new(
             Arc::clone(&self.coap),
             self.bodies.clone(),
-            seed,
+            random.seed(),
             [self.ordinal, self.shard],
         )
     }

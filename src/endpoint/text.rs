@@ -4,6 +4,7 @@
 //! They follow the platform's released code letter by letter, because dashboards and rule chains compare them: odd
 //! grammar and doubled blanks are kept on purpose.
 
+pub mod ota;
 mod replies;
 
 use std::{fmt::Display, net::SocketAddr};
@@ -19,24 +20,7 @@ use super::{operation::Paths, rpc::java};
 
 /// The name of a response code (`rpc.md` 10.1).
 pub const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::CREATED => "CREATED",
-        Code::DELETED => "DELETED",
-        Code::CHANGED => "CHANGED",
-        Code::CONTENT => "CONTENT",
-        Code::BAD_REQUEST => "BAD_REQUEST",
-        Code::UNAUTHORIZED => "UNAUTHORIZED",
-        Code::FORBIDDEN => "FORBIDDEN",
-        Code::NOT_FOUND => "NOT_FOUND",
-        Code::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
-        Code::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
-        Code::REQUEST_ENTITY_INCOMPLETE => "REQUEST_ENTITY_INCOMPLETE",
-        Code::PRECONDITION_FAILED => "PRECONDITION_FAILED",
-        Code::REQUEST_ENTITY_TOO_LARGE => "REQUEST_ENTITY_TOO_LARGE",
-        Code::UNSUPPORTED_CONTENT_FORMAT => "UNSUPPORTED_CONTENT_FORMAT",
-        Code::INTERNAL_SERVER_ERROR => "INTERNAL_SERVER_ERROR",
-        _ => "UNKNOWN",
-    }
+    code.name()
 }
 
 /// A response code as log lines show it, `CONTENT(205)`.
@@ -47,8 +31,7 @@ pub fn code(code: Code) -> String {
 
 // transportLog: the life of a registration (device-lifecycle.md 6, measured.md M13).
 
-/// The time series that holds the log lines.
-pub const LOG_KEY: &str = "transportLog";
+pub use crate::platform::log_line::LOG_KEY;
 
 /// A line about a device in the form in which it is published: at most `max` UTF-16 units, without `<` and `>`.
 pub fn device_line(line: String, max: usize) -> String {

@@ -162,6 +162,40 @@ impl NotificationAttributes {
         Ok(())
     }
 
+    /// The change that leaves exactly these attributes where `before` were set.
+    #[must_use]
+    pub fn replacing(&self, before: &Self) -> Self {
+        Self {
+            pmin: replacing(self.pmin, before.pmin),
+            pmax: replacing(self.pmax, before.pmax),
+            gt: replacing(self.gt, before.gt),
+            lt: replacing(self.lt, before.lt),
+            st: replacing(self.st, before.st),
+            epmin: replacing(self.epmin, before.epmin),
+            epmax: replacing(self.epmax, before.epmax),
+            edge: replacing(self.edge, before.edge),
+            con: replacing(self.con, before.con),
+            hqmax: replacing(self.hqmax, before.hqmax),
+        }
+    }
+
+    /// The change that does what this one does and `next` after it.
+    #[must_use]
+    pub fn followed_by(&self, next: &Self) -> Self {
+        Self {
+            pmin: next.pmin.or(self.pmin),
+            pmax: next.pmax.or(self.pmax),
+            gt: next.gt.or(self.gt),
+            lt: next.lt.or(self.lt),
+            st: next.st.or(self.st),
+            epmin: next.epmin.or(self.epmin),
+            epmax: next.epmax.or(self.epmax),
+            edge: next.edge.or(self.edge),
+            con: next.con.or(self.con),
+            hqmax: next.hqmax.or(self.hqmax),
+        }
+    }
+
     /// What is set after a Write-Attributes on what was set before.
     #[must_use]
     pub fn updated(&self, change: &Self) -> Self {
@@ -264,6 +298,16 @@ fn value<T>(attribute: Option<Attribute<T>>) -> Option<T> {
     match attribute? {
         Attribute::Set(value) => Some(value),
         Attribute::Unset => None,
+    }
+}
+
+fn replacing<T>(
+    wanted: Option<Attribute<T>>,
+    before: Option<Attribute<T>>,
+) -> Option<Attribute<T>> {
+    match wanted {
+        None => before.map(|_| Attribute::Unset),
+        set => set,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::lwm2m::{
 
 use super::{
     credentials::Admission,
+    package::{Package, PackageInfo},
     profile::{DeviceProfile, PowerSettings},
     session::{DeviceInfo, PlatformId, SessionId},
     time::UnixMillis,
@@ -27,6 +28,8 @@ pub enum Downlink {
         /// Whether this answers [`super::Uplink::AttributesWanted`].
         requested: bool,
     },
+    /// Shared attributes were deleted: their keys.
+    AttributesDeleted(Vec<String>),
     /// The core closed the session.
     SessionClosed(SessionCloseReason),
     /// The credentials changed: the endpoint must register again.
@@ -113,6 +116,10 @@ pub enum Answer {
     /// To [`super::Question::Models`]: those of the asked that exist. Embedded mode gives the newest with the same major
     /// version in place of one that does not.
     Models(Vec<Arc<ObjectModel>>),
+    /// To [`super::Question::Package`].
+    Package(PackageInfo),
+    /// To [`super::Question::PackageBytes`].
+    PackageBytes(Arc<Package>),
 }
 
 /// Receives the replies to one asker's submits. Never blocks; a reply to an asker that is gone is dropped.

@@ -9,9 +9,14 @@
 pub mod credentials;
 pub mod downlink;
 pub mod embedded;
+pub mod key_text;
+pub mod log_line;
+pub mod name;
+pub mod package;
 pub mod peer;
 pub mod profile;
 pub mod secret;
+pub mod server_account;
 pub mod service;
 pub mod session;
 #[cfg(feature = "kafka")]

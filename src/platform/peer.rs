@@ -1,8 +1,16 @@
 //! Who is at the far end of a socket.
 
-use std::{fmt, net::IpAddr, net::SocketAddr};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
+
+use super::credentials::SecurityMode;
 
 /// The far end of a transport: equal ids reach the same security context, so an answer to a `PeerId` leaves by the path
 /// on which the question came.
@@ -16,6 +24,53 @@ pub enum PeerId {
         /// Our address.
         local: Option<IpAddr>,
     },
+    /// DTLS: the association, wherever the device is.
+    Dtls(Association),
+}
+
+/// A DTLS security context, and where its device was last. Equal are those of the same context: addresses change.
+#[derive(Clone, Copy, Debug)]
+pub struct Association {
+    /// The shard whose engine has it.
+    pub shard: u8,
+    /// Its number there.
+    pub number: u64,
+    /// The device's address.
+    pub remote: SocketAddr,
+    /// Ours to which it wrote, where the system tells.
+    pub local: Option<IpAddr>,
+}
+
+impl Association {
+    const fn key(&self) -> (u8, u64) {
+        (self.shard, self.number)
+    }
+}
+
+impl PartialEq for Association {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Association {}
+
+impl Hash for Association {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl PartialOrd for Association {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Association {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 impl PeerId {
@@ -23,6 +78,15 @@ impl PeerId {
     pub const fn remote(&self) -> SocketAddr {
         match self {
             Self::Udp { remote, .. } => *remote,
+            Self::Dtls(association) => association.remote,
+        }
+    }
+
+    /// Our address to which it wrote, where the system tells.
+    pub const fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp { local, .. } => *local,
+            Self::Dtls(association) => association.local,
         }
     }
 }
@@ -33,17 +97,46 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// How a peer proved who it is.
+/// How a peer proved who it is; cheap to clone, for it goes with every message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerIdentity {
     /// It did not: plain UDP.
     Unsecured,
     /// By a pre-shared key with this identity.
-    PreSharedKey(String),
+    PreSharedKey(Arc<str>),
     /// By this public key (DER SubjectPublicKeyInfo).
     RawPublicKey(Bytes),
-    /// By a certificate with this subject common name.
-    Certificate(String),
+    /// By a certificate.
+    Certificate {
+        /// Its subject common name.
+        common_name: Arc<str>,
+        /// The endpoint client name of the credentials by which the handshake accepted it.
+        endpoint: Arc<str>,
+        /// The id by which the platform knows these credentials: a common name or a fingerprint.
+        credentials_id: Arc<str>,
+    },
+}
+
+impl PeerIdentity {
+    /// The mode of security in which it did.
+    pub const fn mode(&self) -> SecurityMode {
+        match self {
+            Self::Unsecured => SecurityMode::NoSec,
+            Self::PreSharedKey(_) => SecurityMode::Psk,
+            Self::RawPublicKey(_) => SecurityMode::Rpk,
+            Self::Certificate { .. } => SecurityMode::X509,
+        }
+    }
+
+    /// The id by which the platform is asked for the credentials of `endpoint`, as the peer names itself
+    /// (`security.md` 4).
+    pub fn credentials_id<'a>(&'a self, endpoint: &'a str) -> &'a str {
+        match self {
+            Self::Unsecured | Self::RawPublicKey(_) => endpoint,
+            Self::PreSharedKey(identity) => identity,
+            Self::Certificate { credentials_id, .. } => credentials_id,
+        }
+    }
 }
 
 /// Which of our servers a peer talks to.
@@ -79,4 +172,16 @@ pub struct Inbound {
 pub trait Outbound {
     /// Hands `payload` to the transport. What it cannot send is lost, as the network loses datagrams, and counted there.
     fn send(&self, peer: PeerId, payload: Bytes);
+
+    /// Ends the security context of a peer and tells the peer so; without one nothing happens.
+    fn disconnect(&self, peer: PeerId, cause: Disconnect);
+}
+
+/// Why a security context is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disconnect {
+    /// The device has another one.
+    Replaced,
+    /// The device must prove itself anew. It is told again when it sends something: it may be asleep at this moment.
+    Withdrawn,
 }

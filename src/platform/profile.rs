@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 pub use crate::lwm2m::attributes::NotificationAttributes;
 use crate::lwm2m::path::{ObjectVersion, Path};
 
-use super::session::PlatformId;
+use super::{server_account::ServerAccount, session::PlatformId};
 
 /// A device profile. Unknown members of its JSON are ignored; `null` equals the default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +32,12 @@ pub struct TransportConfiguration {
     /// Strategies and power settings.
     #[serde(rename = "clientLwM2mSettings", deserialize_with = "null_is_default")]
     pub client: ClientSettings,
+    /// Whether bootstrap may write the account of the bootstrap server anew.
+    #[serde(deserialize_with = "null_is_default")]
+    pub bootstrap_server_update_enable: bool,
+    /// The accounts that bootstrap gives to a device.
+    #[serde(deserialize_with = "null_is_default")]
+    pub bootstrap: Vec<ServerAccount>,
 }
 
 /// `observeAttr`
@@ -122,6 +128,18 @@ pub struct ClientSettings {
     /// Power settings of the profile.
     #[serde(flatten)]
     pub power: PowerSettings,
+    /// How firmware reaches the device: 1 by a Write to Object 5, 2 by the address from which the device fetches it, 3 by
+    /// a Write to Object 19; absent = 1.
+    pub fw_update_strategy: Option<i64>,
+    /// How software reaches the device: 1 by a Write to Object 9, 2 by address; absent = 1.
+    pub sw_update_strategy: Option<i64>,
+    /// What the addresses of firmware begin with, `coap://host:port`.
+    pub fw_update_resource: Option<String>,
+    /// What the addresses of software begin with.
+    pub sw_update_resource: Option<String>,
+    /// Whether a description of the package is written to Object 19 before.
+    #[serde(rename = "useObject19ForOtaInfo", deserialize_with = "null_is_default")]
+    pub use_object_19_for_info: bool,
 }
 
 /// Power settings of a profile or of a device; times in milliseconds, 0 and absent mean "not set".
@@ -205,7 +223,7 @@ impl<'de> Deserialize<'de> for VersionedPath {
 #[error("not a path such as /3_1.2/0/9")]
 pub struct VersionedPathError;
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

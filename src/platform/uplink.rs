@@ -8,6 +8,7 @@ use crate::lwm2m::path::{ObjectId, ObjectVersion};
 
 use super::{
     downlink::ReplyTo,
+    package::{PackageId, PackageKind},
     session::{PlatformId, SessionInfo},
     time::UnixMillis,
 };
@@ -96,6 +97,13 @@ pub enum Uplink {
         /// Whether to repeat OPEN.
         heartbeat: bool,
     },
+    /// A device was bootstrapped, or tried to be: the report of a session of which the core hears nothing else.
+    BootstrapReport {
+        /// The session, which is no registration's.
+        session: Arc<SessionInfo>,
+        /// When the device was last active.
+        last_activity: UnixMillis,
+    },
     /// Time series. One entry per timestamp.
     Telemetry {
         /// Set when a device waits for durability; answered once for all entries.
@@ -162,7 +170,7 @@ pub enum UplinkKind {
     SessionOpened,
     /// [`Uplink::SessionClosed`]
     SessionClosed,
-    /// [`Uplink::Activity`]
+    /// [`Uplink::Activity`], [`Uplink::BootstrapReport`]
     Activity,
     /// [`Uplink::Telemetry`]
     Telemetry,
@@ -186,7 +194,7 @@ impl Uplink {
         match self {
             Self::SessionOpened { .. } => UplinkKind::SessionOpened,
             Self::SessionClosed { .. } => UplinkKind::SessionClosed,
-            Self::Activity { .. } => UplinkKind::Activity,
+            Self::Activity { .. } | Self::BootstrapReport { .. } => UplinkKind::Activity,
             Self::Telemetry { .. } => UplinkKind::Telemetry,
             Self::Attributes { .. } => UplinkKind::Attributes,
             Self::RpcStatus { .. } => UplinkKind::RpcStatus,
@@ -231,6 +239,19 @@ pub enum Question {
         /// Object ids with version.
         keys: Vec<(ObjectId, ObjectVersion)>,
     },
+    /// Which package is assigned to this device? [`QuestionError::NotFound`]: none; [`QuestionError::Invalid`]: one that
+    /// the platform does not hold itself.
+    Package {
+        /// The device's tenant.
+        tenant: PlatformId,
+        /// The device.
+        device: PlatformId,
+        /// What it is to update.
+        kind: PackageKind,
+    },
+    /// The bytes of a package. [`QuestionError::NotFound`]: they are not where the platform puts them;
+    /// [`QuestionError::Invalid`]: they can never be had; [`QuestionError::Unavailable`]: not this time.
+    PackageBytes(PackageId),
 }
 
 /// How an uplink ended for which a device waits.

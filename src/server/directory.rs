@@ -6,7 +6,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    net::IpAddr,
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use actix::{Addr, prelude::SendError};
@@ -19,7 +20,7 @@ use crate::{
     },
     platform::{
         Downlink, DownlinkSink, SessionId, SessionInfo, Undeliverable, downlink::Scope,
-        peer::PeerId,
+        package::PackageId, peer::PeerId,
     },
 };
 
@@ -40,6 +41,9 @@ pub struct Directory {
     /// Per shard: closes, profile and attribute updates wait here for room in a mailbox, so that a slow endpoint
     /// delays only its shard.
     control: Vec<mpsc::Sender<Control>>,
+    /// Whether the sessions that were open before a restart are known.
+    complete: Mutex<bool>,
+    completed: Condvar,
 }
 
 /// How many endpoints there are.
@@ -49,6 +53,10 @@ pub struct Counts {
     pub names: usize,
     /// Registrations in force.
     pub registered: usize,
+    /// Of these, by [`SecurityMode::number`].
+    ///
+    /// [`SecurityMode::number`]: crate::platform::credentials::SecurityMode::number
+    pub registered_by_mode: [usize; 4],
     /// Peers that lead to an endpoint: those of registrations in force, and of some that ended a moment ago.
     pub peers: usize,
 }
@@ -65,16 +73,51 @@ struct Tables {
     names: BTreeMap<EndpointName, EndpointAddr>,
     peers: HashMap<PeerId, EndpointAddr>,
     registrations: HashMap<RegistrationId, EndpointAddr>,
+    /// How many of these there are, by the number of their security mode.
+    registered: [usize; 4],
     sessions: HashMap<SessionId, (EndpointAddr, Arc<SessionInfo>)>,
+    /// Packages that devices are to fetch.
+    packages: HashMap<(PackageId, PeerId), EndpointAddr>,
+    /// The addresses of those devices, and how many are there.
+    origins: HashMap<(PackageId, IpAddr), usize>,
+}
+
+/// The address of a peer, IPv4 as such.
+fn origin(peer: &PeerId) -> IpAddr {
+    peer.remote().ip().to_canonical()
 }
 
 impl Directory {
     /// An empty directory; `control` has one queue per shard, which that shard empties.
+    /// Until [`Self::complete`] is called, messages for sessions that are not known wait: these may be open, and about to
+    /// be restored.
     pub(crate) fn new(control: Vec<mpsc::Sender<Control>>) -> Self {
         Self {
             tables: RwLock::default(),
             control,
+            complete: Mutex::new(false),
+            completed: Condvar::new(),
         }
+    }
+
+    /// Every session that was open before the start is known.
+    pub(crate) fn complete(&self) {
+        *self.complete.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.completed.notify_all();
+    }
+
+    fn await_complete(&self) {
+        let complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(
+            self.completed
+                .wait_while(complete, |complete| !*complete)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    fn by_session(&self, session: SessionId) -> Option<EndpointAddr> {
+        let tables = self.read();
+        tables.sessions.get(&session).map(|(addr, _)| addr.clone())
     }
 
     /// The actor of `name`; when there is none, the one that `spawn` makes. `None` when `spawn` declines.
@@ -103,8 +146,15 @@ impl Directory {
                 let before = tables.peers.insert(*peer, addr.clone());
                 return before.filter(|before| before != addr);
             }
-            Key::Registration(id) => {
-                tables.registrations.insert(*id, addr.clone());
+            Key::Registration(id, mode) => {
+                if tables.registrations.insert(*id, addr.clone()).is_none() {
+                    tables.registered[usize::from(mode.number())] += 1;
+                }
+            }
+            Key::Package(id, peer) => {
+                if tables.packages.insert((*id, *peer), addr.clone()).is_none() {
+                    *tables.origins.entry((*id, origin(peer))).or_default() += 1;
+                }
             }
             Key::Session(session) => {
                 tables
@@ -124,9 +174,22 @@ impl Directory {
                     tables.peers.remove(peer);
                 }
             }
-            Key::Registration(id) => {
+            Key::Registration(id, mode) => {
                 if tables.registrations.get(id) == Some(addr) {
                     tables.registrations.remove(id);
+                    tables.registered[usize::from(mode.number())] -= 1;
+                }
+            }
+            Key::Package(id, peer) => {
+                if tables.packages.get(&(*id, *peer)) == Some(addr) {
+                    tables.packages.remove(&(*id, *peer));
+                    let place = (*id, origin(peer));
+                    if let Some(count) = tables.origins.get_mut(&place) {
+                        *count -= 1;
+                        if *count == 0 {
+                            tables.origins.remove(&place);
+                        }
+                    }
                 }
             }
             Key::Session(session) => {
@@ -186,12 +249,20 @@ impl Directory {
             .collect()
     }
 
+    /// Whether a package is assigned to the device at this peer; with `by_address`, to any device at its address.
+    pub(crate) fn may_fetch(&self, id: PackageId, peer: &PeerId, by_address: bool) -> bool {
+        let tables = self.read();
+        tables.packages.contains_key(&(id, *peer))
+            || (by_address && tables.origins.contains_key(&(id, origin(peer))))
+    }
+
     /// How many endpoints there are.
     pub fn counts(&self) -> Counts {
         let tables = self.read();
         Counts {
             names: tables.names.len(),
             registered: tables.registrations.len(),
+            registered_by_mode: tables.registered,
             peers: tables.peers.len(),
         }
     }
@@ -207,11 +278,10 @@ impl Directory {
 
 impl DownlinkSink for Directory {
     fn deliver(&self, session: SessionId, downlink: Downlink) -> Result<(), Undeliverable> {
-        let addr = self
-            .read()
-            .sessions
-            .get(&session)
-            .map(|(addr, _)| addr.clone());
+        let addr = self.by_session(session).or_else(|| {
+            self.await_complete();
+            self.by_session(session)
+        });
         let Some(addr) = addr else {
             return Err(Undeliverable::UnknownSession(Box::new(downlink)));
         };
@@ -279,13 +349,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
-        let (sender, mut queue) = mpsc::channel(1);
-        let directory = Directory::new(vec![sender]);
-        let context = Context::<EndpointActor>::new();
-        let id = SessionId(Uuid::from_u128(1));
-        let session = Arc::new(SessionInfo {
+    fn session(id: SessionId) -> Arc<SessionInfo> {
+        Arc::new(SessionInfo {
             id,
             device: Arc::new(DeviceInfo {
                 tenant: PlatformId::NULL,
@@ -295,7 +360,17 @@ mod tests {
                 name: "ep1".to_owned(),
                 kind: "lw".to_owned(),
             }),
-        });
+        })
+    }
+
+    #[test]
+    fn nothing_but_commands_is_lost_when_a_shard_is_behind() {
+        let (sender, mut queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        directory.complete();
+        let context = Context::<EndpointActor>::new();
+        let id = SessionId(Uuid::from_u128(1));
+        let session = session(id);
         let addr = EndpointAddr {
             actor: context.address(),
             shard: 0,
@@ -315,5 +390,29 @@ mod tests {
         drop(queue);
         let gone = directory.deliver(id, Downlink::CredentialsChanged);
         assert!(matches!(gone, Err(Undeliverable::UnknownSession(_))));
+    }
+
+    #[test]
+    fn a_message_for_a_session_that_may_be_restored_waits() {
+        let (sender, _queue) = mpsc::channel(1);
+        let directory = Directory::new(vec![sender]);
+        let session = session(SessionId(Uuid::from_u128(1)));
+        let id = session.id;
+        let context = Context::<EndpointActor>::new();
+        let addr = EndpointAddr {
+            actor: context.address(),
+            shard: 0,
+        };
+        std::thread::scope(|scope| {
+            let (done, delivered) = std::sync::mpsc::channel();
+            let directory = &directory;
+            scope.spawn(move || done.send(directory.deliver(id, Downlink::DeviceDeleted)));
+            // Longer than it takes to see that there is no such session.
+            let early = delivered.recv_timeout(std::time::Duration::from_millis(200));
+            directory.bind(&Key::Session(session), &addr);
+            directory.complete();
+            assert!(early.is_err(), "it did not wait: {early:?}");
+            assert_eq!(delivered.recv().unwrap(), Ok(()));
+        });
     }
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use crate::platform::{
     Downlink, DownlinkSink, Outcome, Platform, Question, QuestionError, Reply, ReplySink, ReplyTo,
-    SessionId, SubmitError, Undeliverable, Uplink, downlink::Scope, time::Clock, uplink::RpcBody,
+    SessionId, SubmitError, Undeliverable, Uplink, downlink::Scope, time::Clock,
 };
 
 use super::metrics::{
-    CommandResult, Message, MessageResult, Metrics, Request, RequestResult, RpcMethod, RpcResult,
+    CommandResult, Message, MessageResult, Metrics, Request, RequestResult, RpcMethod,
 };
 
 /// A platform whose uplinks and answers are counted.
@@ -45,6 +45,7 @@ impl MeteredPlatform {
             Uplink::SessionOpened { .. }
             | Uplink::SessionClosed { .. }
             | Uplink::Activity { .. }
+            | Uplink::BootstrapReport { .. }
             | Uplink::Telemetry { id: None, .. }
             | Uplink::Attributes { id: None, .. }
             | Uplink::RpcStatus { .. }
@@ -64,13 +65,6 @@ impl MeteredPlatform {
 impl Platform for MeteredPlatform {
     fn submit(&self, uplink: Uplink, reply_to: &ReplyTo) -> Result<(), SubmitError> {
         let message = Message::from(uplink.kind());
-        if let Uplink::RpcReply { body, .. } = &uplink {
-            let result = match body {
-                RpcBody::Payload(_) => RpcResult::Ok,
-                RpcBody::Error(_) => RpcResult::Error,
-            };
-            self.metrics.rpc.of(result).inc();
-        }
         let asks = matches!(uplink, Uplink::Question { .. });
         let pending = &self.metrics.platform_pending_requests;
         if asks {
@@ -191,6 +185,8 @@ impl From<&Question> for Request {
         match question {
             Question::Credentials { .. } => Self::Credentials,
             Question::Models { .. } => Self::Models,
+            Question::Package { .. } => Self::Package,
+            Question::PackageBytes(_) => Self::PackageBytes,
         }
     }
 }

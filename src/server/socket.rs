@@ -16,7 +16,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket, sync::Notify};
 
-use crate::platform::peer::{Outbound, PeerId};
+use crate::platform::peer::PeerId;
 
 use super::{
     metrics::{Direction, DropReason, Metrics},
@@ -103,8 +103,7 @@ impl UdpTransport {
 
     /// The address from which a peer is to be answered, if the socket does not answer from it by itself.
     fn source(&self, peer: PeerId) -> Option<IpAddr> {
-        let PeerId::Udp { local, .. } = peer;
-        local.filter(|_| self.bound.is_none())
+        peer.local().filter(|_| self.bound.is_none())
     }
 
     /// Waits for datagrams, then hands each to `receive`. Returns how many there were.
@@ -159,8 +158,9 @@ impl UdpTransport {
     }
 }
 
-impl Outbound for UdpTransport {
-    fn send(&self, peer: PeerId, payload: Bytes) {
+impl UdpTransport {
+    /// Queues a datagram for the address of `peer`.
+    pub(crate) fn send(&self, peer: PeerId, payload: Bytes) {
         let length = {
             let mut queue = self.queue.borrow_mut();
             queue.push((peer, payload));

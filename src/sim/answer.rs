@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{SimDevice, SimEvent, objects::Refusal, observer::Observed};
+use super::{SimDevice, SimEvent, bootstrap::is_trigger, objects::Refusal, observer::Observed};
 
 impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub(super) fn answer(&mut self, now: Instant, peer: P, message: &Message) -> Response {
@@ -35,6 +35,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             (Code::PUT, 2..) => self.write(now, message, &path, true),
             (Code::POST, 1) => self.create(message, &path),
             (Code::POST, 3) if self.objects.execute(&path).is_ok() => {
+                if let (true, Some(bootstrap)) = (is_trigger(&path), &mut self.bootstrap) {
+                    bootstrap.wanted = true;
+                } else if !self.update_executed(now, &path) {
+                    return Response::new(Code::METHOD_NOT_ALLOWED);
+                }
                 let arguments = String::from_utf8_lossy(&message.payload()).into_owned();
                 self.events.push_back(SimEvent::Executed(path, arguments));
                 Ok(Response::new(Code::CHANGED))
@@ -219,6 +224,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 self.events.push_back(SimEvent::Written(*path, value));
             }
             self.notify(now, path);
+            self.update_written(now, path);
         }
     }
 

@@ -114,6 +114,21 @@ impl SimObjects {
         }
     }
 
+    /// Puts an instance in the place of whatever was at its path.
+    pub(super) fn replace_instance(&mut self, path: &Path, instance: &ObjectInstance) {
+        self.remove(path);
+        if let Some(object) = path.object_id() {
+            self.add(object, instance);
+        }
+    }
+
+    /// Removes what is at a path and below.
+    pub(super) fn remove(&mut self, path: &Path) {
+        self.instances.retain(|own| !path.contains(own));
+        self.values.retain(|own, _| !path.contains(own));
+        self.attributes.retain(|own, _| !path.contains(own));
+    }
+
     fn add(&mut self, object: u16, instance: &ObjectInstance) {
         let path = Path::instance(object, instance.id);
         self.add_instance(object, instance.id);

@@ -13,6 +13,7 @@ use crate::{
     coap::{
         Code, ContentFormat, Event, Exchanges, Message, Request, Token, TransmissionParameters,
     },
+    dtls::{CipherSuite, client::ClientEnd},
     lwm2m::{
         format::{self, EncodeError, Sample},
         path::Path,
@@ -21,8 +22,10 @@ use crate::{
 };
 
 use super::{
+    bootstrap::Bootstrap,
     objects::{SimObjects, parse_value},
     observer::Observer,
+    updates::Updates,
 };
 
 /// How a simulated device behaves.
@@ -36,6 +39,8 @@ pub struct SimSettings {
     pub confirmable: bool,
     /// Whether to register in Queue Mode. The device answers at any time all the same.
     pub queue_mode: bool,
+    /// Whether packages for Objects 5 and 9 are installed; else what the server writes there is kept, and no more.
+    pub updates: bool,
     /// RFC 7252 section 4.8.
     pub coap: Arc<TransmissionParameters>,
 }
@@ -43,6 +48,11 @@ pub struct SimSettings {
 /// What happened to a simulated device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SimEvent {
+    /// A DTLS handshake with a server is complete.
+    Secured(CipherSuite),
+    /// A DTLS handshake or association with a server has ended; the device begins another one when it has something to
+    /// say.
+    Unsecured(ClientEnd),
     /// The server accepted the Register.
     Registered {
         /// Registration id.
@@ -72,6 +82,12 @@ pub enum SimEvent {
     },
     /// The server did not answer a Send.
     SendUnanswered,
+    /// The bootstrap server has given the device its accounts: it is to register at this URI, by
+    /// [`SimDevice::register_at`].
+    Bootstrapped {
+        /// `coap://host:port`
+        server: String,
+    },
     /// The server observes a path.
     Observed(Path),
     /// The server observes a path no longer.
@@ -101,20 +117,29 @@ pub struct SimDevice<P> {
     pub(super) server: P,
     pub(super) objects: SimObjects,
     pub(super) exchanges: Exchanges<P>,
-    state: State,
+    pub(super) state: State,
+    pub(super) bootstrap: Option<Bootstrap<P>>,
     pub(super) observers: Vec<Observer<P>>,
     /// Confirmable notifications under way, by the token of their observation.
     pub(super) notified: Vec<(Token, Path)>,
     /// Sends without answer.
     sends: Vec<Token>,
+    /// What is being updated, if the device does that.
+    pub(super) updates: Option<Updates>,
     /// The server is to learn of other instances.
     pub(super) relist: bool,
     pub(super) events: VecDeque<SimEvent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Idle,
+    Bootstrapping {
+        /// The Bootstrap-Request, until it is answered.
+        request: Option<Token>,
+        /// When the device gives up waiting for the Finish.
+        until: Instant,
+    },
     Registering(Token),
     Registered {
         id: String,
@@ -132,6 +157,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub fn new(settings: SimSettings, objects: SimObjects, server: P, seed: [u8; 32]) -> Self {
         let coap = Arc::clone(&settings.coap);
         let bodies = coap.bodies();
+        let updates = settings.updates.then(Updates::default);
         let exchanges = Exchanges::new(coap, bodies, seed, [0; 2]);
         Self {
             settings,
@@ -139,11 +165,22 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             objects,
             exchanges,
             state: State::Idle,
+            bootstrap: None,
             observers: Vec::new(),
             notified: Vec::new(),
             sends: Vec::new(),
+            updates,
             relist: false,
             events: VecDeque::new(),
+        }
+    }
+
+    /// Asks its bootstrap server, if it must, else registers.
+    pub fn start(&mut self, now: Instant) {
+        if self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+            self.ask_for_bootstrap(now);
+        } else {
+            self.register(now);
         }
     }
 
@@ -288,14 +325,20 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.exchanges.handle_timeout(now);
         self.handle_events(now);
+        self.finish_installs(now);
         match &self.state {
-            State::Waiting { until } if *until <= now => self.register(now),
+            State::Waiting { until } if *until <= now => self.start(now),
+            State::Bootstrapping { until, .. } if *until <= now => {
+                self.events.push_back(SimEvent::Unanswered);
+                self.ask_for_bootstrap(now);
+            }
             State::Registered {
                 update_at,
                 under_way: None,
                 ..
             } if *update_at <= now => self.update(now),
             State::Idle
+            | State::Bootstrapping { .. }
             | State::Registering(_)
             | State::Registered { .. }
             | State::Deregistering(_)
@@ -316,7 +359,7 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match &self.state {
-            State::Waiting { until } => Some(*until),
+            State::Waiting { until } | State::Bootstrapping { until, .. } => Some(*until),
             State::Registered {
                 update_at,
                 under_way: None,
@@ -327,12 +370,21 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             | State::Registered { .. }
             | State::Deregistering(_) => None,
         };
-        own.into_iter().chain(self.exchanges.poll_timeout()).min()
+        let others = self.exchanges.poll_timeout().into_iter();
+        own.into_iter()
+            .chain(others)
+            .chain(self.next_install())
+            .min()
     }
 
     /// The device's objects.
     pub fn objects(&self) -> &SimObjects {
         &self.objects
+    }
+
+    /// How many observations there are of it.
+    pub fn observers(&self) -> usize {
+        self.observers.len()
     }
 
     /// Whether the server knows the device.
@@ -346,7 +398,12 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 Event::Request {
                     id, peer, message, ..
                 } => {
-                    let response = self.answer(now, peer, &message);
+                    let is_bootstrap = |own: &Bootstrap<P>| own.server == peer;
+                    let response = if self.bootstrap.as_ref().is_some_and(is_bootstrap) {
+                        self.answer_bootstrap(now, &message)
+                    } else {
+                        self.answer(now, peer, &message)
+                    };
                     self.exchanges.respond(now, id, &response);
                 }
                 Event::Response { token, message, .. } => {
@@ -379,12 +436,18 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
                 ..
             }
         );
-        if self.relist && is_idle {
+        if is_idle && self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+            // Asked by an Execute of the Bootstrap-Request Trigger, which is answered by now.
+            self.deregister(now);
+        } else if self.relist && is_idle {
             self.update(now);
         }
     }
 
     fn handle_response(&mut self, now: Instant, token: Token, message: &Message) {
+        if self.update_fetched(now, token, Some(message)) {
+            return;
+        }
         if self.forget_send(token) {
             return self.events.push_back(if message.code() == Code::CHANGED {
                 SimEvent::Sent
@@ -445,7 +508,11 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
             State::Deregistering(own) if *own == token => {
                 self.state = State::Idle;
                 self.events.push_back(SimEvent::Deregistered);
+                if self.bootstrap.as_ref().is_some_and(|own| own.wanted) {
+                    self.ask_for_bootstrap(now);
+                }
             }
+            State::Bootstrapping { .. } => self.handle_bootstrap_answer(now, token, message),
             State::Idle
             | State::Registering(_)
             | State::Registered { .. }
@@ -455,23 +522,30 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 
     fn handle_failure(&mut self, now: Instant, token: Token) {
+        if self.update_fetched(now, token, None) {
+            return;
+        }
         if self.forget_send(token) {
             return self.events.push_back(SimEvent::SendUnanswered);
         }
         let open = match &self.state {
             State::Registering(own) | State::Deregistering(own) => Some(*own),
             State::Registered { under_way, .. } => *under_way,
+            State::Bootstrapping { request, .. } => *request,
             State::Idle | State::Waiting { .. } => None,
         };
         if open != Some(token) {
             return;
         }
         self.events.push_back(SimEvent::Unanswered);
+        let wanted = self.bootstrap.as_ref().is_some_and(|own| own.wanted);
         self.state = match self.state {
-            State::Deregistering(_) => State::Idle,
+            State::Deregistering(_) if !wanted => State::Idle,
             State::Idle
+            | State::Bootstrapping { .. }
             | State::Registering(_)
             | State::Registered { .. }
+            | State::Deregistering(_)
             | State::Waiting { .. } => State::Waiting {
                 until: now + RETRY_AFTER,
             },
@@ -486,8 +560,8 @@ impl<P: Copy + Eq + Debug> SimDevice<P> {
     }
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Share of the lifetime after which the registration is updated.
 const UPDATE_AT: f64 = 0.8;
 /// Pause after a refusal without Max-Age, or after no answer.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);

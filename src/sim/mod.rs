@@ -3,13 +3,17 @@
 //! [`SimDevice`] is a state machine like the server's: no I/O, no clock. [`run`] puts it on a UDP socket.
 
 mod answer;
+mod bootstrap;
 mod changes;
 mod device;
 mod objects;
 mod observer;
 pub mod run;
+mod secure;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 pub use device::{SimDevice, SimEvent, SimSettings};
 pub use objects::SimObjects;
+pub use secure::{LinkOutput, SecureLink};

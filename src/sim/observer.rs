@@ -149,6 +149,7 @@ mod tests {
             lifetime: Duration::from_secs(300),
             confirmable: false,
             queue_mode: false,
+            updates: false,
             coap: Arc::new(TransmissionParameters::default()),
         };
         let mut objects = SimObjects::default();

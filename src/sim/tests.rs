@@ -42,6 +42,7 @@ impl Pair {
             lifetime: Duration::from_secs(300),
             confirmable: false,
             queue_mode: false,
+            updates: false,
             coap: Arc::clone(&coap),
         };
         let mut objects = SimObjects::default();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 /// A captured record.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Golden {
+    pub(crate) step: String,
     pub(crate) topic: String,
     pub(crate) partition: u32,
     pub(crate) producer: String,

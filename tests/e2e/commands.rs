@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{Ended, Home, PATIENCE, Server, run};
+use crate::server::{Ended, Home, PATIENCE, PROFILE, Server, device, get, poll, post, run};
 
 const EP: &str = "urn:dev:thermometer";
 
@@ -117,6 +117,10 @@ fn a_command_that_fails_prints_the_reply_and_exits_with_1() {
     let unknown = server.rpc(&home, &[EP, "Reboot", "/3/0/4"]);
     assert_eq!(unknown.status, Some(1), "{unknown:?}");
     assert!(unknown.stdout.contains("Reboot"), "{unknown:?}");
+    assert!(
+        unknown.stderr.starts_with("hint: commands are Read, "),
+        "{unknown:?}"
+    );
 
     let syntax = server.rpc(&home, &[EP, "Read", "{3/0/9"]);
     assert_eq!(syntax.status, Some(1), "{syntax:?}");
@@ -135,7 +139,10 @@ fn a_command_to_an_endpoint_that_is_not_registered_says_so() {
     let ended = server.rpc(&home, &["somebody", "Read", "/3/0/9"]);
     assert_eq!(ended.status, Some(1));
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "no such endpoint is registered\n");
+    assert_eq!(
+        ended.stderr,
+        "no such endpoint is registered\nhint: none is; the server's log says who was refused, and why\n"
+    );
 }
 
 #[test]
@@ -147,7 +154,61 @@ fn a_command_to_a_device_that_is_gone_times_out() {
     let ended = server.rpc(&home, &[EP, "Read", "/3/0/9", "--timeout", "1"]);
     assert_eq!(ended.status, Some(1));
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "TIMEOUT\n");
+    let said = ended
+        .stderr
+        .strip_prefix("TIMEOUT\nhint: the device was heard last ");
+    assert!(
+        said.is_some_and(|said| said.contains(" within 1 s;")),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_command_to_a_device_that_sleeps_waits_and_says_so() {
+    let home = Home::with_device(EP);
+    let window = ["--set", "lwm2m.queue_mode_window_ms=500"];
+    let server = Server::start_with(&home, &window);
+    let mut device = server.device(&home, EP, &["--queue-mode"]);
+    device.expect(PATIENCE, |line| line.starts_with("registered;"));
+    poll("sleep", || {
+        let (_, summary) = server.get(&format!("/api/endpoints/{EP}"));
+        summary.contains(r#""asleep":true"#).then_some(())
+    });
+    let ended = server.rpc(&home, &[EP, "Read", "/3/0/9", "--timeout", "1"]);
+    assert_eq!(ended.status, Some(1));
+    let hint = "TIMEOUT\nhint: the device sleeps; it was heard last ";
+    assert!(ended.stderr.starts_with(hint), "{ended:?}");
+}
+
+#[test]
+fn shared_attributes_reach_a_device_that_registers_later() {
+    let home = Home::with_device(EP);
+    let manufacturer = r#""/3_1.2/0/0": "manufacturer","#;
+    let profile = PROFILE.replace(
+        manufacturer,
+        &format!(r#"{manufacturer} "/3_1.2/0/15": "timezone","#),
+    );
+    home.write("registry/profiles/default.json", &profile);
+    let file = device(EP);
+    let (file, _) = file.rsplit_once('}').expect("it is an object");
+    let shared = format!(r#"{file},"shared":{{"timezone":"Europe/Kyiv"}}}}"#);
+    home.write(&format!("registry/devices/{EP}.json"), &shared);
+    let server = Server::start(&home);
+    let url = format!("{}/api/endpoints/{EP}/attributes", server.http);
+    for (attributes, written) in [("{}", "Europe/Kyiv"), (r#"{"timezone":"UTC"}"#, "UTC")] {
+        let (status, all) = post(&url, attributes);
+        assert_eq!(
+            (status, all),
+            (200, format!(r#"{{"timezone":"{written}"}}"#))
+        );
+        let mut device = server.registered_device(&home, EP);
+        let line = format!("the server writes /3/0/15 = {written}");
+        device.expect(PATIENCE, |own| own == line);
+        device.send_line("quit");
+        device.expect(PATIENCE, |line| line == "de-registered");
+    }
+    let strange = format!("{}/api/endpoints/stranger/attributes", server.http);
+    assert_eq!(get(&strange, None).0, 404);
 }
 
 #[test]
@@ -180,7 +241,7 @@ fn a_device_without_a_server_says_so_and_obeys_an_interrupt() {
     assert_eq!(wrong.status, Some(1));
     assert_eq!(
         wrong.stderr,
-        "lightship: --server must begin with coap://\n"
+        "lightship: --server must begin with coap://; coaps:// goes with --psk or --key\n"
     );
 }
 

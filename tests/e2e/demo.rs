@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -93,6 +94,52 @@ fn demo_takes_the_next_free_ports_and_says_so() {
     assert_eq!(demo.process.wait(PATIENCE).code(), Some(0));
 }
 
+#[test]
+fn every_example_of_the_help_of_rpc_works_on_the_demo_device() {
+    let mut demo = Demo::start();
+    let http = demo.after("6. The HTTP side is at ");
+    let http = http.split(' ').next().expect("it is an address");
+    let help = run(&mut lightship(&demo.folder, &["rpc", "--help"])).stdout;
+    let examples: Vec<_> = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("lightship rpc demo-1 "))
+        .collect();
+    assert_eq!(examples.len(), 17, "{help}");
+    for example in examples {
+        let program = env!("CARGO_BIN_EXE_lightship");
+        let mut shell = Command::new("sh");
+        let ended = run(shell.args([
+            "-c",
+            &format!("{program} rpc --url {http} demo-1 {example}"),
+        ]));
+        assert_eq!(
+            (ended.status, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{example}: {ended:?}"
+        );
+        let reply: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
+        assert!(reply["result"].is_string(), "{example}: {reply}");
+        assert!(reply.get("error").is_none(), "{example}: {reply}");
+    }
+}
+
+#[test]
+fn b1_demo_shows_a_bootstrap_in_one_command() {
+    let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = Demo::start_with(one, &["demo", "--bootstrap"]);
+    for beginning in [
+        "3. A simulated device asks coap://127.0.0.1:",
+        "     demo-1: bootstrapped; registers at coap://127.0.0.1:",
+        "     demo-1: registered; ",
+        "4. Values arrive",
+    ] {
+        demo.process
+            .expect(PATIENCE, |line| line.starts_with(beginning));
+    }
+    demo.process.signal("INT");
+    assert_eq!(demo.process.wait(PATIENCE).code(), Some(0));
+}
+
 struct Demo {
     process: Process,
     folder: TempDir,
@@ -105,8 +152,12 @@ impl Demo {
     }
 
     fn start_alone(one: MutexGuard<'static, ()>) -> Self {
+        Self::start_with(one, &["demo"])
+    }
+
+    fn start_with(one: MutexGuard<'static, ()>, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is a temporary folder");
-        let mut command = lightship(&folder, &["demo"]);
+        let mut command = lightship(&folder, arguments);
         command.env("TMPDIR", folder.path());
         Self {
             process: Process::spawn("demo", &mut command),

@@ -15,6 +15,7 @@
 #[path = "../support/peers/process.rs"]
 mod process;
 
+mod bootstrap;
 mod commands;
 mod demo;
 #[cfg(feature = "kafka")]
@@ -23,8 +24,11 @@ mod docs;
 mod flood;
 mod http;
 mod registry;
+mod restart;
+mod secure;
 #[path = "../support/server.rs"]
 mod server;
 mod settings;
 mod stop;
+mod updates;
 mod wire;

@@ -24,13 +24,26 @@ mod cases;
 mod clients;
 mod commander;
 mod commands;
+mod dtls;
 mod formats;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod libcoap;
+mod openapi;
+#[cfg(feature = "kafka")]
+mod outages;
 #[cfg(feature = "kafka")]
 mod platform;
+#[cfg(feature = "kafka")]
+mod restarts;
+#[cfg(feature = "kafka")]
+mod scene;
+mod secure_server;
+#[cfg(feature = "strict-core")]
+mod strict_core;
 mod wakaama;
+#[cfg(feature = "kafka")]
+mod zookeeper;
 
 /// Where `server` expects it.
 use peers::process;

@@ -1,108 +1,18 @@
 //! The spine as an operator runs it: the built binary, a real Kafka broker, the double of the core, a real client.
 
-use std::{
-    net::TcpListener,
-    process::{Command, ExitStatus},
-    time::Duration,
-};
+use std::process::Command;
 
 use lightship::lwm2m::path::ObjectVersion;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{
     peers::{free_udp_port, kafka::Broker, leshan, process::Process, wakaama},
+    scene::{Lightship, PATIENCE, PROFILE, core},
     support::{
         ddf,
         strict_core::{RpcProgress, StrictCore},
     },
 };
-
-const PROFILE: &str = r#"{
-    "type": "LWM2M",
-    "observeAttr": {
-        "observe": ["/3303_1.0/0/5700", "/3_1.2/0/9"],
-        "attribute": ["/3_1.2/0/0"],
-        "telemetry": ["/3303_1.0/0/5700", "/3_1.2/0/9"],
-        "keyName": {"/3303_1.0/0/5700": "temperature", "/3_1.2/0/9": "batteryLevel", "/3_1.2/0/0": "manufacturer"},
-        "attributeLwm2m": {}
-    },
-    "clientLwM2mSettings": {"powerMode": "DRX"}
-}"#;
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Our service as a process, in Kafka mode, configured by the environment of the Java transport.
-struct Lightship {
-    process: Process,
-    port: u16,
-    http: u16,
-}
-
-impl Lightship {
-    fn start(broker: &Broker, prefix: &str, service_id: &str) -> Self {
-        let port = free_udp_port();
-        let http = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a port")
-            .port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("TB_QUEUE_TYPE", "kafka")
-            .env("TB_KAFKA_SERVERS", broker.bootstrap_servers())
-            .env("TB_QUEUE_PREFIX", prefix)
-            .env("TB_SERVICE_ID", service_id)
-            .env("LWM2M_BIND_ADDRESS", "127.0.0.1")
-            .env("LWM2M_BIND_PORT", port.to_string())
-            .env("HTTP_BIND_ADDRESS", "127.0.0.1")
-            .env("HTTP_BIND_PORT", http.to_string())
-            .env("LIGHTSHIP__SHUTDOWN__DRAIN_DELAY_S", "0")
-            .env("LIGHTSHIP__LOG__FORMAT", "text");
-        let mut process = Process::spawn("lightship", &mut command);
-        process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));
-        Self {
-            process,
-            port,
-            http,
-        }
-    }
-
-    fn uri(&self) -> String {
-        format!("coap://127.0.0.1:{}", self.port)
-    }
-
-    fn get(&self, path: &str) -> String {
-        let url = format!("http://127.0.0.1:{}{path}", self.http);
-        ureq::get(&url)
-            .call()
-            .and_then(|mut answer| answer.body_mut().read_to_string())
-            .expect("an answer")
-    }
-
-    fn stop(mut self) -> ExitStatus {
-        self.process.terminate(PATIENCE)
-    }
-}
-
-/// A broker with the topics of the core, the core, and one profile with its models.
-fn core(broker: &Broker, prefix: &str) -> (StrictCore, Uuid) {
-    let topics = StrictCore::topics(prefix, "ls-0");
-    let topics: Vec<_> = topics
-        .iter()
-        .map(|(name, partitions)| (name.as_str(), *partitions))
-        .collect();
-    broker.create_topics(&topics);
-    let core = StrictCore::start(&broker.bootstrap_servers(), prefix);
-    for (object, version) in [
-        (3, ObjectVersion::new(1, 2)),
-        (3303, ObjectVersion::new(1, 0)),
-    ] {
-        core.add_model(&ddf::built_in(object, version));
-    }
-    let profile = core.add_profile("profile", PROFILE, None);
-    (core, profile)
-}
 
 fn answered(progress: &RpcProgress) -> (&[String], &str) {
     let reply = match progress.reply.as_ref().expect("a reply") {
@@ -112,13 +22,59 @@ fn answered(progress: &RpcProgress) -> (&[String], &str) {
 }
 
 #[test]
+fn b1_m11_a_real_client_is_bootstrapped_over_a_real_broker_and_registers_where_it_was_told() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let (core, _) = core(&*broker, "bootstrap");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "bootstrap");
+    let account = format!(
+        r#"{{ "bootstrap": [{{"securityMode": "NO_SEC", "shortServerId": 123, "host": "127.0.0.1", "port": {}}}],"#,
+        lightship.port
+    );
+    let profile = core.add_profile("bootstrap", &PROFILE.replacen('{', &account, 1), None);
+    let device = core.add_nosec_device("urn:bootstrap:1", profile);
+    let options = leshan::Options {
+        bootstrap: true,
+        ..leshan::Options::default()
+    };
+    let server = format!("coap://127.0.0.1:{}", lightship.bootstrap);
+    let Some(mut client) = leshan::Client::start(&server, "urn:bootstrap:1", options) else {
+        return;
+    };
+    client.expect_event("bootstrapped");
+    client.expect_event("registered");
+    core.await_session(device, PATIENCE);
+    core.await_telemetry(device, PATIENCE, |readings| {
+        let mut lines = readings
+            .iter()
+            .filter_map(|own| own.values.get("transportLog")?.as_str());
+        lines.any(|line| line == "info: Bootstrap session finished.")
+    });
+    assert_eq!(core.bootstraps(device), 1);
+    assert_eq!(client.values("bootstrap-failed"), [""; 0]);
+
+    // Asked by a command, it comes again.
+    let trigger = core.rpc(device, "Execute", r#"{"id":"/1_1.1/0/9"}"#);
+    assert_eq!(
+        answered(&core.await_rpc(trigger, PATIENCE)).1,
+        r#"{"result":"CHANGED"}"#
+    );
+    client.expect_event("deregistered");
+    client.expect_event("bootstrapped");
+    client.expect_event("registered");
+    assert_eq!(core.violations(), [] as [String; 0]);
+    assert!(lightship.stop().success());
+}
+
+#[test]
 fn a_real_client_registers_reports_and_is_commanded_over_a_real_broker() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "spine");
+    let (core, profile) = core(&*broker, "spine");
     let device = core.add_nosec_device("urn:spine:1", profile);
-    let lightship = Lightship::start(&broker, "spine", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "spine");
     let options = leshan::Options {
         lifetime: 300,
         ..leshan::Options::default()
@@ -201,9 +157,9 @@ fn l17_a_client_that_falls_silent_expires() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "expiry");
+    let (core, profile) = core(&*broker, "expiry");
     let device = core.add_nosec_device("urn:expiry:1", profile);
-    let lightship = Lightship::start(&broker, "expiry", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "expiry");
     let options = leshan::Options {
         lifetime: 20,
         ..leshan::Options::default()
@@ -228,12 +184,12 @@ fn an_unknown_endpoint_is_refused_and_wakaama_is_served() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, _) = core(&broker, "wakaama");
+    let (core, _) = core(&*broker, "wakaama");
     // Wakaama announces no versions: object 3 is 1.0 for it.
     core.add_model(&ddf::built_in(3, ObjectVersion::new(1, 0)));
     let profile = core.add_profile("wakaama", &PROFILE.replace("/3_1.2/", "/3_1.0/"), None);
     let device = core.add_nosec_device("wakaama-1", profile);
-    let lightship = Lightship::start(&broker, "wakaama", "ls-0");
+    let lightship = Lightship::start(&broker.bootstrap_servers(), "wakaama");
     let Some(mut stranger) =
         leshan::Client::start(&lightship.uri(), "urn:nobody", leshan::Options::default())
     else {
@@ -256,105 +212,60 @@ fn an_unknown_endpoint_is_refused_and_wakaama_is_served() {
 }
 
 #[test]
-fn every_acknowledged_value_outlives_an_outage_of_the_broker() {
-    let Some(mut broker) = Broker::start() else {
-        return;
-    };
-    let (core, profile) = core(&broker, "outage");
-    let device = core.add_nosec_device("urn:outage:1", profile);
-    let lightship = Lightship::start(&broker, "outage", "ls-0");
-    let options = leshan::Options {
-        lifetime: 3600,
-        ..leshan::Options::default()
-    };
-    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:outage:1", options) else {
-        return;
-    };
-    client.expect_event("registered");
-    core.await_values(device, 2, PATIENCE);
-
-    let mut value = 100;
-    let mut set_and_wait = |client: &mut leshan::Client, count: usize| {
-        for _ in 0..count {
-            value += 1;
-            client.command(&format!("set /3303/0/5700 {value}.5"));
-            client.expect(Duration::from_secs(120), |line| {
-                line.starts_with("acked /3303/0/5700")
-            });
-        }
-    };
-    set_and_wait(&mut client, 30);
-    broker.stop();
-    client.command("set /3303/0/5700 1000.5");
-    std::thread::sleep(Duration::from_secs(10));
-    broker.restart();
-    client.expect(Duration::from_secs(120), |line| {
-        line.starts_with("acked /3303/0/5700")
-    });
-    set_and_wait(&mut client, 30);
-
-    let acknowledged = client.values("acked /3303/0/5700");
-    assert!(
-        acknowledged.len() >= 50,
-        "only {} were acknowledged",
-        acknowledged.len()
-    );
-    core.await_telemetry(device, PATIENCE, |readings| {
-        acknowledged.iter().all(|value| {
-            let value: f64 = value.parse().expect("a number");
-            readings
-                .iter()
-                .any(|own| own.values.get("temperature") == Some(&json!(value)))
-        })
-    });
-    println!(
-        "{} values acknowledged, all of them in Kafka after 10 s without a broker",
-        acknowledged.len()
-    );
-    assert!(lightship.stop().success());
-}
-
-#[test]
-fn sigterm_under_load_stops_in_order_and_loses_nothing_acknowledged() {
+fn l25_after_kill_9_a_client_goes_on_and_o8_a_command_sent_meanwhile_is_carried_out_once() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "sigterm");
-    let device = core.add_nosec_device("urn:sigterm:1", profile);
-    let lightship = Lightship::start(&broker, "sigterm", "ls-0");
+    let (core, profile) = core(&*broker, "kill9");
+    let device = core.add_nosec_device("urn:kill9:1", profile);
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let port = free_udp_port();
+    let state = folder.path().to_str().expect("it is UTF-8");
+    let environment = [("LIGHTSHIP__STATE__DIR", state)];
+    let servers = broker.bootstrap_servers();
+    let start = || Lightship::start_at(&servers, "kill9", port, &environment);
+    let mut lightship = start();
     let options = leshan::Options {
         lifetime: 3600,
         ..leshan::Options::default()
     };
-    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:sigterm:1", options) else {
+    let Some(mut client) = leshan::Client::start(&lightship.uri(), "urn:kill9:1", options) else {
         return;
     };
     client.expect_event("registered");
     core.await_values(device, 2, PATIENCE);
-    let mut lightship = lightship;
-    for step in 0..200 {
-        client.command(&format!("set /3303/0/5700 {step}.25"));
-        if step == 100 {
-            lightship.process.signal("TERM");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(lightship.process.wait(PATIENCE).success());
-    core.await_no_session(device, PATIENCE);
-    let acknowledged = client.values("acked /3303/0/5700");
-    assert!(!acknowledged.is_empty());
-    core.await_telemetry(device, PATIENCE, |readings| {
-        acknowledged.iter().all(|value| {
-            let value: f64 = value.parse().expect("a number");
-            readings
-                .iter()
-                .any(|own| own.values.get("temperature") == Some(&json!(value)))
-        })
-    });
-    println!(
-        "{} values acknowledged, all of them in Kafka",
-        acknowledged.len()
+    // It is on disk once its id is, and with it all that was before.
+    let execute = core.rpc(device, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    core.await_rpc(execute, PATIENCE);
+    client.expect_event("executed /3/0/4");
+
+    lightship.process.signal("KILL");
+    lightship.process.wait(PATIENCE);
+    let meanwhile = core.rpc(device, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    let lightship = start();
+    let progress = core.await_rpc(meanwhile, PATIENCE);
+    assert_eq!(
+        answered(&progress),
+        (
+            &["SENT".to_owned(), "DELIVERED".to_owned()][..],
+            r#"{"result":"CHANGED"}"#
+        )
     );
+    client.command("set /3303/0/5700 44.5");
+    core.await_telemetry(device, PATIENCE, |readings| {
+        let is_it = |value: Option<&serde_json::Value>| value == Some(&json!(44.5));
+        readings
+            .iter()
+            .any(|own| is_it(own.values.get("temperature")))
+    });
+    let lines = client.process().lines();
+    let count = |words: &str| lines.iter().filter(|line| line.starts_with(words)).count();
+    assert_eq!(count("executed /3/0/4"), 2);
+    assert_eq!(count("registered"), 1);
+    assert!(core.has_session(device));
+    assert_eq!(core.violations(), [] as [String; 0]);
+    assert!(lightship.stop().success());
+    assert!(core.has_session(device), "a stop closes no session either");
 }
 
 #[test]
@@ -362,9 +273,9 @@ fn a60_a_poison_record_is_named_once_with_its_place_counted_and_skipped() {
     let Some(broker) = Broker::shared() else {
         return;
     };
-    let (core, profile) = core(&broker, "poison");
+    let (core, profile) = core(&*broker, "poison");
     core.add_nosec_device("urn:poison:1", profile);
-    let mut lightship = Lightship::start(&broker, "poison", "ls-0");
+    let mut lightship = Lightship::start(&broker.bootstrap_servers(), "poison");
     for topic in ["tb_transport.api.responses", "tb_transport.notifications"] {
         let topic = format!("poison.{topic}.ls-0");
         let offset = broker.records(&topic).len();
@@ -450,6 +361,12 @@ fn the_environment_of_the_published_deployment_serves_a_device() {
         )
         .env("LIGHTSHIP__LWM2M__SERVER__BIND", "127.0.0.1")
         .env("LIGHTSHIP__LWM2M__SERVER__PORT", port.to_string())
+        .env("LIGHTSHIP__LWM2M__SERVER__SECURE_PORT", "0")
+        .env(
+            "LIGHTSHIP__LWM2M__BOOTSTRAP__PORT",
+            free_udp_port().to_string(),
+        )
+        .env("LIGHTSHIP__LWM2M__BOOTSTRAP__SECURE_PORT", "0")
         .env("LIGHTSHIP__HTTP__BIND", "127.0.0.1:0");
     let mut process = Process::spawn("lightship", &mut command);
     process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));

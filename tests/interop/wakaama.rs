@@ -1,10 +1,13 @@
 //! Wakaama's client before our server: the operations of LwM2M 1.0.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use crate::cases::Cases;
 use crate::commander::{Commander, content, expect_parts, expect_result, has_object};
 use crate::peers::wakaama::Client;
+use crate::server::{Home, Server, device};
 
 const PROFILE: &str = r#"{
     "type": "LWM2M",
@@ -167,4 +170,31 @@ fn wakaama_is_served_by_the_operations_of_lwm2m_1_0() {
         assert!(!commander.is_registered("waka"));
     });
     cases.finish();
+}
+
+/// A client of LwM2M 1.0 does not say in which format it wants to be written to, and gets TLV.
+#[test]
+fn b1_wakaama_is_bootstrapped_and_registers_where_it_was_told() {
+    let home = Home::new();
+    home.write("registry/devices/waka.json", &device("waka-bs"));
+    let mut server = Server::start(&home);
+    let record = server.expect_log("serving LwM2M bootstrap over CoAP");
+    let bootstrap = record["address"].as_str().expect("it is told");
+    let bootstrap: SocketAddr = bootstrap.parse().expect("it is an address");
+    // The port of the LwM2M server is known only by now.
+    let account = format!(
+        r#"{{ "bootstrap": [{{"securityMode": "NO_SEC", "shortServerId": 123, "host": "127.0.0.1", "port": {}}}],"#,
+        server.coap.port()
+    );
+    let profile = PROFILE.replacen('{', &account, 1);
+    home.write("registry/profiles/default.json", &profile);
+    server.expect_log("registry read again");
+    let Some(mut client) = Client::start_bootstrapped(bootstrap.port(), "waka-bs") else {
+        return;
+    };
+    client.expect("STATE_READY");
+    server.expect_log("endpoint bootstrapped");
+    server.expect_log("endpoint registered");
+    let ok = r#"lightship_bootstrap_total{result="ok"}"#;
+    assert_eq!(server.metric(ok), 1);
 }

@@ -199,7 +199,7 @@ fn a76_a_missing_topic_delays_nobody_else() {
 }
 
 #[test]
-fn a_producer_with_a_fatal_error_is_replaced_and_nothing_is_lost() {
+fn a59_a_producer_with_a_fatal_error_is_replaced_and_nothing_is_lost() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;

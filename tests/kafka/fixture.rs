@@ -100,6 +100,11 @@ impl<B> Fixture<B> {
         self.platform = connect(&self.settings, &self.sink);
     }
 
+    /// Starts another Kafka side under the same name.
+    pub(crate) fn twin(&self, sink: &Arc<Sink>) -> Arc<ThingsBoard> {
+        connect(&self.settings, sink)
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint::new(&self.platform)
     }
@@ -187,7 +192,9 @@ impl Endpoint {
         };
         self.ask(question).map(|answer| match answer {
             Answer::Credentials(admission) => admission,
-            Answer::Models(_) => panic!("not asked for"),
+            Answer::Models(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
         })
     }
 

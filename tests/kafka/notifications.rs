@@ -13,7 +13,9 @@ use lightship::{
 };
 
 use crate::{
-    fixture::{CONFIGURATION, Endpoint, Fixture, PATIENCE, Received, SERVICE, eventually, is_rpc},
+    fixture::{
+        CONFIGURATION, Endpoint, Fixture, PATIENCE, Received, SERVICE, Sink, eventually, is_rpc,
+    },
     support::strict_core::{Close, RpcOptions},
 };
 
@@ -318,7 +320,9 @@ fn a_saved_model_is_asked_for_again_and_given_to_its_endpoints() {
         };
         match fixture.endpoint().ask(question).unwrap() {
             Answer::Models(models) => models[0].name.clone(),
-            Answer::Credentials(_) => panic!("not asked for"),
+            Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
         }
     };
     assert_eq!(ask(), "Old");
@@ -349,4 +353,25 @@ fn a62_a_restart_continues_where_the_last_process_stopped() {
     assert_eq!(fixture.sink.take_rpc().params, "2");
     let again = fixture.sink.take_within(Duration::from_millis(500), is_rpc);
     assert_eq!(again, None, "the first one does not happen twice");
+}
+
+#[test]
+fn a62_a_second_process_of_the_same_name_carries_nothing_out_a_second_time() {
+    let fixture = Fixture::start();
+    let (_, _) = fixture.registered();
+    let sink = Arc::new(Sink::default());
+    let twin = fixture.twin(&sink);
+    for number in 0..20 {
+        fixture
+            .core
+            .rpc(fixture.device, "Execute", &number.to_string());
+    }
+    for number in 0..20 {
+        assert_eq!(fixture.sink.take_rpc().params, number.to_string());
+    }
+    eventually("the other one", || twin.health().unknown_sessions == 20);
+    for sink in [&sink, &fixture.sink] {
+        let again = sink.take_within(Duration::from_millis(300), is_rpc);
+        assert_eq!(again, None);
+    }
 }

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use lightship::{
     lwm2m::path::ObjectVersion,
-    platform::{Answer, PlatformId, Question, QuestionError, credentials::ClientCredentials},
+    platform::{
+        Answer, PlatformId, Question, QuestionError,
+        credentials::ClientCredentials,
+        package::{PackageId, PackageKind},
+    },
 };
 
 use crate::fixture::{Fixture, PATIENCE, SERVICE, eventually};
@@ -93,6 +97,33 @@ fn a_stranger_is_not_found_and_asked_for_once() {
 }
 
 #[test]
+fn the_package_of_a_device_is_asked_for_by_kind() {
+    let fixture = Fixture::start();
+    let admission = fixture.endpoint().credentials("ep1").unwrap();
+    let id = uuid::Uuid::from_u128(7);
+    fixture
+        .core
+        .assign_package(fixture.device, "FIRMWARE", (id, "fw", "2"));
+    let ask = |kind| {
+        fixture.endpoint().ask(Question::Package {
+            tenant: admission.device.tenant,
+            device: admission.device.device,
+            kind,
+        })
+    };
+    let Ok(Answer::Package(package)) = ask(PackageKind::Firmware) else {
+        panic!("no package");
+    };
+    assert_eq!(package.id, PackageId(id));
+    assert_eq!(
+        (package.title.as_str(), package.version.as_str()),
+        ("fw", "2")
+    );
+    assert_eq!(ask(PackageKind::Software), Err(QuestionError::NotFound));
+    assert_eq!(fixture.core.questions("package"), 2);
+}
+
+#[test]
 fn models_come_in_exactly_the_version_asked_for() {
     let fixture = Fixture::start();
     fixture.core.add_model(MODEL);
@@ -104,7 +135,9 @@ fn models_come_in_exactly_the_version_asked_for() {
         };
         match fixture.endpoint().ask(question).unwrap() {
             Answer::Models(models) => models,
-            Answer::Credentials(_) => panic!("not asked for"),
+            Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
         }
     };
     let (v1_0, v1_1) = (ObjectVersion::V1_0, ObjectVersion::new(1, 1));
@@ -148,13 +181,13 @@ fn a60_an_answer_that_comes_twice_is_taken_once() {
 #[test]
 fn a60_an_answer_that_comes_late_or_to_nobody_is_only_counted() {
     let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 500);
-    fixture.core.hold_answers(true);
+    fixture.core.delay(Duration::from_secs(3));
     let endpoint = fixture.endpoint();
     let asked = endpoint.credentials("ep1");
     assert_eq!(asked, Err(QuestionError::Unavailable));
-    fixture.core.hold_answers(false);
     eventually("the late answer", || fixture.health().late_answers == 1);
     assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+    fixture.core.delay(Duration::ZERO);
     // An answer to a question of somebody else.
     fixture.core.answer_nobody(SERVICE);
     eventually("another one", || fixture.health().late_answers == 2);

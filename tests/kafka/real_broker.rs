@@ -1,10 +1,24 @@
 //! On Apache Kafka; skipped with a reason where it cannot be had.
 
-use lightship::platform::{Outcome, SubmitError, uplink::KeyValue};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lightship::platform::{
+    Outcome, PlatformId, SessionInfo, SubmitError,
+    thingsboard::{
+        partition::partition,
+        settings::{HashFunction, KafkaSettings},
+        topics::Topics,
+    },
+    uplink::KeyValue,
+};
 use serde_json::json;
 
 use crate::{
-    fixture::{Fixture, PATIENCE},
+    fixture::{CONFIGURATION, Endpoint, Fixture, PATIENCE, PREFIX, SERVICE, eventually},
     peers::kafka::Broker,
 };
 
@@ -19,7 +33,7 @@ fn a59_topics_are_created_and_readings_survive_the_end_of_the_broker() {
     let post = |number| loop {
         match endpoint.post(&session, "n", KeyValue::Long(number)) {
             Ok(id) => break id,
-            Err(SubmitError::Busy) => std::thread::yield_now(),
+            Err(SubmitError::Busy) => thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
     };
@@ -39,4 +53,61 @@ fn a59_topics_are_created_and_readings_survive_the_end_of_the_broker() {
     );
     let rpc = fixture.core.rpc(fixture.device, "Execute", "{}");
     assert_eq!(fixture.sink.take_rpc().id.uuid, rpc);
+}
+
+#[test]
+fn a76_a_topic_that_vanishes_fails_its_own_readings_alone_and_they_come_back_with_it() {
+    let Some(broker) = Broker::start() else {
+        return;
+    };
+    let address = broker.bootstrap_servers();
+    let mut fixture = Fixture::start_on(broker, &address, |_| {});
+    let gone = "tb_rule_engine.gone";
+    fixture.core.add_queue("Gone", gone, 10, false);
+    let profile = fixture
+        .core
+        .add_profile("gone", CONFIGURATION, Some("Gone"));
+    let device = fixture.core.add_nosec_device("ep2", profile);
+    fixture.restart();
+    let (endpoint, session) = fixture.registered();
+    let unlucky = fixture.endpoint();
+    let lost = fixture.open(&unlucky, "ep2");
+    // What the Kafka client refuses at once, the endpoint learns as the same outcome.
+    let post = |of: &Endpoint, session: &Arc<SessionInfo>, number| {
+        of.post(session, "n", KeyValue::Long(number))
+            .map_or(Outcome::Unavailable, |id| of.outcome(id))
+    };
+    assert_eq!(post(&unlucky, &lost, 0), Outcome::Durable);
+
+    let settings = KafkaSettings {
+        prefix: PREFIX.to_owned(),
+        ..KafkaSettings::default()
+    };
+    let number = partition(device, 10, HashFunction::Murmur3_128);
+    let topic = Topics::new(&settings, SERVICE)
+        .unwrap()
+        .queue(gone, PlatformId::NULL, number);
+    fixture.broker.delete_topic(&topic);
+    let waiting = thread::spawn({
+        let (unlucky, lost) = (unlucky.clone(), Arc::clone(&lost));
+        move || post(&unlucky, &lost, 1)
+    });
+    let mut slowest = Duration::ZERO;
+    let until = Instant::now() + Duration::from_secs(12);
+    while Instant::now() < until {
+        let start = Instant::now();
+        assert_eq!(post(&endpoint, &session, 1), Outcome::Durable);
+        slowest = slowest.max(start.elapsed());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(waiting.join().unwrap(), Outcome::Unavailable);
+    println!(
+        "slowest reading of another device {slowest:?}, {} producers replaced",
+        fixture.health().producer_rebuilds
+    );
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+
+    fixture.broker.create_topics(&[(&topic, 1)]);
+    eventually("a reading", || post(&unlucky, &lost, 2) == Outcome::Durable);
+    assert!(!fixture.broker.records(&topic).is_empty());
 }

@@ -20,20 +20,28 @@ use uuid::Uuid;
 
 use crate::{
     fixture::{CONFIGURATION, PATIENCE, PREFIX, SERVICE, eventually},
-    support::{mock_broker::MockBroker, strict_core::StrictCore},
+    support::{
+        mock_broker::MockBroker,
+        strict_core::{CoreOptions, StrictCore},
+    },
 };
 
-struct Scene {
-    core: StrictCore,
-    device: Uuid,
-    session: SessionInfo,
-    _broker: MockBroker,
+/// The double, one device, and a transport that is played by the test.
+pub(crate) struct Scene {
+    pub(crate) core: StrictCore,
+    pub(crate) device: Uuid,
+    pub(crate) session: SessionInfo,
+    pub(crate) broker: MockBroker,
 }
 
 impl Scene {
     fn new() -> Self {
+        Self::with(CoreOptions::default())
+    }
+
+    pub(crate) fn with(options: CoreOptions) -> Self {
         let broker = MockBroker::start(PREFIX, SERVICE);
-        let core = StrictCore::start(&broker.bootstrap_servers(), PREFIX);
+        let core = StrictCore::start_with(&broker.bootstrap_servers(), PREFIX, options);
         let profile = core.add_profile("lw", CONFIGURATION, None);
         let device = core.add_nosec_device("ep1", profile);
         let session = SessionInfo {
@@ -51,7 +59,7 @@ impl Scene {
             core,
             device,
             session,
-            _broker: broker,
+            broker,
         }
     }
 
@@ -60,7 +68,12 @@ impl Scene {
     }
 
     fn say(&self, message: CoreMessage<'_>) {
-        let value = core_message(&self.session, SERVICE, message);
+        self.say_as(&self.session, SERVICE, message);
+    }
+
+    /// Says something of another session, or from another node.
+    pub(crate) fn say_as(&self, session: &SessionInfo, node: &str, message: CoreMessage<'_>) {
+        let value = core_message(session, node, message);
         let topic = format!("{PREFIX}.tb_core.{}", self.number());
         self.core
             .send_raw(&topic, Some(&record_key(self.device)), &value);

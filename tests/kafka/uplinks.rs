@@ -3,13 +3,14 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use lightship::platform::{
-    Outcome, PlatformId, SessionInfo, SubmitError, Uplink, UplinkId,
+    Outcome, PlatformId, SessionId, SessionInfo, SubmitError, Uplink, UplinkId,
     secret::Secret,
     thingsboard::RecordKind,
     time::UnixMillis,
     uplink::{KeyValue, Readings, RejectReason},
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::fixture::{Endpoint, Fixture, PATIENCE, eventually};
 
@@ -173,7 +174,7 @@ fn what_belongs_to_nothing_the_core_knows_is_given_up() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
     let mut device = (*session.device).clone();
-    device.profile = PlatformId(uuid::Uuid::from_u128(99));
+    device.profile = PlatformId(Uuid::from_u128(99));
     let session = Arc::new(SessionInfo {
         id: session.id,
         device: Arc::new(device),
@@ -257,6 +258,33 @@ fn activity_is_reported_and_heartbeats_keep_the_session() {
     thread::sleep(Duration::from_millis(1_200));
     assert_eq!(fixture.core.heartbeats(fixture.device), heartbeats);
     assert_eq!(fixture.health().sessions, 0);
+}
+
+#[test]
+fn m11_a_bootstrap_session_is_reported_once_and_never_opened() {
+    let fixture = Fixture::start_with(|settings| settings.activity.report_ms = 100);
+    let (endpoint, session) = fixture.registered();
+    let bootstrap = Arc::new(SessionInfo {
+        id: SessionId(Uuid::new_v4()),
+        device: Arc::clone(&session.device),
+    });
+    let line = KeyValue::String("info: Bootstrap session finished.".to_owned());
+    endpoint.post(&bootstrap, "line", line).unwrap();
+    endpoint
+        .submit(Uplink::BootstrapReport {
+            session: bootstrap,
+            last_activity: lightship::server::clock::now().wall,
+        })
+        .unwrap();
+    fixture.core.await_values(fixture.device, 1, PATIENCE);
+    eventually("the report", || {
+        fixture.core.bootstraps(fixture.device) == 1
+    });
+    // Several periods later nothing else was said of it, and the device's session is there.
+    thread::sleep(Duration::from_millis(400));
+    assert_eq!(fixture.core.bootstraps(fixture.device), 1);
+    assert!(fixture.core.has_session(fixture.device));
+    assert_eq!(fixture.core.violations(), [] as [String; 0]);
 }
 
 #[test]

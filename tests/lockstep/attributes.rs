@@ -13,7 +13,10 @@ use lightship::{
     platform::{Downlink, Uplink, time::UnixMillis, uplink::KeyValue},
 };
 
-use crate::{requests, seconds, world::World};
+use crate::{
+    requests, seconds,
+    world::{World, admission},
+};
 
 const PROFILE: &str = r#"{
     "type": "LWM2M",
@@ -340,8 +343,8 @@ fn attributes_go_behind_commands_and_before_the_work_of_the_profile() {
         world.network.cut = true;
         world.rpc(1, "Read", r#"{"id":"/3_1.2/0/0"}"#);
         world.run(Duration::ZERO);
-        let profile = Arc::clone(&world.platform.admission.as_ref().unwrap().profile);
-        let changed = Downlink::ProfileChanged(profile);
+        let changed = PROFILE.replace("/3303_1.1/0/5700\"],", "/3303_1.1/12/5700\"],");
+        let changed = Downlink::ProfileChanged(admission("dev1", &changed).profile);
         world.endpoint.handle_downlink(world.now, changed);
         update(world, 1000, &[("utcOffset", text("+05"))]);
         world.rpc(2, "Read", r#"{"id":"/3_1.2/0/1"}"#);
@@ -349,12 +352,13 @@ fn attributes_go_behind_commands_and_before_the_work_of_the_profile() {
         world.run(seconds(60));
     });
     assert_eq!(
-        sent[..4],
+        sent,
         [
             "GET /3/0/0",
             "GET /3/0/1",
             "PUT /3/0/14",
-            "GET /3303/0/5700 observe=0"
+            "GET /3303/0/5700 observe=1",
+            "GET /3303/12/5700 observe=0"
         ]
     );
 }
@@ -461,5 +465,26 @@ fn l24_values_are_read_by_the_model_that_the_tenant_uploads() {
     assert_eq!(
         world.posted("batteryLevel"),
         [level.clone(), level.clone(), level, KeyValue::Double(95.0)]
+    );
+}
+
+#[test]
+fn a_value_that_the_device_may_have_taken_unheard_is_not_taken_for_the_old_one() {
+    let mut world = World::registered(PROFILE, 170);
+    world.network.cut = true;
+    update(&mut world, 1000, &[("utcOffset", text("+05"))]);
+    // It took the value; its answers are lost.
+    world.set("/3/0/14", Value::String("+05".to_owned()));
+    world.run(seconds(200));
+    world.network.cut = false;
+    world.device.update(world.now.mono);
+    world.run(seconds(5));
+    let (sent, _) = during(&mut world, |world| {
+        update(world, 2000, &[("utcOffset", text("+02:00"))]);
+    });
+    assert_eq!(sent, ["PUT /3/0/14"]);
+    assert_eq!(
+        on_device(&world, "/3/0/14"),
+        Some(&Value::String("+02:00".to_owned()))
     );
 }

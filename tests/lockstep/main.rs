@@ -2,11 +2,15 @@
 //! reorder. Expected texts come from the specifications, never from a run.
 
 mod attributes;
+mod bootstrap;
 mod commands;
 mod composite;
 mod observation;
+mod ota;
 mod presence;
+mod profile;
 mod registration;
+mod restart;
 mod send;
 mod world;
 
@@ -360,14 +364,16 @@ fn a_repetition_is_acknowledged_once_the_platform_is_back() {
 }
 
 #[test]
-fn observations_are_made_again_once_the_platform_is_back_after_max_transmit_wait() {
+fn observations_are_made_again_after_max_transmit_wait_though_the_device_says_no_more() {
     let mut world = World::registered(PROFILE, 14);
+    let before = requests(&world).len();
     world.platform.outcome = Outcome::Unavailable;
     world.set("/3303/0/5700", Value::Float(22.0));
-    world.run(seconds(100));
-    let before = requests(&world).len();
+    world.run(seconds(50));
+    // Nobody has anything left to repeat: the last repetition came before this.
     world.platform.outcome = Outcome::Durable;
-    world.set("/3/0/9", Value::Integer(94));
+    world.run(seconds(42));
+    assert_eq!(requests(&world).len(), before);
     world.run(seconds(5));
     let new: Vec<_> = requests(&world).split_off(before);
     assert_eq!(new, ["GET /3/0/9 observe=0", "GET /3303/0/5700 observe=0"]);
@@ -525,6 +531,36 @@ fn rpc_128_the_same_command_twice_is_sent_once() {
     world.run(seconds(1));
     assert_eq!(requests(&world).len(), before + 1);
     assert_eq!(world.rpc_history(1).len(), 3);
+}
+
+#[test]
+fn an_answer_from_before_a_restart_of_the_core_reaches_nobody_and_what_waited_is_dropped() {
+    let mut world = World::registered(PROFILE, 23);
+    let before = requests(&world).len();
+    world.rpc(7, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+    world.rpc(8, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    // The core begins to number anew: number 0 is another caller's.
+    let mut first = rpc_request(90, "Read", r#"{"id":"/3_1.2/0/0"}"#);
+    first.id.request = 0;
+    world.rpc_with(first);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(7), ["SENT"]);
+    assert_eq!(world.rpc_history(8), [] as [&str; 0]);
+    assert_eq!(world.endpoint.stats().cancelled_rpc, 1);
+    assert_eq!(world.rpc_history(90).len(), 3);
+    assert_eq!(
+        requests(&world).split_off(before),
+        ["GET /3/0/9", "GET /3/0/0"]
+    );
+    let wanted = |uplink: &Uplink| matches!(uplink, Uplink::PendingRpcWanted { .. });
+    assert_eq!(world.count(wanted), 1);
+
+    // It kept the one that was never sent, and says it again under a new number.
+    let mut kept = rpc_request(8, "Execute", r#"{"id":"/3_1.2/0/4"}"#);
+    kept.id.request = 1;
+    world.rpc_with(kept);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(8).len(), 3);
 }
 
 #[test]

@@ -187,12 +187,10 @@ fn observations_that_commands_made_are_made_again_after_an_outage_too() {
     world.rpc(2, "ObserveComposite", ids);
     world.run(seconds(1));
     world.platform.outcome = Outcome::Unavailable;
+    let before = requests(&world).len();
     world.set("/3303/0/5700", Value::Float(22.0));
     world.run(seconds(100));
-    let before = requests(&world).len();
     world.platform.outcome = Outcome::Durable;
-    world.set("/3/0/9", Value::Integer(94));
-    world.run(seconds(5));
     let mut again = requests(&world).split_off(before);
     again.sort();
     assert_eq!(
@@ -233,7 +231,9 @@ fn attributes_of_a_profile_that_do_not_belong_to_their_path_are_not_written() {
 
 #[test]
 fn a51_a_storm_of_notifications_is_cut_to_the_rate_of_one_device_and_no_value_is_merged() {
-    let mut world = World::with_rate(PROFILE, 68, RateLimit::new(100, 200));
+    let mut world = World::with(PROFILE, 68, |settings| {
+        settings.rate = Some(RateLimit::new(100, 200));
+    });
     world.device.register(world.now.mono);
     world.run(seconds(5));
     let token = token(&world);
@@ -274,5 +274,33 @@ fn a51_a_storm_of_notifications_is_cut_to_the_rate_of_one_device_and_no_value_is
     assert_eq!(
         world.posted("temperature").last(),
         Some(&KeyValue::Double(41.5))
+    );
+}
+
+#[test]
+fn a_notification_that_overtakes_the_answer_to_observe_waits_for_the_platform() {
+    let mut world = World::registered(PROFILE, 72);
+    world.network.cut = true;
+    world.rpc(1, "Observe", r#"{"id":"/3303_1.1/0/5700"}"#);
+    world.run(seconds(1));
+    let (_, observe) = world.sent_by_server.last().unwrap();
+    let observe = Message::parse(observe.clone()).unwrap();
+    assert_eq!((observe.code(), observe.observe()), (Code::GET, Some(0)));
+    let first = Response {
+        observe: Some(1),
+        ..temperature("23.5")
+    };
+    world.network.cut = false;
+    world.platform.outcome = Outcome::Unavailable;
+    let sent = notify(&mut world, 40_000, observe.token(), &first);
+    assert_eq!(types(&sent), []);
+    assert_eq!(world.rpc_history(1).len(), 3, "it answers all the same");
+    world.platform.outcome = Outcome::Durable;
+    let before = world.posted("temperature").len();
+    let sent = notify(&mut world, 40_000, observe.token(), &first);
+    assert_eq!(types(&sent), [MessageType::Acknowledgement]);
+    assert_eq!(
+        world.posted("temperature")[before..],
+        [KeyValue::Double(23.5)]
     );
 }

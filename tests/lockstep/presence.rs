@@ -1,22 +1,21 @@
 //! Devices that sleep: Queue Mode, PSM and eDRX (`protocol.md` 3.5, `device-lifecycle.md` 8, `rulings` 2.10 and 2.11).
 #![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use lightship::{
     coap::{
         Code, ContentFormat, Message, MessageId, MessageType, Request, Response, Token,
         TransmissionParameters, encode,
     },
+    endpoint::{HeldRpc, Key},
     lwm2m::value::Value,
-    platform::{Downlink, RpcRequest, Uplink, credentials::Admission, uplink::KeyValue},
+    platform::{Downlink, RpcRequest, Uplink, uplink::KeyValue},
     sim::SimEvent,
 };
 
 use crate::{
     PROFILE, requests, seconds,
-    world::{World, peer, rpc_request},
+    world::{World, admission, peer, rpc_request},
 };
 
 /// Makes the device say something.
@@ -297,11 +296,12 @@ fn p35_2_a_request_without_answer_marks_a_device_that_sleeps_asleep_and_no_other
 
 #[test]
 fn profile_work_that_a_sleeping_device_missed_is_done_when_it_wakes() {
-    let mut world = queue_mode(79);
+    let mut world = World::in_queue_mode(r#"{"type": "LWM2M"}"#, 79);
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
     let before = requests(&world).len();
     world.network.cut = true;
-    let admission: &Admission = world.platform.admission.as_ref().unwrap();
-    let profile = Arc::clone(&admission.profile);
+    let profile = admission("dev1", PROFILE).profile;
     world
         .endpoint
         .handle_downlink(world.now, Downlink::ProfileChanged(profile));
@@ -343,8 +343,8 @@ fn a53_commands_for_a_sleeping_device_are_bounded_and_those_past_their_time_make
         [r#"{"result":"INTERNAL_SERVER_ERROR","error":"Downlink queue is full"}"#]
     );
     world.run(seconds(61));
-    world.rpc(10_001, "Read", READ);
     assert_eq!(world.endpoint.stats().expired_rpc, 128);
+    world.rpc(10_001, "Read", READ);
     world.device.update(world.now.mono);
     world.run(seconds(2));
     assert_eq!(world.rpc_history(10_001).len(), 3);
@@ -383,13 +383,13 @@ fn sleep_lines_obey_the_switch() {
 
 #[test]
 fn l21_a_device_in_psm_gets_a_changed_profile_when_it_wakes_up() {
-    let profile = profile_with(r#""powerMode": "PSM", "psmActivityTimer": 10000"#);
+    let power = r#""powerMode": "PSM", "psmActivityTimer": 10000"#;
+    let profile = format!(r#"{{"type": "LWM2M", "clientLwM2mSettings": {{{power}}}}}"#);
     let mut world = World::registered(&profile, 84);
     world.run(seconds(6));
     assert_eq!(lines(&world), (1, 0));
     let before = requests(&world).len();
-    let admission: &Admission = world.platform.admission.as_ref().unwrap();
-    let changed = Arc::clone(&admission.profile);
+    let changed = admission("dev1", &profile_with(power)).profile;
     world
         .endpoint
         .handle_downlink(world.now, Downlink::ProfileChanged(changed));
@@ -492,4 +492,169 @@ fn a_device_that_sleeps_is_told_of_the_end_of_its_observations_when_it_wakes() {
             .events
             .contains(&SimEvent::Unobserved("/3/0/9".parse().unwrap()))
     );
+}
+
+#[test]
+fn a_command_ends_when_its_time_passes_though_nothing_else_happens() {
+    let mut world = queue_mode(84);
+    world.run(seconds(100));
+    let start = world.now.wall;
+    for (number, after) in [(1, 90), (2, 30), (3, 3600)] {
+        world.rpc_with(RpcRequest {
+            expires: start.plus(seconds(after)),
+            ..rpc_request(number, "Read", READ)
+        });
+    }
+    let expired = |world: &World| world.endpoint.stats().expired_rpc;
+    world.run(seconds(29));
+    assert_eq!(expired(&world), 0);
+    for (pause, count) in [(1, 1), (59, 1), (2, 2)] {
+        world.run(seconds(pause));
+        assert_eq!(expired(&world), count);
+    }
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.rpc_history(3).len(), 3);
+    for number in [1, 2] {
+        assert_eq!(world.rpc_history(number), [""; 0], "the core knows");
+    }
+}
+
+#[test]
+fn commands_for_all_devices_together_are_limited() {
+    let held = HeldRpc::new(2);
+    let mut sleeper = World::in_queue_mode_holding(PROFILE, 85, held.clone());
+    let mut other = World::in_queue_mode_holding(PROFILE, 86, held.clone());
+    for world in [&mut sleeper, &mut other] {
+        world.device.register(world.now.mono);
+        world.run(seconds(100));
+        assert_eq!(held.count(), 0);
+    }
+    sleeper.rpc(1, "Read", READ);
+    other.rpc(1, "Read", READ);
+    other.rpc(2, "Read", READ);
+    assert_eq!(held.count(), 2);
+    let full = r#"{"result":"INTERNAL_SERVER_ERROR","error":"Downlink queue is full"}"#;
+    other.run(seconds(0));
+    assert_eq!(other.rpc_history(2), [full]);
+    assert_eq!(other.endpoint.stats().overflowed_rpc, 1);
+    sleeper.device.update(sleeper.now.mono);
+    sleeper.run(seconds(2));
+    assert_eq!(held.count(), 1, "the answered one makes room");
+    other.rpc(3, "Read", READ);
+    assert_eq!(held.count(), 2);
+    drop(other);
+    assert_eq!(held.count(), 0);
+}
+
+#[test]
+fn every_command_is_counted_by_its_one_end() {
+    let mut world = queue_mode(87);
+    world.run(seconds(100));
+    let persisted = |number| RpcRequest {
+        persisted: true,
+        ..rpc_request(number, "Read", READ)
+    };
+    let expires = world.now.wall.plus(seconds(60));
+    world.rpc_with(persisted(1));
+    world.rpc_with(RpcRequest {
+        expires,
+        ..rpc_request(2, "Read", READ)
+    });
+    world.run(seconds(100));
+    world.rpc(3, "Read", READ);
+    world.rpc(3, "Read", READ);
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    world.rpc(4, "Reboot", "null");
+    world.network.cut = true;
+    world.rpc(5, "Read", READ);
+    world.rpc(6, "Read", READ);
+    world.rpc_with(persisted(7));
+    world.run(seconds(1));
+    world.endpoint.stop(world.now);
+    let stats = world.endpoint.stats();
+    let ends = [
+        stats.answered_rpc,
+        stats.failed_rpc,
+        stats.cancelled_rpc,
+        stats.duplicate_rpc,
+        stats.overflowed_rpc,
+        stats.expired_rpc,
+        stats.timed_out_rpc,
+        stats.postponed_rpc,
+    ];
+    // 3; 4; 5 and 6; 3 again; none; 2; none; 1 and 7.
+    assert_eq!(ends, [1, 1, 2, 1, 0, 1, 0, 2]);
+    assert_eq!(stats.rpc, 8);
+}
+
+#[test]
+fn nothing_is_sent_to_an_address_that_another_endpoint_has() {
+    let mut world = World::registered(PROFILE, 88);
+    world.network.cut = true;
+    world.rpc(1, "Read", READ);
+    world.run(seconds(1));
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.rpc(2, "Read", READ);
+    world.rpc_with(persistent(3));
+    let before = world.sent_by_server.len();
+    world.run(seconds(100));
+    assert_eq!(world.sent_by_server.len(), before);
+    assert_eq!(
+        world.rpc_history(1)[1..],
+        [
+            r#"{"result":"INTERNAL_SERVER_ERROR","error":"Request coap://192.0.2.1:5683/3/0/9 cancelled"}"#
+        ]
+    );
+    assert_eq!(world.endpoint.stats().postponed_rpc, 1);
+    world.peer = peer(6000);
+    world.network.cut = false;
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.rpc_history(2).len(), 3);
+    assert_eq!(pending_wanted(&world), 1);
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.rpc(4, "Read", READ);
+    world.run(seconds(2));
+    assert_eq!(world.rpc_history(4).len(), 3, "it is elsewhere");
+}
+
+#[test]
+fn a_device_that_comes_back_to_an_address_that_another_had_is_found_there() {
+    let mut world = World::registered(PROFILE, 89);
+    let bound = |world: &World| {
+        let own = Key::Peer(peer(5683));
+        world.bound.iter().filter(|key| **key == own).count()
+    };
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    assert_eq!(bound(&world), 1);
+    world.endpoint.handle_peer_taken(world.now, peer(5683));
+    world.device.update(world.now.mono);
+    world.run(seconds(1));
+    assert_eq!(bound(&world), 2);
+    world.rpc(1, "Read", READ);
+    world.run(seconds(1));
+    assert_eq!(world.rpc_history(1).len(), 3);
+}
+
+#[test]
+fn a_notification_that_nobody_wants_any_more_is_not_acknowledged() {
+    let power = r#""powerMode": "PSM", "psmActivityTimer": 10000"#;
+    let mut world = World::registered(&profile_with(power), 88);
+    world.run(seconds(60));
+    let profile = format!(r#"{{"type": "LWM2M", "clientLwM2mSettings": {{{power}}}}}"#);
+    let changed = Downlink::ProfileChanged(admission("dev1", &profile).profile);
+    world.endpoint.handle_downlink(world.now, changed);
+    let (before, posted) = (world.sent_by_server.len(), world.posted("temperature"));
+    world.set("/3303/0/5700", Value::Float(55.5));
+    world.run(seconds(60));
+    let answers = world.sent_by_server.split_off(before);
+    let mut answers = answers
+        .into_iter()
+        .map(|(_, own)| Message::parse(own).unwrap());
+    assert!(answers.all(|own| own.message_type() != MessageType::Acknowledgement));
+    assert_eq!(world.device.observers(), 0);
+    assert_eq!(world.posted("temperature"), posted);
 }

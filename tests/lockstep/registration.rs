@@ -11,7 +11,9 @@ use lightship::{
     lwm2m::value::Value,
     platform::{
         Downlink, Question, Uplink,
+        credentials::ClientCredentials,
         peer::{Peer, PeerIdentity},
+        time::UnixMillis,
         uplink::KeyValue,
     },
     sim::SimEvent,
@@ -63,8 +65,8 @@ fn answers(world: &World) -> Vec<(Vec<u8>, Code)> {
 
 fn registration_id(world: &World) -> String {
     let id = world.bound.iter().find_map(|key| match key {
-        Key::Registration(id) => Some(id.to_string()),
-        Key::Peer(_) | Key::Session(_) => None,
+        Key::Registration(id, _) => Some(id.to_string()),
+        Key::Package(..) | Key::Peer(_) | Key::Session(_) => None,
     });
     id.expect("a registration is in force")
 }
@@ -252,7 +254,7 @@ fn p31_3_update_and_deregister_by_another_identity_get_4_00() {
     let mut world = World::registered(PROFILE, 40);
     let id = registration_id(&world);
     let stranger = Peer {
-        identity: PeerIdentity::PreSharedKey("other".to_owned()),
+        identity: PeerIdentity::PreSharedKey("other".into()),
         ..as_peer(peer(6000))
     };
     for (number, method) in [(9000, Code::POST), (9001, Code::DELETE)] {
@@ -501,6 +503,7 @@ fn p31_11_a_register_of_the_same_name_closes_the_old_session_first_and_gets_a_ne
             let session = match uplink {
                 Uplink::SessionClosed { session } | Uplink::SessionOpened { session } => session,
                 Uplink::Activity { .. }
+                | Uplink::BootstrapReport { .. }
                 | Uplink::Telemetry { .. }
                 | Uplink::Attributes { .. }
                 | Uplink::RpcStatus { .. }
@@ -593,4 +596,238 @@ fn p111_deviations_in_the_links_of_register_and_update_are_counted() {
     world.inject(peer(5683), datagram(3, 3, &again));
     world.run(seconds(1));
     assert_eq!(world.endpoint.stats().link_deviations, 2 * counted);
+}
+
+/// How the Registers of these peers were answered, a line up of one every `pause`.
+fn registered_in_turn(
+    world: &mut World,
+    peers: &[u16],
+    pause: Duration,
+) -> Vec<(Code, Option<u32>)> {
+    let before = world.sent_by_server.len();
+    for (number, port) in (1_000..).zip(peers) {
+        world.inject(peer(*port), register(number, 1));
+        world.run(pause);
+    }
+    let sent = world.sent_by_server[before..].iter();
+    sent.filter_map(|(_, datagram)| Message::parse(datagram.clone()).ok())
+        .filter(|message| message.message_type() == MessageType::Acknowledgement)
+        .map(|message| (message.code(), message.max_age()))
+        .collect()
+}
+
+#[test]
+fn a49_two_devices_of_one_name_cost_the_platform_six_registers_a_minute() {
+    let mut world = World::with(PROFILE, 48, |settings| {
+        settings.registers = std::num::NonZeroU32::new(6);
+    });
+    let peers: Vec<u16> = (0..60).map(|number| 7000 + number % 2).collect();
+    let answers = registered_in_turn(&mut world, &peers, seconds(1));
+    let (accepted, refused) = answers.split_at(6);
+    assert!(accepted.iter().all(|(code, _)| *code == Code::CREATED));
+    assert_eq!(refused.len(), 54);
+    let too_many = (Code::TOO_MANY_REQUESTS, Some(30));
+    assert!(refused.iter().all(|answer| *answer == too_many));
+    let questions = |uplink: &Uplink| {
+        matches!(
+            uplink,
+            Uplink::Question {
+                question: Question::Credentials { .. },
+                ..
+            }
+        )
+    };
+    assert_eq!(world.count(questions), 6);
+    assert_eq!(world.count(is_opened), 6);
+    assert_eq!(world.count(is_closed), 5);
+    assert_eq!(world.endpoint.stats().flapping, 54);
+    // A minute after the first one, another is admitted, and the registration in force was never touched.
+    let answers = registered_in_turn(&mut world, &[7000], seconds(1));
+    assert_eq!(answers, [(Code::CREATED, None)]);
+}
+
+#[test]
+fn a49_a_device_that_registers_and_deregisters_all_the_time_is_slowed_down_too() {
+    let mut world = World::with(PROFILE, 49, |settings| {
+        settings.registers = std::num::NonZeroU32::new(6);
+    });
+    for _ in 0..30 {
+        world.device.register(world.now.mono);
+        world.run(seconds(1));
+        world.device.deregister(world.now.mono);
+        world.run(seconds(1));
+    }
+    assert_eq!(world.count(is_opened), 6);
+    assert_eq!(world.count(is_closed), 6);
+}
+
+#[test]
+fn a47_a_register_by_a_peer_that_proved_to_be_another_gets_4_03() {
+    let psk = |identity: &str| Peer {
+        identity: PeerIdentity::PreSharedKey(identity.into()),
+        ..as_peer(peer(6000))
+    };
+    let mut world = World::new(PROFILE, 50);
+    let mut known = admission("dev1", PROFILE);
+    known.client = ClientCredentials::Psk {
+        endpoint: "dev1".to_owned(),
+        identity: "dev1-key".to_owned(),
+        key: "00".to_owned(),
+    };
+    world.platform.admission = Ok(Arc::new(known));
+    for (number, identity, expected) in [
+        (1, psk("dev2-key"), Code::FORBIDDEN),
+        (2, as_peer(peer(6000)), Code::FORBIDDEN),
+        (3, psk("dev1-key"), Code::CREATED),
+    ] {
+        let before = world.sent_by_server.len();
+        let register = register(9000 + number, 1);
+        world
+            .endpoint
+            .handle_datagram(world.now, &identity, register);
+        world.run(seconds(1));
+        let answer = Message::parse(world.sent_by_server[before].1.clone()).unwrap();
+        assert_eq!(answer.code(), expected);
+    }
+    assert_eq!(world.endpoint.stats().refused, 2);
+    assert_eq!(world.count(is_opened), 1);
+}
+
+#[test]
+fn a50_a_device_that_reboots_while_it_is_observed_is_observed_once_for_each_path() {
+    let mut world = while_the_first_observe_is_under_way(51, true);
+    for again in 1..=3 {
+        let before = requests(&world).len();
+        world.inject(peer(5683), register(9000 + again, 1));
+        world.run(seconds(5));
+        let observes: Vec<_> = requests(&world)
+            .split_off(before)
+            .into_iter()
+            .filter(|request| request.ends_with("observe=0"))
+            .collect();
+        assert_eq!(observes, ["GET /3/0/9 observe=0"], "of what was announced");
+        assert_eq!(world.endpoint.summary().unwrap().observed, ["/3/0/9"]);
+    }
+}
+
+#[test]
+fn a50_a_reset_of_the_acknowledgement_of_a_notification_changes_nothing() {
+    let mut world = World::registered(PROFILE, 52);
+    let before = requests(&world).len();
+    for value in 80..90 {
+        world.set("/3/0/9", Value::Integer(value));
+        world.run(seconds(1));
+        let notification = Message::parse(world.sent_by_device.last().unwrap().1.clone()).unwrap();
+        assert_eq!(notification.message_type(), MessageType::Confirmable);
+        let reset = encode::empty(MessageType::Reset, notification.message_id());
+        world.inject(peer(5683), reset);
+        world.run(seconds(1));
+    }
+    assert_eq!(requests(&world).len(), before);
+    let last = world.posted("batteryLevel").pop();
+    assert_eq!(last, Some(KeyValue::Long(89)));
+    assert_eq!(world.endpoint.summary().unwrap().observed.len(), 2);
+}
+
+#[test]
+fn a50_what_a_device_forgot_without_a_word_is_observed_again_when_it_registers() {
+    let mut world = World::registered(PROFILE, 53);
+    // Its tokens are gone: what it answers to the next request is all the server learns.
+    let mut other = World::new(PROFILE, 54);
+    std::mem::swap(&mut world.device, &mut other.device);
+    world.set("/3/0/9", Value::Integer(50));
+    world.run(seconds(10));
+    assert_eq!(world.posted("batteryLevel"), [KeyValue::Long(95)]);
+    let before = requests(&world).len();
+    world.device.register(world.now.mono);
+    world.run(seconds(5));
+    let asked = requests(&world).split_off(before);
+    let observes = asked.iter().filter(|own| own.ends_with("observe=0"));
+    assert_eq!(observes.count(), 2, "{asked:?}");
+    assert_eq!(
+        world.posted("batteryLevel").last(),
+        Some(&KeyValue::Long(50))
+    );
+}
+
+#[test]
+fn a57_a_clock_that_is_set_moves_no_timer() {
+    const HOUR_MS: i64 = 3_600_000;
+    for jump in [HOUR_MS, -HOUR_MS] {
+        let mut world = World::registered(PROFILE, 55);
+        world.run(seconds(100));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        world.network.cut = true;
+        world.run(seconds(194));
+        assert_eq!(world.closed, None, "{jump}: the lifetime is not over");
+        world.run(seconds(2));
+        assert_eq!(world.closed, Some(CloseReason::Expired), "{jump}");
+
+        let mut world = World::in_queue_mode(PROFILE, 56);
+        world.device.register(world.now.mono);
+        world.run(seconds(80));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        world.run(seconds(12));
+        let asleep = |world: &World| {
+            let line = KeyValue::String("Info : Client is sleeping!".to_owned());
+            world.posted("transportLog").contains(&line)
+        };
+        assert!(!asleep(&world), "{jump}");
+        world.run(seconds(3));
+        assert!(asleep(&world), "{jump}");
+
+        let mut world = World::registered(PROFILE, 57);
+        world.network.cut = true;
+        world.rpc(1, "Read", r#"{"id":"/3_1.2/0/9"}"#);
+        world.run(seconds(30));
+        world.now.wall = UnixMillis(world.now.wall.0 + jump);
+        // The retransmissions end after 62 to 93 s (RFC 7252 section 4.8.2).
+        world.run(seconds(31));
+        assert_eq!(world.rpc_history(1), ["SENT"], "{jump}");
+        world.run(seconds(33));
+        assert_eq!(world.rpc_history(1), ["SENT", "TIMEOUT"], "{jump}");
+    }
+}
+
+/// When the lines of `transportLog` are said to be, in the order in which they were written.
+fn log_times(world: &World) -> Vec<UnixMillis> {
+    let uplinks = world.platform.uplinks.iter();
+    let readings = uplinks.flat_map(|uplink| {
+        let Uplink::Telemetry { readings, .. } = uplink else {
+            return [].as_slice();
+        };
+        readings.as_slice()
+    });
+    let is_line = |key: &str| key == "transportLog";
+    readings
+        .filter(|own| own.values.iter().any(|(key, _)| is_line(key)))
+        .map(|own| own.ts)
+        .collect()
+}
+
+#[test]
+fn l16_log_lines_of_one_millisecond_are_a_millisecond_apart() {
+    let mut world = World::registered(PROFILE, 59);
+    let before = log_times(&world).len();
+    let now = world.now.wall;
+    for number in 1..=4 {
+        world.rpc(number, "Execute", r#"{"id":"/3_1.2/0/9"}"#);
+    }
+    world.run(Duration::ZERO);
+    let lines = log_times(&world).split_off(before);
+    let expected: Vec<_> = (0..4).map(|later| UnixMillis(now.0 + later)).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a57_log_lines_keep_their_order_when_the_clock_is_set_back() {
+    let mut world = World::registered(PROFILE, 58);
+    for _ in 0..3 {
+        world.now.wall = UnixMillis(world.now.wall.0 - 3_600_000);
+        world.device.update(world.now.mono);
+        world.run(seconds(1));
+    }
+    let lines = log_times(&world);
+    assert!(lines.len() > 8);
+    assert!(lines.is_sorted_by(|earlier, later| earlier < later));
 }

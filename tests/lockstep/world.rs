@@ -13,8 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use lightship::{
-    coap::{Random, RateLimit, TransmissionParameters},
-    endpoint::{CloseReason, Endpoint, EndpointName, EndpointSettings, Key, Output},
+    coap::{Random, TransmissionParameters},
+    endpoint::{
+        CloseReason, Endpoint, EndpointName, EndpointSettings, HeldRpc, Key, Output, Ticket,
+        Urgency,
+    },
     lwm2m::{
         model::{ObjectModel, core},
         path::{ObjectVersion, Path},
@@ -23,13 +26,15 @@ use lightship::{
     platform::{
         Answer, DeviceInfo, Downlink, Outcome, PlatformId, Question, QuestionError, Reply,
         RpcRequest, Uplink, UplinkId,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
+        package::{Package, PackageInfo},
         peer::{Peer, PeerId, PeerIdentity, ServerRole},
         profile::{DeviceProfile, PowerSettings},
         time::{Now, UnixMillis},
         uplink::{KeyValue, RpcBody, RpcId, RpcStatus},
     },
     sim::{SimDevice, SimEvent, SimObjects, SimSettings},
+    store::record,
 };
 use uuid::Uuid;
 
@@ -44,6 +49,8 @@ pub(crate) struct World {
     pub(crate) platform: ScriptedPlatform,
     pub(crate) events: Vec<SimEvent>,
     pub(crate) closed: Option<CloseReason>,
+    pub(crate) store: KeptRecord,
+    settings: Arc<EndpointSettings>,
     /// What leads to the endpoint.
     pub(crate) bound: Vec<Key>,
     /// Datagrams that the endpoint did not take for its own.
@@ -59,6 +66,21 @@ pub(crate) struct World {
 enum Towards {
     Device,
     Server,
+}
+
+/// What is kept of the endpoint, and how that goes on.
+#[derive(Default)]
+pub(crate) struct KeptRecord {
+    pub(crate) record: Option<record::Endpoint>,
+    /// How often one was handed over.
+    pub(crate) written: usize,
+    /// There is no room.
+    pub(crate) full: bool,
+    /// How long it takes to be on disk.
+    pub(crate) delay: Duration,
+    /// Restored endpoints that said that they are ready, or gone.
+    pub(crate) restored: usize,
+    due: VecDeque<(Instant, Ticket)>,
 }
 
 /// What a datagram may meet with.
@@ -80,6 +102,10 @@ pub(crate) struct ScriptedPlatform {
     pub(crate) models: Vec<Arc<ObjectModel>>,
     /// Questions for models end in a timeout.
     pub(crate) models_unavailable: bool,
+    /// The package that is assigned, and its bytes; questions for bytes fail so often before.
+    pub(crate) package: Result<PackageInfo, QuestionError>,
+    pub(crate) bytes: Result<Bytes, QuestionError>,
+    pub(crate) bytes_missing: usize,
     /// How uplinks with an id end, and after how long.
     pub(crate) outcome: Outcome,
     pub(crate) delay: Duration,
@@ -97,14 +123,27 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
     ) -> Self {
-        Self::build(profile, seed, parameters, false, |_| {})
+        Self::build(profile, seed, parameters, false, objects(), |_| {})
     }
 
-    /// A world whose device may send so much.
-    pub(crate) fn with_rate(profile: &str, seed: u8, rate: RateLimit) -> Self {
+    /// A world with other settings of endpoints.
+    pub(crate) fn with(
+        profile: &str,
+        seed: u8,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> Self {
         let parameters = TransmissionParameters::default();
-        let settings = |settings: &mut EndpointSettings| settings.rate = Some(rate);
-        Self::build(profile, seed, parameters, false, settings)
+        Self::build(profile, seed, parameters, false, objects(), change)
+    }
+
+    /// A world with objects for updates beside the usual ones, and other settings.
+    pub(crate) fn with_updates(
+        profile: &str,
+        seed: u8,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> Self {
+        let parameters = TransmissionParameters::default();
+        Self::build(profile, seed, parameters, false, updatable(), change)
     }
 
     /// A world whose device registers in Queue Mode.
@@ -114,6 +153,7 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
+            objects(),
             |_| {},
         )
     }
@@ -125,8 +165,68 @@ impl World {
             seed,
             TransmissionParameters::default(),
             true,
+            objects(),
             |settings| settings.log_enabled = false,
         )
+    }
+
+    /// A world whose device registers in Queue Mode and shares the places of its commands with others.
+    pub(crate) fn in_queue_mode_holding(profile: &str, seed: u8, held: HeldRpc) -> Self {
+        Self::build(
+            profile,
+            seed,
+            TransmissionParameters::default(),
+            true,
+            objects(),
+            |settings| settings.held_rpc = held,
+        )
+    }
+
+    /// A world in which the endpoint is kept, and whose device has registered.
+    pub(crate) fn kept(profile: &str, seed: u8) -> Self {
+        Self::kept_with(profile, seed, false)
+    }
+
+    pub(crate) fn kept_with(profile: &str, seed: u8, queue_mode: bool) -> Self {
+        let parameters = TransmissionParameters::default();
+        let settings = |settings: &mut EndpointSettings| {
+            settings.record_delay = Some(Duration::from_millis(500));
+        };
+        let mut world = Self::build(profile, seed, parameters, queue_mode, objects(), settings);
+        world.device.register(world.now.mono);
+        world.run(Duration::from_secs(5));
+        assert!(world.device.is_registered(), "{:?}", world.events);
+        world
+    }
+
+    /// The server's process ends without a word, and another one starts after `down`: the endpoint continues from what
+    /// was kept of it.
+    pub(crate) fn crash(&mut self, down: Duration) {
+        self.closed = Some(CloseReason::Stopped);
+        let alive = self.now.wall;
+        self.platform.due.clear();
+        self.store.due.clear();
+        self.run(down);
+        self.restore(alive);
+    }
+
+    /// The server stops as it should, and starts again after `down`.
+    pub(crate) fn restart(&mut self, down: Duration) {
+        self.endpoint.stop(self.now);
+        self.run(Duration::ZERO);
+        assert_eq!(self.closed, Some(CloseReason::Stopped));
+        self.crash(down);
+    }
+
+    fn restore(&mut self, alive: UnixMillis) {
+        let record = self.store.record.clone().unwrap();
+        let name = EndpointName::new("dev1");
+        let settings = Arc::clone(&self.settings);
+        let restored = Endpoint::restore(name, &record, settings, [77; 32], self.now, alive);
+        self.endpoint = restored.unwrap();
+        self.closed = None;
+        self.bound.clear();
+        self.drain();
     }
 
     fn build(
@@ -134,6 +234,7 @@ impl World {
         seed: u8,
         parameters: TransmissionParameters,
         queue_mode: bool,
+        objects: SimObjects,
         change: impl FnOnce(&mut EndpointSettings),
     ) -> Self {
         #[expect(
@@ -152,17 +253,22 @@ impl World {
             ..EndpointSettings::default()
         };
         change(&mut settings);
+        let settings = Arc::new(settings);
         let sim = SimSettings {
             endpoint: "dev1".to_owned(),
             lifetime: Duration::from_secs(300),
             confirmable: true,
             queue_mode,
+            updates: false,
             coap: parameters,
         };
         Self {
             now,
-            endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::new(settings), [seed; 32]),
-            device: SimDevice::new(sim, objects(), (), [seed.wrapping_add(100); 32]),
+            endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::clone(&settings), [seed; 32]),
+            settings,
+            store: KeptRecord::default(),
+            platform: ScriptedPlatform::new(profile, &objects),
+            device: SimDevice::new(sim, objects, (), [seed.wrapping_add(100); 32]),
             peer: peer(5683),
             network: Network {
                 delay: Duration::from_millis(20),
@@ -172,7 +278,6 @@ impl World {
                 cut: false,
                 random: Random::from_seed([seed.wrapping_add(50); 32]),
             },
-            platform: ScriptedPlatform::new(profile),
             events: Vec::new(),
             closed: None,
             bound: Vec::new(),
@@ -308,6 +413,17 @@ impl World {
             self.endpoint.handle_reply(self.now, reply);
             self.drain();
         }
+        while let Some((_, ticket)) = self
+            .store
+            .due
+            .front()
+            .is_some_and(|(at, _)| *at <= self.now.mono)
+            .then(|| self.store.due.pop_front())
+            .flatten()
+        {
+            self.endpoint.handle_kept_record(self.now, ticket);
+            self.drain();
+        }
         if self
             .endpoint
             .poll_timeout()
@@ -338,7 +454,10 @@ impl World {
                 Output::Bind(key) => self.bound.push(key),
                 Output::Unbind(key) => self.bound.retain(|own| *own != key),
                 Output::Misrouted { payload, .. } => self.misrouted.push(payload),
-                Output::Delivered { .. } => {}
+                Output::Disconnect { .. } | Output::Delivered { .. } => {}
+                Output::Save { record, urgency } => self.keep(*record, urgency),
+                Output::Forget => self.store.record = None,
+                Output::Restored => self.store.restored += 1,
             }
         }
         while let Some(((), payload)) = self.device.poll_transmit() {
@@ -348,6 +467,22 @@ impl World {
         while let Some(event) = self.device.poll_event() {
             self.events.push(event);
         }
+    }
+
+    fn keep(&mut self, record: record::Endpoint, urgency: Urgency) {
+        match urgency {
+            Urgency::Soon if self.store.full => {
+                return self.endpoint.handle_refused_record(self.now);
+            }
+            Urgency::Now(ticket) => {
+                let at = self.now.mono + self.store.delay;
+                self.store.due.push_back((at, ticket));
+            }
+            Urgency::Soon | Urgency::Last => {}
+        }
+        self.store.written += 1;
+        // As it would come back from the file.
+        self.store.record = record::Endpoint::from_row(&record.to_row()).ok();
     }
 
     fn send(&mut self, towards: Towards, peer: PeerId, payload: Bytes) {
@@ -383,6 +518,7 @@ impl World {
         [
             self.in_flight.front().map(|(at, ..)| *at),
             self.platform.due.front().map(|(at, _)| *at),
+            self.store.due.front().map(|(at, _)| *at),
             endpoint,
             self.device.poll_timeout(),
         ]
@@ -404,11 +540,14 @@ impl Network {
 }
 
 impl ScriptedPlatform {
-    fn new(profile: &str) -> Self {
+    fn new(profile: &str, objects: &SimObjects) -> Self {
         Self {
             admission: Ok(Arc::new(admission("dev1", profile))),
-            models: objects().models().cloned().collect(),
+            models: objects.models().cloned().collect(),
             models_unavailable: false,
+            package: Err(QuestionError::NotFound),
+            bytes: Ok(Bytes::from_static(&[1])),
+            bytes_missing: 0,
             outcome: Outcome::Durable,
             delay: Duration::from_millis(10),
             uplinks: Vec::new(),
@@ -444,6 +583,30 @@ impl ScriptedPlatform {
                     id: *id,
                     result: Ok(Answer::Models(known.cloned().collect())),
                 })
+            }
+            Uplink::Question {
+                id,
+                question: Question::Package { .. },
+            } => Some(Reply::Answer {
+                id: *id,
+                result: self.package.clone().map(Answer::Package),
+            }),
+            Uplink::Question {
+                id,
+                question: Question::PackageBytes(_),
+            } => {
+                let missing = self.bytes_missing.checked_sub(1);
+                let result = match missing {
+                    Some(left) => {
+                        self.bytes_missing = left;
+                        Err(QuestionError::NotFound)
+                    }
+                    None => self
+                        .bytes
+                        .clone()
+                        .map(|bytes| Answer::PackageBytes(Arc::new(Package::new(bytes)))),
+                };
+                Some(Reply::Answer { id: *id, result })
             }
             Uplink::Telemetry { id: Some(id), .. } | Uplink::Attributes { id: Some(id), .. } => {
                 Some(Reply::Done {
@@ -504,6 +667,7 @@ pub(crate) fn admission(endpoint: &str, profile: &str) -> Admission {
         client: ClientCredentials::NoSec {
             endpoint: endpoint.to_owned(),
         },
+        bootstrap: Some(BootstrapCredentials::default()),
         profile: Arc::new(DeviceProfile {
             id: PlatformId(Uuid::from_u128(3)),
             name: "profile".to_owned(),
@@ -538,6 +702,30 @@ pub(crate) fn objects() -> SimObjects {
     .into();
     for (path, value) in values {
         objects.set(path.parse::<Path>().unwrap(), value);
+    }
+    objects
+}
+
+/// The same, and Objects 5 and 9 with nothing installed.
+pub(crate) fn updatable() -> SimObjects {
+    let catalog = core::catalog();
+    let mut objects = objects();
+    for (object, version) in [(5, ObjectVersion::new(1, 2)), (9, ObjectVersion::new(1, 1))] {
+        objects.add_object(Arc::clone(catalog.exact(object, version).unwrap()));
+    }
+    let text = |text: &str| Value::String(text.to_owned());
+    for (path, value) in [
+        ("/5/0/3", Value::Integer(0)),
+        ("/5/0/5", Value::Integer(0)),
+        ("/5/0/6", text("")),
+        ("/5/0/7", text("")),
+        ("/5/0/9", Value::Integer(2)),
+        ("/9/0/0", text("")),
+        ("/9/0/1", text("")),
+        ("/9/0/7", Value::Integer(0)),
+        ("/9/0/9", Value::Integer(0)),
+    ] {
+        objects.set(path.parse().unwrap(), value);
     }
     objects
 }

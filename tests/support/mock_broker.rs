@@ -12,11 +12,16 @@ pub(crate) struct MockBroker(pub(crate) MockCluster<'static, DefaultProducerCont
 impl MockBroker {
     /// Starts it with every topic that `prefix` and `service_id` need.
     pub(crate) fn start(prefix: &str, service_id: &str) -> Self {
-        let broker = Self(MockCluster::new(1).unwrap());
+        let broker = Self::empty();
         for (topic, partitions) in StrictCore::topics(prefix, service_id) {
             broker.create(&topic, partitions);
         }
         broker
+    }
+
+    /// Starts it without topics.
+    pub(crate) fn empty() -> Self {
+        Self(MockCluster::new(1).unwrap())
     }
 
     pub(crate) fn create(&self, topic: &str, partitions: i32) {

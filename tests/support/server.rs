@@ -108,6 +108,8 @@ impl Home {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) coap: SocketAddr,
+    #[allow(dead_code, reason = "shared with other test programs")]
+    pub(crate) coaps: SocketAddr,
     pub(crate) http: String,
 }
 
@@ -129,9 +131,11 @@ impl Server {
             &mut process,
             "serving health, metrics and the API over HTTP",
         );
+        let coaps = listening(&mut process, "serving LwM2M over DTLS");
         let server = Self {
             process,
             coap,
+            coaps,
             http: format!("http://{http}"),
         };
         poll("readiness", || {
@@ -216,6 +220,20 @@ pub(crate) fn get(url: &str, token: Option<&str>) -> (u16, String) {
     (response.status().as_u16(), body)
 }
 
+/// Status and body of the answer to JSON.
+#[allow(dead_code, reason = "shared with other test programs")]
+pub(crate) fn post(url: &str, body: &str) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let request = agent.post(url).content_type("application/json");
+    let mut response = request.send(body).expect("the HTTP side answers");
+    let body = response.body_mut().read_to_string().expect("it is text");
+    (response.status().as_u16(), body)
+}
+
 /// Looks again and again until there is something.
 ///
 /// # Panics
@@ -243,6 +261,13 @@ const SETTINGS: &str = r#"
 [lwm2m.server]
 bind = "127.0.0.1"
 port = 0
+secure_bind = "127.0.0.1"
+secure_port = 0
+[lwm2m.bootstrap]
+bind = "127.0.0.1"
+port = 0
+secure_bind = "127.0.0.1"
+secure_port = 0
 [http]
 bind = "127.0.0.1:0"
 [log]

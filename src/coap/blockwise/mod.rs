@@ -19,5 +19,5 @@ mod transfer;
 pub use block::Block;
 pub use bodies::Bodies;
 pub(crate) use reassembly::{Reassembled, Reassembly};
-pub(super) use serve::{Asked, serve};
+pub(crate) use serve::{Asked, serve};
 pub(super) use transfer::{Step, Transfer};

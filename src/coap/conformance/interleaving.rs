@@ -223,6 +223,7 @@ impl Play {
                     token,
                     message,
                     observing,
+                    deferred,
                 } => {
                     let kind = self.pending.remove(&token).expect("it was pending");
                     if kind == Kind::Cancel {
@@ -237,6 +238,9 @@ impl Play {
                     assert!(!observing || kind == Kind::Observe);
                     if observing {
                         self.observing.insert(token);
+                    }
+                    if let Some(id) = deferred {
+                        self.exchanges.acknowledge(self.now, id);
                     }
                 }
                 Event::Failed { token, .. } => {

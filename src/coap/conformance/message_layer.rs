@@ -228,6 +228,7 @@ fn c09_a_piggybacked_response_ends_the_request() {
         token: answered,
         message,
         observing,
+        ..
     } = scene.event()
     else {
         panic!("no response");

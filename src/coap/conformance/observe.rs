@@ -83,6 +83,30 @@ fn o02_an_error_makes_no_observation() {
 }
 
 #[test]
+fn a_confirmable_answer_that_may_be_a_notification_is_acknowledged_by_the_owner() {
+    let mut scene = Scene::new();
+    let token = scene
+        .exchanges
+        .observe(scene.now, Scene::DEVICE, &read("/3/0"), Scene::TIMEOUT);
+    scene.sent_message();
+    let notification = format!("48 45 00 07 {token} 61 06 ff 31");
+    scene.receive(&notification);
+    let Event::Response {
+        observing: true,
+        deferred: Some(id),
+        ..
+    } = scene.event()
+    else {
+        panic!("no response");
+    };
+    scene.assert_silent();
+    scene.receive(&notification);
+    scene.assert_silent();
+    scene.exchanges.acknowledge(scene.now, id);
+    assert_eq!(scene.sent(), ["60 00 00 07"]);
+}
+
+#[test]
 fn o03_2_04_is_tolerated_as_response_and_as_notification() {
     let mut scene = Scene::new();
     let token = scene

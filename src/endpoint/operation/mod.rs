@@ -113,6 +113,22 @@ pub enum WriteMode {
 }
 
 impl Operation {
+    /// Whether doing it twice is no worse than doing it once, for all that is known.
+    pub fn is_repeatable(&self) -> bool {
+        match self.action {
+            Action::Execute { .. } | Action::Create(_) => false,
+            Action::Read { .. }
+            | Action::ReadComposite(_)
+            | Action::Discover
+            | Action::Observe { .. }
+            | Action::ObserveComposite(_)
+            | Action::WriteAttributes(_)
+            | Action::Write { .. }
+            | Action::WriteComposite { .. }
+            | Action::Delete => true,
+        }
+    }
+
     // `id` is the path as users gave it, or with the version as profiles have it: `/3_1.2/0/9`; of several paths it is
     // their list in brackets. Replies and log lines print it; `paths` is what the device sees.
 
@@ -258,6 +274,28 @@ impl Operation {
     /// What it does.
     pub const fn action(&self) -> &Action {
         &self.action
+    }
+
+    /// Whether it reads values and asks for nothing more.
+    pub const fn reads(&self) -> bool {
+        matches!(self.action, Action::Read { .. } | Action::ReadComposite(_))
+    }
+
+    /// Whether both do the same kind of thing at the same paths.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let kind = std::mem::discriminant(&self.action);
+        kind == std::mem::discriminant(&other.action) && self.paths.equal(&other.paths)
+    }
+
+    /// One request for this one and `next`, which [is like](Self::is_like) it and would follow.
+    #[must_use]
+    pub fn followed_by(&self, mut next: Self) -> Self {
+        if let (Action::WriteAttributes(own), Action::WriteAttributes(other)) =
+            (&self.action, &mut next.action)
+        {
+            *other = own.followed_by(other);
+        }
+        next
     }
 
     /// Whether it asks for notifications, and in which format.

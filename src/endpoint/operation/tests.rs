@@ -201,7 +201,7 @@ fn failures_name_the_uri() {
          org.eclipse.leshan.core.request.exception.RequestCanceledException: Request \
          coap://127.0.0.1:35960/3/0/9 cancelled"
     );
-    fixture.peer.identity = PeerIdentity::PreSharedKey("id".to_owned());
+    fixture.peer.identity = PeerIdentity::PreSharedKey("id".into());
     let failed = read().failed(Failure::Reset, &fixture.context());
     assert_eq!(
         failed.reply.unwrap().error.as_deref(),

@@ -38,6 +38,13 @@ impl Endpoint {
             self.log(now, &registration.session, text::UNREGISTERED);
         }
         self.release(now, &registration);
+        self.close_session(&registration);
+        if reason == CloseReason::Removed {
+            self.outputs.push_back(Output::Disconnect {
+                peer: registration.peer.id,
+                cause: Disconnect::Withdrawn,
+            });
+        }
         self.timers.stop(Timer::Lifetime);
         // The peer leads here until the message layer goes: only so do repetitions of the De-register find it.
         self.lingering = Some(registration);
@@ -60,25 +67,37 @@ impl Endpoint {
         }
     }
 
-    /// Forgets what belonged to a registration and tells the platform and the directory. Its peer stays bound.
-    pub(super) fn release(&mut self, now: Now, registration: &Registration) {
+    /// Forgets what belonged to a registration and tells the directory. Its peer stays bound.
+    pub(in crate::endpoint) fn release(&mut self, now: Now, registration: &Registration) {
         self.timers.stop(Timer::Models);
         self.timers.stop(Timer::Sleep);
+        self.timers.stop(Timer::Record);
+        self.forget_restoring();
+        self.persistence.begin_anew();
         self.observations = Observations::default();
+        let shared = self.ota.unregistered().into_iter();
+        self.bindings.extend(shared.map(Output::Unbind));
         self.downlink = self.downlink.successor();
         for send in self.deliveries.abandon() {
             self.put_send_off(now, send);
         }
         self.watch_sends();
+        self.watch_observations();
         let session = Arc::clone(&registration.session);
+        let mode = registration.peer.identity.mode();
         self.bindings
-            .push_back(Output::Unbind(Key::Registration(registration.id)));
+            .push_back(Output::Unbind(Key::Registration(registration.id, mode)));
         self.bindings
             .push_back(Output::Unbind(Key::Session(session)));
+    }
+
+    /// Tells the platform that the session is over; there is nothing to continue from after a restart.
+    pub(super) fn close_session(&mut self, registration: &Registration) {
         self.outputs
             .push_back(Output::Uplink(Uplink::SessionClosed {
                 session: Arc::clone(&registration.session),
             }));
+        self.outputs.push_back(Output::Forget);
     }
 }
 

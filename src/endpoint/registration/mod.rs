@@ -4,10 +4,11 @@ mod deregister;
 mod expiry;
 mod id;
 mod interface;
+mod record;
 mod register;
 mod update;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     coap::{Exchanges, IncomingId},
@@ -22,38 +23,12 @@ use crate::{
 
 use super::Key;
 
+pub use crate::platform::name::EndpointName;
+
 pub use id::RegistrationId;
 pub(super) use interface::read_register;
 pub use interface::{Target, register_name};
 pub(super) use register::{RETRY_AFTER_S, versions};
-
-/// The endpoint client name (`ep`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointName(Arc<str>);
-
-impl EndpointName {
-    /// A name, as the device gave it.
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<str> for EndpointName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EndpointName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A registration in force.
 #[derive(Debug)]
@@ -68,6 +43,8 @@ pub(in crate::endpoint) struct Registration {
     /// Power settings of the device's own.
     pub(in crate::endpoint) power: PowerSettings,
     pub(in crate::endpoint) last_update: UnixMillis,
+    /// How often an Update changed something.
+    pub(in crate::endpoint) changes: u64,
 }
 
 impl Registration {
@@ -75,9 +52,14 @@ impl Registration {
     pub(in crate::endpoint) fn keys(&self) -> [Key; 3] {
         [
             Key::Peer(self.peer.id),
-            Key::Registration(self.id),
+            Key::Registration(self.id, self.peer.identity.mode()),
             Key::Session(Arc::clone(&self.session)),
         ]
+    }
+
+    /// The id by which the platform is asked for its credentials.
+    pub(in crate::endpoint) fn credentials_id(&self) -> &str {
+        self.peer.identity.credentials_id(&self.data.endpoint)
     }
 
     /// Whether a message of this peer is one of the device: it proves the same identity, or without any comes from the
@@ -94,7 +76,8 @@ pub(in crate::endpoint) struct Candidate {
     pub(in crate::endpoint) peer: Peer,
     pub(in crate::endpoint) request: IncomingId,
     pub(in crate::endpoint) data: RegistrationData,
-    pub(in crate::endpoint) question: RequestId,
+    /// What the platform was asked; `None`: the security layer had asked before.
+    pub(in crate::endpoint) question: Option<RequestId>,
     /// Its own message layer when it comes from another peer than the registration in force.
     pub(in crate::endpoint) exchanges: Option<Box<Exchanges<PeerId>>>,
 }

@@ -11,13 +11,17 @@ impl Endpoint {
         now: Now,
         peer: &Peer,
         parsed: Result<Message, ParseError>,
+        admission: Option<&Arc<Admission>>,
     ) {
         let mut exchanges = Box::new(self.settings.exchanges(&mut self.random));
         exchanges.handle_parsed(now.mono, peer.id, parsed);
+        let known = self.name_of(peer);
         if let Some(Event::Request { id, message, .. }) = exchanges.poll_event() {
-            match read_register(&message) {
+            let admitted = |data| self.admit_register(now).map(|()| data);
+            match read_register(&message, known.as_ref()).and_then(admitted) {
                 Ok(data) => {
-                    return self.ask_credentials(peer.clone(), id, data, Some(exchanges));
+                    let exchanges = Some(exchanges);
+                    return self.ask_credentials(now, peer.clone(), id, data, exchanges, admission);
                 }
                 Err(response) => exchanges.respond(now.mono, id, &response),
             }
@@ -29,6 +33,8 @@ impl Endpoint {
 
     /// Takes what came on the candidate's own message layer: only another Register counts while the first one waits.
     pub(in crate::endpoint) fn handle_candidate_events(&mut self, now: Now) {
+        let peer = self.candidate.as_ref().map(|candidate| &candidate.peer);
+        let known = peer.and_then(|peer| self.name_of(peer));
         let Some(candidate) = &mut self.candidate else {
             return;
         };
@@ -43,7 +49,7 @@ impl Endpoint {
                 exchanges.ignore(id);
                 continue;
             }
-            match read_register(&message) {
+            match read_register(&message, known.as_ref()) {
                 Ok(data) => {
                     exchanges.ignore(candidate.request);
                     (candidate.request, candidate.data) = (id, data);
@@ -53,14 +59,36 @@ impl Endpoint {
         }
     }
 
+    /// Whether the platform may be asked about another Register of this name. Two devices that share one, or one that
+    /// does not keep its registration, would have it open and close sessions all the time.
+    ///
+    /// # Errors
+    /// The answer to give: 4.29.
+    pub(in crate::endpoint) fn admit_register(&mut self, now: Now) -> Result<(), Box<Response>> {
+        let Some(max) = self.settings.registers else {
+            return Ok(());
+        };
+        // One that overtakes another costs the platform no question.
+        if self.candidate.is_some() || self.registers.admit(now.mono, max.get() as usize) {
+            return Ok(());
+        }
+        self.stats.flapping += 1;
+        Err(Box::new(Response {
+            max_age: Some(FLAPPING_PAUSE_S),
+            ..Response::new(Code::TOO_MANY_REQUESTS)
+        }))
+    }
+
     /// Asks the platform about a Register. One that overtakes another of the same peer takes its place: the platform has
     /// been asked, and the one overtaken is never answered.
     pub(in crate::endpoint) fn ask_credentials(
         &mut self,
+        now: Now,
         peer: Peer,
         request: IncomingId,
         data: RegistrationData,
         exchanges: Option<Box<Exchanges<PeerId>>>,
+        admission: Option<&Arc<Admission>>,
     ) {
         if let Some(candidate) = &mut self.candidate
             && candidate.exchanges.is_none()
@@ -70,9 +98,13 @@ impl Endpoint {
             (candidate.peer, candidate.request, candidate.data) = (peer, request, data);
             return;
         }
-        let question = self.ask(Question::Credentials {
-            id: data.endpoint.clone(),
-        });
+        let question = match admission {
+            Some(_) => None,
+            None => {
+                let id = peer.identity.credentials_id(&data.endpoint).to_owned();
+                Some(self.ask(Question::Credentials { id }))
+            }
+        };
         self.candidate = Some(Candidate {
             peer,
             request,
@@ -80,6 +112,9 @@ impl Endpoint {
             question,
             exchanges,
         });
+        if let Some(admission) = admission {
+            self.decide(now, Ok(Arc::clone(admission)));
+        }
     }
 
     /// The platform has spoken on the candidate.
@@ -92,7 +127,11 @@ impl Endpoint {
             return;
         };
         let admission = match answer {
-            Ok(admission) if admits(&admission.client, &candidate) => admission,
+            Ok(admission)
+                if (admission.client).admit(&candidate.data.endpoint, &candidate.peer.identity) =>
+            {
+                admission
+            }
             Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
                 return self.refuse(now, candidate, &Response::new(Code::FORBIDDEN));
             }
@@ -119,6 +158,7 @@ impl Endpoint {
             profile: Arc::clone(&admission.profile),
             power: admission.power.clone(),
             last_update: now.wall,
+            changes: 0,
         };
         for key in registration.keys() {
             self.bindings.push_back(Output::Bind(key));
@@ -147,6 +187,7 @@ impl Endpoint {
         let question = self.ask(Question::Models { tenant, keys });
         self.resources = Resources::awaiting(question);
         self.attributes = SharedAttributes::wanted();
+        self.ota.registered();
     }
 
     /// Puts the candidate's message layer in the place of the registration's, whose open requests end.
@@ -157,12 +198,24 @@ impl Endpoint {
             self.stats.replaced += 1;
             self.cancel_commands(now, &old);
             self.release(now, &old);
+            self.close_session(&old);
+            self.disconnect_before(old.peer.id, candidate.peer.id);
             self.lingering = Some(old);
         }
         self.stop_lingering();
         if let Some(exchanges) = candidate.exchanges.take() {
             self.coap_before += self.exchanges.stats();
             self.exchanges = *exchanges;
+        }
+    }
+
+    /// The device has moved from one peer to another: it needs no more than one security context.
+    pub(super) fn disconnect_before(&mut self, before: PeerId, after: PeerId) {
+        if before != after {
+            self.outputs.push_back(Output::Disconnect {
+                peer: before,
+                cause: Disconnect::Replaced,
+            });
         }
     }
 
@@ -182,6 +235,15 @@ impl Endpoint {
                 self.outputs.push_back(Output::Transmit { peer, payload });
             }
         }
+        if response.code == Code::FORBIDDEN
+            && matches!(candidate.peer.identity, PeerIdentity::RawPublicKey(_))
+        {
+            // Any key gets so far; this one is nobody's, or another one's.
+            self.outputs.push_back(Output::Disconnect {
+                peer: candidate.peer.id,
+                cause: Disconnect::Replaced,
+            });
+        }
         if self.registration.is_none() && self.lingering.is_none() {
             // The refusal leaves before the end: outputs are drained in order, transmissions first.
             self.outputs.push_back(Output::Closed(CloseReason::Refused));
@@ -198,16 +260,7 @@ pub(in crate::endpoint) fn versions(data: &RegistrationData) -> Vec<(ObjectId, O
 /// Objects of one device whose models are asked for: each may cost the core a question.
 const MAX_OBJECTS: usize = 256;
 
-/// Whether a peer that proved `identity` may register under these credentials (`security.md` 5.5). The mode in the
-/// document decides how the device must authenticate, never the id by which it was found.
-fn admits(credentials: &ClientCredentials, candidate: &Candidate) -> bool {
-    match (credentials, &candidate.peer.identity) {
-        (ClientCredentials::NoSec { endpoint }, PeerIdentity::Unsecured) => {
-            *endpoint == candidate.data.endpoint
-        }
-        _ => false,
-    }
-}
-
+/// When a device may try again after 4.29, seconds.
+const FLAPPING_PAUSE_S: u32 = 30;
 /// When a device may try again after 5.03, seconds.
 pub(in crate::endpoint) const RETRY_AFTER_S: u32 = 10;

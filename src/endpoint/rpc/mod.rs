@@ -9,6 +9,7 @@ mod convert;
 mod golden;
 pub mod java;
 mod json;
+mod manual;
 mod members;
 mod params;
 pub mod render;
@@ -18,6 +19,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use manual::{MANUAL, Manual};
 pub use reply::{Rejection, Reply};
 pub use settings::RpcSettings;
 

@@ -4,11 +4,15 @@ mod binding;
 mod error;
 mod objects;
 mod parameters;
+mod parts;
 
 pub use binding::{BindingMode, BindingModes};
 pub use error::RegistrationError;
 pub use objects::{ObjectList, RegisteredObject};
-pub use parameters::{AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters};
+pub use parameters::{
+    AdditionalParameters, Lifetime, RegisterParameters, UpdateParameters, endpoint_name,
+};
+pub use parts::RegistrationParts;
 
 use parameters::MAX_QUERY;
 

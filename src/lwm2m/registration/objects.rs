@@ -24,18 +24,18 @@ use crate::{
 /// otherwise ignored, ids out of range among them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObjectList {
-    root: Vec<String>,
-    content_formats: Option<Vec<ContentFormat>>,
-    objects: BTreeMap<ObjectId, RegisteredObject>,
-    links: Vec<Link>,
-    deviations: u32,
+    pub(super) root: Vec<String>,
+    pub(super) content_formats: Option<Vec<ContentFormat>>,
+    pub(super) objects: BTreeMap<ObjectId, RegisteredObject>,
+    pub(super) links: Vec<Link>,
+    pub(super) deviations: u32,
 }
 
 /// One object of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegisteredObject {
     /// The version the device stated.
-    stated_version: Option<ObjectVersion>,
+    pub(super) stated_version: Option<ObjectVersion>,
     /// The version that holds for it, stated or derived.
     pub version: ObjectVersion,
     /// Whether the object itself is listed, not only instances of it.

@@ -208,8 +208,11 @@ impl<'a> Stated<'a> {
     }
 }
 
-/// Takes a name that can be shown and logged as it is; an empty one counts as missing.
-fn endpoint_name(name: &str) -> Result<Option<String>, RegistrationError> {
+/// Takes the value of `ep` when it can be shown and logged as it is; an empty one counts as missing.
+///
+/// # Errors
+/// [`RegistrationError::EndpointInvalid`] for a name of more than 255 bytes or with control characters.
+pub fn endpoint_name(name: &str) -> Result<Option<String>, RegistrationError> {
     if name.len() > MAX_ENDPOINT_NAME || name.chars().any(char::is_control) {
         return Err(RegistrationError::EndpointInvalid);
     }

@@ -1,12 +1,15 @@
 //! One entry of `devices/*.json`: what it holds, what is wrong with it, by which id a device is asked for.
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 use sha3::{Digest, Sha3_256};
 use uuid::Uuid;
 
 use crate::platform::{
-    credentials::ClientCredentials, profile::PowerSettings, session::PlatformId,
+    credentials::{AccountCredentials, BootstrapCredentials, ClientCredentials},
+    key_text::{self, KeyKind, bare_base64},
+    profile::PowerSettings,
+    session::PlatformId,
 };
 
 /// A device of the registry.
@@ -25,18 +28,28 @@ pub(super) struct DeviceEntry {
     /// Power settings of the device as the platform stores them.
     #[serde(default)]
     pub transport_configuration: PowerSettings,
+    /// Shared attributes that the device has from the start.
+    #[serde(default)]
+    pub shared: Map<String, Json>,
 }
 
-/// The credentials document; its `bootstrap` part and unknown members are ignored.
+/// The credentials document; unknown members are ignored. Without a `bootstrap` part every account is without security.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Credentials {
     client: ClientCredentials,
+    #[serde(default)]
+    bootstrap: BootstrapCredentials,
 }
 
 impl DeviceEntry {
     /// How the device must prove itself.
     pub(super) const fn client(&self) -> &ClientCredentials {
         &self.credentials.client
+    }
+
+    /// What bootstrap gives the device.
+    pub(super) const fn bootstrap(&self) -> &BootstrapCredentials {
+        &self.credentials.bootstrap
     }
 
     /// The tenant, the system tenant when none is given.
@@ -67,11 +80,11 @@ impl DeviceEntry {
     }
 
     /// What is wrong with the values: JSON pointer below the entry, and text.
-    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
-        let mut require = |holds: bool, pointer, message: &str| {
+        let mut require = |holds: bool, pointer: &str, message: &str| {
             if !holds {
-                problems.push((pointer, message.to_owned()));
+                problems.push((pointer.to_owned(), message.to_owned()));
             }
         };
         require(
@@ -114,43 +127,110 @@ impl DeviceEntry {
                 );
             }
             ClientCredentials::Rpk { key, .. } => require(
-                is_ec_der(key),
+                is(key, KeyKind::PublicKey),
                 "/credentials/client/key",
-                "the raw public key is not the base64 of a DER SubjectPublicKeyInfo with an EC key",
+                NO_PUBLIC_KEY,
             ),
             ClientCredentials::X509 { cert, .. } => require(
                 cert.as_deref()
-                    .is_none_or(|cert| cert.trim().is_empty() || is_ec_der(cert)),
+                    .is_none_or(|cert| cert.trim().is_empty() || is(cert, KeyKind::Certificate)),
                 "/credentials/client/cert",
-                "the certificate is not the base64 of a DER X.509 certificate with an EC key",
+                NO_CERTIFICATE,
             ),
+        }
+        let bootstrap = self.bootstrap();
+        for (account, credentials) in [
+            ("bootstrapServer", &bootstrap.bootstrap_server),
+            ("lwm2mServer", &bootstrap.lwm2m_server),
+        ] {
+            problems.extend(
+                account_problems(credentials)
+                    .into_iter()
+                    .map(|(member, message)| {
+                        let pointer = format!("/credentials/bootstrap/{account}/{member}");
+                        (pointer, message)
+                    }),
+            );
         }
         problems
     }
 }
 
-/// Base64 text without PEM markers and line breaks, as the platform stores it.
-fn bare_base64(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.starts_with("-----"))
-        .flat_map(str::split_whitespace)
-        .collect()
+/// What is wrong with what bootstrap gives the device for an account: member, and text.
+fn account_problems(credentials: &AccountCredentials) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    let mut require = |holds: bool, member, message: &str| {
+        if !holds {
+            problems.push((member, message.to_owned()));
+        }
+    };
+    match credentials {
+        AccountCredentials::NoSec => {}
+        AccountCredentials::Psk {
+            client_public_key_or_id: identity,
+            client_secret_key: key,
+        } => {
+            require(
+                !identity.trim().is_empty(),
+                "clientPublicKeyOrId",
+                "the PSK identity is blank",
+            );
+            require(
+                matches!(key.expose().len(), 32 | 64 | 96 | 128)
+                    && key_text::hex(key.expose()).is_some(),
+                "clientSecretKey",
+                "the PSK key is not 32, 64, 96 or 128 hexadecimal digits",
+            );
+        }
+        AccountCredentials::Rpk {
+            client_public_key_or_id: public,
+            client_secret_key: private,
+        } => {
+            require(
+                is(public, KeyKind::PublicKey),
+                "clientPublicKeyOrId",
+                NO_PUBLIC_KEY,
+            );
+            require(
+                is(private.expose(), KeyKind::PrivateKey),
+                "clientSecretKey",
+                NO_PRIVATE_KEY,
+            );
+        }
+        AccountCredentials::X509 {
+            client_public_key_or_id: certificate,
+            client_secret_key: private,
+        } => {
+            require(
+                is(certificate, KeyKind::Certificate),
+                "clientPublicKeyOrId",
+                NO_CERTIFICATE,
+            );
+            require(
+                is(private.expose(), KeyKind::PrivateKey),
+                "clientSecretKey",
+                NO_PRIVATE_KEY,
+            );
+        }
+    }
+    problems
 }
 
-/// Whether this is the base64 of a DER SEQUENCE that names the EC public key algorithm (RFC 5480 section 2.1.1).
-fn is_ec_der(text: &str) -> bool {
-    const SEQUENCE: u8 = 0x30;
-    const ID_EC_PUBLIC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-    BASE64.decode(bare_base64(text)).is_ok_and(|der| {
-        der.first() == Some(&SEQUENCE)
-            && der
-                .windows(ID_EC_PUBLIC_KEY.len())
-                .any(|window| window == ID_EC_PUBLIC_KEY)
-    })
+/// Whether a text is the base64 of such a key or certificate.
+fn is(text: &str, kind: KeyKind) -> bool {
+    key_text::base64(text).is_some_and(|der| key_text::kind(&der) == Some(kind))
 }
+
+const NO_PUBLIC_KEY: &str =
+    "the raw public key is not the base64 of a DER SubjectPublicKeyInfo with an EC key";
+const NO_CERTIFICATE: &str =
+    "the certificate is not the base64 of a DER X.509 certificate with an EC key";
+const NO_PRIVATE_KEY: &str = "the private key is not the base64 of a DER PKCS#8 with an EC key";
 
 #[cfg(test)]
 mod tests {
+    use crate::platform::key_text::samples;
+
     use super::*;
 
     fn entry(client: &str) -> DeviceEntry {
@@ -160,7 +240,7 @@ mod tests {
         .unwrap()
     }
 
-    fn pointers(client: &str) -> Vec<&'static str> {
+    fn pointers(client: &str) -> Vec<String> {
         entry(client)
             .problems()
             .into_iter()
@@ -198,6 +278,45 @@ mod tests {
         assert!(pointers(&rpk(SPKI)).is_empty());
         let hex = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
         assert_eq!(pointers(&rpk(hex)), ["/credentials/client/key"]);
+    }
+
+    #[test]
+    fn s16_keys_for_accounts_have_the_form_of_their_mode() {
+        let pointers = |account: &str| -> Vec<String> {
+            let entry: DeviceEntry = serde_json::from_str(&format!(
+                r#"{{"deviceName":"d","profile":"p","credentials":{{
+                    "client":{{"securityConfigClientMode":"NO_SEC","endpoint":"e"}},
+                    "bootstrap":{{"lwm2mServer":{account}}}}}}}"#
+            ))
+            .unwrap();
+            entry
+                .problems()
+                .into_iter()
+                .map(|(pointer, _)| pointer)
+                .collect()
+        };
+        let account = |mode: &str, public: &str, secret: &str| {
+            format!(
+                r#"{{"securityMode":"{mode}","clientPublicKeyOrId":"{public}","clientSecretKey":"{secret}"}}"#
+            )
+        };
+        let hex = "00".repeat(16);
+        let key = "/credentials/bootstrap/lwm2mServer/clientSecretKey";
+        let id = "/credentials/bootstrap/lwm2mServer/clientPublicKeyOrId";
+        for sound in [
+            r#"{"securityMode":"NO_SEC"}"#.to_owned(),
+            account("PSK", "id", &hex),
+            account("RPK", samples::PUBLIC_KEY, samples::PRIVATE_KEY),
+            account("X509", samples::CERTIFICATE, samples::PRIVATE_KEY),
+        ] {
+            assert_eq!(pointers(&sound), [""; 0], "{sound}");
+        }
+        assert_eq!(pointers(&account("PSK", " ", "00ff")), [id, key]);
+        assert_eq!(pointers(&account("RPK", samples::PUBLIC_KEY, &hex)), [key]);
+        assert_eq!(
+            pointers(&account("X509", samples::PUBLIC_KEY, &hex)),
+            [id, key]
+        );
     }
 
     #[test]

@@ -116,6 +116,10 @@ impl Event {
                 session,
                 last_activity,
                 ..
+            }
+            | Uplink::BootstrapReport {
+                session,
+                last_activity,
             } => vec![event(last_activity, &session, EventKind::Activity)],
             Uplink::Telemetry {
                 session, readings, ..
@@ -148,7 +152,8 @@ impl Event {
     }
 }
 
-fn json_value(value: &KeyValue) -> Value {
+/// A value as JSON.
+pub(super) fn json_value(value: &KeyValue) -> Value {
     match value {
         KeyValue::Boolean(value) => (*value).into(),
         KeyValue::Long(value) => (*value).into(),

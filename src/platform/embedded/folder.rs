@@ -13,10 +13,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     lwm2m::model::{ObjectModel, ddf},
-    platform::profile::TransportConfiguration,
+    platform::{profile::TransportConfiguration, time::UnixMillis},
 };
 
-use super::device::DeviceEntry;
+use super::{accounts, device::DeviceEntry, package::PackageEntry};
 
 /// The folder and what was last read from it.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub(super) enum Content {
     },
     /// `models/*.xml`
     Models(Vec<Arc<ObjectModel>>),
+    /// `packages/*.json`
+    Package(Box<PackageEntry>),
     /// `profiles/*.json`
     Profile(Box<TransportConfiguration>),
 }
@@ -95,7 +97,7 @@ impl Folder {
         self.contents().flat_map(|(file, content)| {
             let (entries, listed) = match content {
                 Content::Devices { entries, listed } => (entries.as_slice(), *listed),
-                Content::Models(_) | Content::Profile(_) => (&[][..], false),
+                Content::Models(_) | Content::Package(_) | Content::Profile(_) => (&[][..], false),
             };
             entries.iter().enumerate().map(move |(index, entry)| {
                 let pointer = if listed {
@@ -153,7 +155,7 @@ impl Folder {
             fs::metadata(&self.root)
                 .map_err(|error| Problem::of_file(&self.root, error.to_string()))?;
         }
-        for kind in [Kind::Devices, Kind::Models, Kind::Profile] {
+        for kind in [Kind::Devices, Kind::Models, Kind::Package, Kind::Profile] {
             let folder = self.root.join(kind.folder());
             match scan_folder(&folder, kind, &mut found) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -195,6 +197,7 @@ fn scan_folder(
 enum Kind {
     Devices,
     Models,
+    Package,
     Profile,
 }
 
@@ -203,13 +206,14 @@ impl Kind {
         match self {
             Self::Devices => "devices",
             Self::Models => "models",
+            Self::Package => "packages",
             Self::Profile => "profiles",
         }
     }
 
     const fn extension(self) -> &'static str {
         match self {
-            Self::Devices | Self::Profile => "json",
+            Self::Devices | Self::Package | Self::Profile => "json",
             Self::Models => "xml",
         }
     }
@@ -218,7 +222,7 @@ impl Kind {
     const fn max_bytes(self) -> u64 {
         match self {
             Self::Devices => 256 << 20,
-            Self::Models | Self::Profile => 1 << 20,
+            Self::Models | Self::Package | Self::Profile => 1 << 20,
         }
     }
 
@@ -234,6 +238,11 @@ impl Kind {
                 listed: false,
             }),
             Self::Models => models(path, &text),
+            Self::Package => {
+                let mut entry: PackageEntry = json(path, &text)?;
+                entry.written = written(path);
+                Ok(Content::Package(Box::new(entry)))
+            }
             Self::Profile => profile(path, &text),
         }
     }
@@ -255,6 +264,16 @@ impl Kind {
             Err(Problem::of_file(path, format!("larger than {max} bytes")))
         }
     }
+}
+
+/// When a file was written.
+fn written(path: &Path) -> UnixMillis {
+    let modified = fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok();
+    let since = modified.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let millis = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+    UnixMillis(millis.unwrap_or_default())
 }
 
 fn models(path: &Path, text: &str) -> Result<Content, Problem> {
@@ -310,14 +329,22 @@ fn profile(path: &Path, text: &str) -> Result<Content, Problem> {
             "the type is not \"LWM2M\"".to_owned(),
         ));
     }
-    let transport = match shape.profile_data {
-        Some(_) => {
+    let (transport, pointer) = match shape.profile_data {
+        Some(_) => (
             json::<Exported>(path, text)?
                 .profile_data
-                .transport_configuration
-        }
-        None => json(path, text)?,
+                .transport_configuration,
+            "/profileData/transportConfiguration",
+        ),
+        None => (json(path, text)?, ""),
     };
+    if let Some((member, message)) = accounts::problem(&transport) {
+        return Err(Problem::at_pointer(
+            path,
+            format!("{pointer}{member}"),
+            message,
+        ));
+    }
     Ok(Content::Profile(Box::new(transport)))
 }
 
@@ -466,7 +493,7 @@ mod tests {
         for expected in [
             "devices/a.json:2:17: invalid type: integer, expected a string",
             "devices/b.json:2:3: key must be a string",
-            "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`",
+            "devices/c.json:1:26: unknown field `profil`, expected one of `deviceName`, `tenantId`, `profile`, `credentials`, `transportConfiguration`, `shared`",
             "models/m.xml:2:3: ",
             "profiles/p.json:",
         ] {
@@ -511,7 +538,7 @@ mod tests {
             .contents()
             .filter_map(|(_, content)| match content {
                 Content::Profile(profile) => Some(profile),
-                Content::Devices { .. } | Content::Models(_) => None,
+                Content::Devices { .. } | Content::Models(_) | Content::Package(_) => None,
             })
             .collect();
         assert_eq!(profiles.len(), 2);

@@ -2,22 +2,26 @@
 //!
 //! | in the folder | what |
 //! |---|---|
-//! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId` and `transportConfiguration` (power settings) |
+//! | `devices/*.json` | one device, or a list: `deviceName`, `profile`, `credentials` as the platform stores them, optionally `tenantId`, `transportConfiguration` (power settings) and `shared` (attributes) |
 //! | `profiles/<name>.json` | a device profile as the platform exports it, or its bare `transportConfiguration` |
+//! | `packages/*.json` | an update package: `type`, `title`, `version`, its `file` or `url`, and `devices` and `profiles` to which it is assigned |
 //! | `models/*.xml` | object models (DDF); they take precedence over the built-in ones |
 //!
 //! Invariants: one thread owns all state; it takes what [`Embedded`] accepts from a bounded queue, in order, so replies
 //! come after `submit` has returned, and every accepted uplink is answered. A file that becomes invalid while running
 //! changes nothing but the log.
 
+mod accounts;
 mod device;
 mod event;
 mod folder;
 mod output;
+mod package;
 mod queue;
 mod registry;
 mod sessions;
 mod settings;
+mod shared;
 mod strangers;
 #[cfg(test)]
 mod test_support;
@@ -32,13 +36,14 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, oneshot};
 
 use super::{DownlinkSink, Platform, ReplyTo, SubmitError, Uplink, time::Clock, uplink::RpcBody};
 
 use output::Output;
 use queue::MessageSender;
-use worker::{Message, RpcCall, Worker};
+use worker::{AttributesCall, Message, RpcCall, Worker};
 
 pub use event::{Event, EventKind};
 pub use folder::Problem;
@@ -61,11 +66,13 @@ pub struct Embedded {
 
 impl Embedded {
     /// Reads the registry, opens the output and starts the thread. A folder that does not exist is an empty registry.
+    /// Packages take at most `package_cache_bytes` bytes of memory.
     ///
     /// # Errors
     /// [`StartError`], with everything that is wrong in the registry.
     pub fn start(
         settings: EmbeddedSettings,
+        package_cache_bytes: usize,
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
     ) -> Result<Self, StartError> {
@@ -74,7 +81,8 @@ impl Embedded {
             source,
         })?;
         let mute = settings.output == OutputTarget::None;
-        let worker = Worker::new(settings, output, sink, clock).map_err(StartError::Registry)?;
+        let worker = Worker::new(settings, package_cache_bytes, output, sink, clock)
+            .map_err(StartError::Registry)?;
         let events = worker.events().clone();
         let (messages, queue) = queue::queue();
         let thread = thread::Builder::new()
@@ -110,16 +118,34 @@ impl Embedded {
             done,
         }));
         async move {
-            match accepted {
-                Ok(()) => {}
-                Err(SubmitError::Busy) => return Err(RpcError::Busy),
-                Err(SubmitError::Stopped) => return Err(RpcError::Stopped),
-            }
+            accepted?;
             match tokio::time::timeout(timeout, ended).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(RpcError::Stopped),
                 Err(_) => Err(RpcError::Timeout),
             }
+        }
+    }
+
+    /// Sets shared attributes of an endpoint that is registered or in a file, takes those away that are `null`, and returns
+    /// all that are set then.
+    ///
+    /// # Errors
+    /// [`RpcError`]
+    pub fn attributes(
+        &self,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> impl Future<Output = Result<Map<String, Json>, RpcError>> + Send + use<> {
+        let (done, ended) = oneshot::channel();
+        let accepted = self.messages.send(Message::Attributes(AttributesCall {
+            endpoint: endpoint.to_owned(),
+            changes,
+            done,
+        }));
+        async move {
+            accepted?;
+            ended.await.unwrap_or(Err(RpcError::Stopped))
         }
     }
 
@@ -169,9 +195,10 @@ const fn is_for_listeners(uplink: &Uplink) -> bool {
     match uplink {
         Uplink::Telemetry { id, .. } | Uplink::Attributes { id, .. } => id.is_none(),
         Uplink::Activity { .. }
-        | Uplink::AttributesWanted { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::PendingRpcWanted { .. } => true,
-        Uplink::SessionOpened { .. }
+        Uplink::AttributesWanted { .. }
+        | Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
@@ -212,7 +239,7 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Why a command has no answer.
+/// Why a command or a question for attributes has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RpcError {
@@ -225,9 +252,21 @@ pub enum RpcError {
     /// The device did not answer in time.
     #[error("the device did not answer in time")]
     Timeout,
+    /// The endpoint would have too many attributes.
+    #[error("the endpoint would have too many attributes")]
+    TooManyAttributes,
     /// No such endpoint is registered.
     #[error("no such endpoint is registered")]
     UnknownEndpoint,
+}
+
+impl From<SubmitError> for RpcError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy => Self::Busy,
+            SubmitError::Stopped => Self::Stopped,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -245,7 +284,7 @@ mod tests {
             output: OutputTarget::None,
             ..EmbeddedSettings::default()
         };
-        Embedded::start(settings, Arc::new(Endpoints::default()), clock)
+        Embedded::start(settings, 1 << 20, Arc::new(Endpoints::default()), clock)
     }
 
     #[test]

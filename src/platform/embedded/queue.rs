@@ -93,7 +93,7 @@ const fn is_bounded(message: &Message) -> bool {
             uplink,
             Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. }
         ),
-        Message::Rpc(_) => true,
+        Message::Attributes(_) | Message::Rpc(_) => true,
         Message::Stop => false,
     }
 }

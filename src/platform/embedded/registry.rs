@@ -2,17 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::{
     lwm2m::model::{ModelCatalog, core},
     platform::{
         Downlink,
-        credentials::{Admission, ClientCredentials},
+        credentials::{Admission, BootstrapCredentials, ClientCredentials},
         downlink::Scope,
+        package::{PackageId, PackageKind},
         profile::{DeviceProfile, PowerSettings},
         session::{DeviceInfo, PlatformId},
     },
@@ -20,6 +23,7 @@ use crate::{
 
 use super::{
     folder::{Content, Folder, Problem},
+    package::PackageEntry,
     settings::EmbeddedSettings,
 };
 
@@ -30,8 +34,11 @@ pub(super) struct Registry {
     by_credentials: BTreeMap<String, Arc<Admission>>,
     by_device: HashMap<PlatformId, Arc<Admission>>,
     profiles: BTreeMap<String, Arc<DeviceProfile>>,
+    /// Shared attributes by endpoint client name, of all devices in files.
+    shared: BTreeMap<String, Map<String, Json>>,
     /// The built-in models, overridden by those of files.
     models: ModelCatalog,
+    packages: BTreeMap<PackageId, (PathBuf, PackageEntry)>,
     /// Profile of unknown endpoints, if these are admitted.
     unknown: Option<Arc<DeviceProfile>>,
 }
@@ -50,6 +57,7 @@ impl Registry {
         registry.add_profiles(folder);
         registry.add_models(folder, &mut problems);
         registry.add_devices(folder, &mut problems);
+        registry.add_packages(folder, &mut problems);
         if settings.accept_unknown {
             registry.unknown = registry.profiles.get(&settings.default_profile).cloned();
             if registry.unknown.is_none() {
@@ -80,6 +88,7 @@ impl Registry {
             client: ClientCredentials::NoSec {
                 endpoint: credentials_id.to_owned(),
             },
+            bootstrap: Some(BootstrapCredentials::default()),
             profile: profile.clone(),
             power: PowerSettings::default(),
         }))
@@ -90,6 +99,60 @@ impl Registry {
         self.by_device
             .get(&device.device)
             .map_or(&device.name, |admission| admission.client.endpoint())
+    }
+
+    /// The endpoint client names of all devices in files.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.shared.keys().map(String::as_str)
+    }
+
+    /// Whether a file names this endpoint.
+    pub(super) fn has_endpoint(&self, endpoint: &str) -> bool {
+        self.shared.contains_key(endpoint)
+    }
+
+    /// How shared attributes differ in files from `old`, by endpoint; what is there no more is null.
+    pub(super) fn shared_since(&self, old: &Self) -> Vec<(String, Map<String, Json>)> {
+        let none = Map::new();
+        let changes = self.shared.iter().map(|(endpoint, new)| {
+            let old = old.shared.get(endpoint).unwrap_or(&none);
+            let gone = old.keys().filter(|key| !new.contains_key(*key));
+            let gone = gone.map(|key| (key.clone(), Json::Null));
+            let set = new
+                .iter()
+                .filter(|(key, value)| old.get(*key) != Some(value));
+            let set = set.map(|(key, value)| (key.clone(), value.clone()));
+            (endpoint.clone(), gone.chain(set).collect::<Map<_, _>>())
+        });
+        changes.filter(|(_, changes)| !changes.is_empty()).collect()
+    }
+
+    /// The package that is assigned to a device: its own, else that of its profile.
+    pub(super) fn assigned(&self, device: &DeviceInfo, kind: PackageKind) -> Option<&PackageEntry> {
+        let known = self.by_device.get(&device.device);
+        let device = known.map_or(device, |admission| &admission.device);
+        let all = self.packages.values().map(|(_, entry)| entry);
+        let mut of_kind = all.filter(|entry| entry.kind() == kind);
+        let own = of_kind
+            .clone()
+            .find(|own| own.devices.contains(&device.name));
+        own.or_else(|| of_kind.find(|own| own.profiles.contains(&device.kind)))
+    }
+
+    /// As [`Self::assigned`], for a device of which the id is known.
+    pub(super) fn assigned_to(
+        &self,
+        device: PlatformId,
+        kind: PackageKind,
+    ) -> Option<&PackageEntry> {
+        let known = self.by_device.get(&device)?;
+        self.assigned(&known.device, kind)
+    }
+
+    /// A package, and the file with its bytes.
+    pub(super) fn package(&self, id: PackageId) -> Option<(&PackageEntry, PathBuf)> {
+        let (folder, entry) = self.packages.get(&id)?;
+        Some((entry, folder.join(entry.file.as_ref()?)))
     }
 
     /// The object models.
@@ -215,12 +278,15 @@ impl Registry {
                 entry.credentials_id(),
             );
             if let Some(first) = names.insert(name, place.clone()) {
-                wrong.push(("/deviceName", format!("the name is taken by {first}")));
+                wrong.push((
+                    "/deviceName".to_owned(),
+                    format!("the name is taken by {first}"),
+                ));
             }
             // The server knows a device by its endpoint name alone, so that has to be unique as well.
-            if let Some(first) = endpoints.insert(endpoint, place.clone()) {
+            if let Some(first) = endpoints.insert(endpoint.clone(), place.clone()) {
                 wrong.push((
-                    "/credentials/client/endpoint",
+                    "/credentials/client/endpoint".to_owned(),
                     format!(
                         "the endpoint of `{}` is taken by {first}",
                         entry.device_name
@@ -228,7 +294,7 @@ impl Registry {
                 ));
             } else if let Some(first) = ids.insert(id.clone(), place) {
                 wrong.push((
-                    "/credentials/client",
+                    "/credentials/client".to_owned(),
                     format!(
                         "the credentials id `{id}` of `{}` is taken by {first}",
                         entry.device_name
@@ -237,9 +303,11 @@ impl Registry {
             }
             match self.profiles.get(&entry.profile) {
                 Some(profile) => {
+                    wrong.extend(shared_problems(&entry.shared, profile));
                     let admission = Arc::new(Admission {
                         device: Arc::new(device_info(&entry.device_name, entry.tenant(), profile)),
                         client: entry.client().clone(),
+                        bootstrap: Some(entry.bootstrap().clone()),
                         profile: profile.clone(),
                         power: entry.transport_configuration.clone(),
                     });
@@ -247,11 +315,42 @@ impl Registry {
                         .insert(admission.device.device, admission.clone());
                     self.by_credentials.insert(id, admission);
                 }
-                None => wrong.push(("/profile", self.unknown_profile(&entry.profile))),
+                None => wrong.push(("/profile".to_owned(), self.unknown_profile(&entry.profile))),
             }
+            self.shared.insert(endpoint, entry.shared.clone());
             problems.extend(wrong.into_iter().map(|(member, message)| {
                 Problem::at_pointer(file, format!("{pointer}{member}"), message)
             }));
+        }
+    }
+
+    fn add_packages(&mut self, folder: &Folder, problems: &mut Vec<Problem>) {
+        let mut assigned = HashMap::new();
+        for (file, content) in folder.contents() {
+            let Content::Package(entry) = content else {
+                continue;
+            };
+            let mut wrong: Vec<_> = entry.problems().into_iter().collect();
+            let devices = entry.devices.iter().map(|name| ("/devices", name));
+            let profiles = entry.profiles.iter().map(|name| ("/profiles", name));
+            for (pointer, name) in devices.chain(profiles) {
+                if assigned
+                    .insert((entry.kind(), pointer, name), file)
+                    .is_some()
+                {
+                    wrong.push((pointer, "another package is assigned there"));
+                }
+            }
+            if self.packages.contains_key(&entry.id()) {
+                wrong.push(("", "another file has this type, title and version"));
+            }
+            problems.extend(wrong.into_iter().map(|(pointer, message)| match pointer {
+                "" => Problem::of_file(file, message.to_owned()),
+                _ => Problem::at_pointer(file, pointer.to_owned(), message.to_owned()),
+            }));
+            let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+            self.packages
+                .insert(entry.id(), (folder, entry.as_ref().clone()));
         }
     }
 
@@ -266,6 +365,28 @@ impl Registry {
             false => format!("there is no profile `{name}`, but {}", known.join(", ")),
         }
     }
+}
+
+/// What is wrong with shared attributes of a file: JSON pointer below the entry, and text. One that the profile does not
+/// know would never reach the device; those of updates need no key there.
+fn shared_problems(
+    shared: &Map<String, Json>,
+    profile: &DeviceProfile,
+) -> impl Iterator<Item = (String, String)> {
+    let names = &profile.transport.observe_attr.key_name;
+    shared.iter().filter_map(move |(key, value)| {
+        let is_update = key.starts_with("fw_") || key.starts_with("sw_");
+        let message = if value.is_null() {
+            "null is no value".to_owned()
+        } else if is_update || names.iter().any(|(_, name)| name == key) {
+            return None;
+        } else {
+            format!("profile `{}` has no key name `{key}`", profile.name)
+        };
+        // RFC 6901 section 3.
+        let escaped = key.replace('~', "~0").replace('/', "~1");
+        Some((format!("/shared/{escaped}"), message))
+    })
 }
 
 fn device_info(name: &str, tenant: PlatformId, profile: &DeviceProfile) -> DeviceInfo {
@@ -358,6 +479,38 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn shared_attributes_of_a_file_need_a_value_and_a_key_of_the_profile() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        let with = |shared: &str| {
+            let device = device("A", "p", "ep-1");
+            let (device, _) = device.rsplit_once('}').unwrap();
+            format!(r#"[{device},"shared":{shared}}}]"#)
+        };
+        folder.write(
+            "devices/a.json",
+            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x"}"#),
+        );
+        let root = folder.path().display();
+        assert_eq!(
+            build(&folder, &EmbeddedSettings::default()).unwrap_err(),
+            [
+                format!("{root}/devices/a.json: /0/shared/batteryLevel: null is no value"),
+                format!(
+                    "{root}/devices/a.json: /0/shared/a~1b~0: profile `p` has no key name `a/b~`"
+                ),
+            ]
+        );
+        folder.write("devices/a.json", &with(r#"{"batteryLevel":7,"fw_tag":1}"#));
+        let old = sound(&folder);
+        assert!(old.has_endpoint("ep-1") && !old.has_endpoint("ep-2"));
+        folder.write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
+        let changes = sound(&folder).shared_since(&old);
+        let expected = serde_json::json!([["ep-1", {"fw_tag": null, "batteryLevel": 8}]]);
+        assert_eq!(serde_json::to_value(changes).unwrap(), expected);
     }
 
     #[test]
@@ -509,6 +662,38 @@ mod tests {
                 version: ObjectVersion::V1_0,
                 model: None
             }
+        );
+    }
+
+    #[test]
+    fn packages_that_are_wrong_or_in_each_others_way_are_told_with_their_place() {
+        let folder = RegistryFolder::new();
+        folder.write("profiles/p.json", PROFILE);
+        let entry = |rest: &str| format!(r#"{{"type":"FIRMWARE","title":"fw",{rest}}}"#);
+        folder.write(
+            "packages/a.json",
+            &entry(r#""version":"1","file":"a.bin","profiles":["p"]"#),
+        );
+        folder.write(
+            "packages/b.json",
+            &entry(r#""version":"2","file":"../b.bin","profiles":["p"]"#),
+        );
+        folder.write(
+            "packages/c.json",
+            &entry(r#""version":" ","checksum":"12""#),
+        );
+        let root = folder.path().display();
+        assert_eq!(
+            build(&folder, &EmbeddedSettings::default()).unwrap_err(),
+            [
+                format!("{root}/packages/b.json: /file: not the name of a file in packages/"),
+                format!("{root}/packages/b.json: /profiles: another package is assigned there"),
+                format!("{root}/packages/c.json: /version: the version is blank"),
+                format!("{root}/packages/c.json: either `file` or `url` is needed"),
+                format!(
+                    "{root}/packages/c.json: /checksum: not the 64 hexadecimal digits of a SHA-256"
+                ),
+            ]
         );
     }
 }

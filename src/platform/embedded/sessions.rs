@@ -1,14 +1,14 @@
 //! Which session a command for an endpoint goes to.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use crate::platform::{PlatformId, SessionId, SessionInfo};
+use crate::platform::{DeviceInfo, PlatformId, SessionId, SessionInfo};
 
 /// Which session each registered endpoint has.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_endpoint: HashMap<String, SessionId>,
-    by_device: HashMap<PlatformId, (String, SessionId)>,
+    by_device: HashMap<PlatformId, (String, SessionId, Arc<DeviceInfo>)>,
 }
 
 impl Sessions {
@@ -16,8 +16,9 @@ impl Sessions {
     pub(super) fn open(&mut self, endpoint: &str, session: &SessionInfo) {
         self.forget(session.device.device);
         self.by_endpoint.insert(endpoint.to_owned(), session.id);
+        let device = Arc::clone(&session.device);
         self.by_device
-            .insert(session.device.device, (endpoint.to_owned(), session.id));
+            .insert(device.device, (endpoint.to_owned(), session.id, device));
     }
 
     /// Ends a session, unless a newer one has taken its place.
@@ -26,7 +27,7 @@ impl Sessions {
         if self
             .by_device
             .get(&device)
-            .is_some_and(|(_, id)| *id == session.id)
+            .is_some_and(|(_, id, _)| *id == session.id)
         {
             self.forget(device);
         }
@@ -34,11 +35,17 @@ impl Sessions {
 
     fn forget(&mut self, device: PlatformId) {
         // The endpoint may be another device's meanwhile.
-        if let Some((endpoint, id)) = self.by_device.remove(&device)
+        if let Some((endpoint, id, _)) = self.by_device.remove(&device)
             && self.by_endpoint.get(&endpoint) == Some(&id)
         {
             self.by_endpoint.remove(&endpoint);
         }
+    }
+
+    /// The open sessions and their devices.
+    pub(super) fn all(&self) -> impl Iterator<Item = (SessionId, &DeviceInfo)> {
+        let open = self.by_device.values();
+        open.map(|(_, id, device)| (*id, device.as_ref()))
     }
 
     /// The session of an endpoint.

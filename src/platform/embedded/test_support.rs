@@ -47,7 +47,7 @@ pub(super) struct RegistryFolder {
 impl RegistryFolder {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for kind in ["devices", "models", "profiles"] {
+        for kind in ["devices", "models", "packages", "profiles"] {
             fs::create_dir(folder.path().join(kind)).unwrap();
         }
         Self {

@@ -2,17 +2,19 @@
 
 use std::{
     collections::HashMap,
-    io, iter,
+    fs, io, iter,
     sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
 use crate::platform::{
     Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
     Undeliverable, Uplink, UplinkId,
+    package::{NoRoom, Package, PackageCache, PackageId, PackageKind},
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
@@ -22,22 +24,35 @@ use super::{
     event::{Event, EventKind},
     folder::{Folder, Problem},
     output::Output,
+    package::PackageEntry,
     queue::MessageReceiver,
     registry::Registry,
     sessions::Sessions,
     settings::EmbeddedSettings,
+    shared::{MAX_ATTRIBUTES, SharedAttributes, TooMany},
     strangers::Strangers,
 };
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// Attributes from outside.
+    Attributes(AttributesCall),
     /// A command from outside.
     Rpc(RpcCall),
     /// To end, once what was accepted before is done.
     Stop,
     /// An accepted uplink.
     Uplink(Uplink, ReplyTo),
+}
+
+/// Shared attributes that are set from outside.
+#[derive(Debug)]
+pub(super) struct AttributesCall {
+    pub endpoint: String,
+    pub changes: Map<String, Json>,
+    /// Where all attributes are awaited.
+    pub done: oneshot::Sender<Result<Map<String, Json>, RpcError>>,
 }
 
 /// A command from outside.
@@ -63,9 +78,11 @@ pub(super) struct Worker {
     output: Output,
     events: broadcast::Sender<Arc<Event>>,
     sessions: Sessions,
+    shared: SharedAttributes,
     rpcs: HashMap<Uuid, RpcDone>,
     last_request: i32,
     strangers: Strangers,
+    packages: PackageCache,
     /// Uplinks that are answered once the output is flushed.
     unflushed: Vec<(UplinkId, ReplyTo)>,
     output_fails: bool,
@@ -78,6 +95,7 @@ impl Worker {
     /// Everything that is wrong in it.
     pub(super) fn new(
         settings: EmbeddedSettings,
+        package_cache_bytes: usize,
         output: Output,
         sink: Arc<dyn DownlinkSink>,
         clock: Clock,
@@ -92,7 +110,7 @@ impl Worker {
             "registry read from {}",
             settings.registry_dir.display()
         );
-        Ok(Self {
+        let mut worker = Self {
             clock,
             sink,
             settings,
@@ -101,12 +119,16 @@ impl Worker {
             output,
             events: broadcast::Sender::new(EVENTS),
             sessions: Sessions::default(),
+            shared: SharedAttributes::default(),
             rpcs: HashMap::new(),
             last_request: 0,
             strangers: Strangers::default(),
+            packages: PackageCache::new(package_cache_bytes),
             unflushed: Vec::new(),
             output_fails: false,
-        })
+        };
+        worker.share_files(&Registry::default());
+        Ok(worker)
     }
 
     /// Where events are published.
@@ -150,6 +172,11 @@ impl Worker {
     /// Returns whether to stop.
     fn handle(&mut self, now: Now, message: Message) -> bool {
         match message {
+            Message::Attributes(call) => {
+                let result = self.share_call(now, &call.endpoint, call.changes);
+                // A caller that has gone needs no answer.
+                call.done.send(result).ok();
+            }
             Message::Rpc(call) => self.call(now, call),
             Message::Stop => return true,
             Message::Uplink(uplink, reply_to) => self.uplink(now, uplink, &reply_to),
@@ -170,6 +197,11 @@ impl Worker {
             }
             Uplink::SessionClosed { session } => {
                 self.sessions.close(session);
+                // A stranger that was let in is forgotten with its session.
+                let endpoint = self.registry.endpoint(&session.device);
+                if !self.is_known(endpoint) {
+                    self.shared.forget(endpoint);
+                }
                 (session, None)
             }
             Uplink::Telemetry { id, session, .. } | Uplink::Attributes { id, session, .. } => {
@@ -189,18 +221,25 @@ impl Worker {
                 }
                 (session, None)
             }
-            Uplink::AttributesWanted { session, .. } => {
-                // There are no shared attributes here; the asker learns that there is nothing to wait for.
-                let none = Downlink::Attributes {
-                    updated: Vec::new(),
+            Uplink::AttributesWanted { session, keys } => {
+                let endpoint = self.registry.endpoint(&session.device);
+                let assigned = PackageKind::ALL.into_iter();
+                let assigned =
+                    assigned.filter_map(|kind| self.registry.assigned(&session.device, kind));
+                let mut updated: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
+                updated.retain(|(key, ..)| keys.contains(key));
+                updated.extend(self.shared.some(endpoint, keys));
+                // Where there are none, the asker learns that there is nothing to wait for.
+                let found = Downlink::Attributes {
+                    updated,
                     requested: true,
                 };
-                self.sink.deliver(session.id, none).ok();
+                self.sink.deliver(session.id, found).ok();
                 (session, None)
             }
-            Uplink::Activity { session, .. } | Uplink::PendingRpcWanted { session } => {
-                (session, None)
-            }
+            Uplink::Activity { session, .. }
+            | Uplink::BootstrapReport { session, .. }
+            | Uplink::PendingRpcWanted { session } => (session, None),
         };
         self.unflushed
             .extend(done.map(|id| (id, Arc::clone(reply_to))));
@@ -235,6 +274,91 @@ impl Worker {
                     .cloned()
                     .collect(),
             )),
+            Question::Package { device, kind, .. } => {
+                // A device that the registry does not name has a session, or it could not ask.
+                let unnamed = self.sessions.all().find(|(_, own)| own.device == *device);
+                let unnamed = unnamed.and_then(|(_, own)| self.registry.assigned(own, *kind));
+                let named = self.registry.assigned_to(*device, *kind);
+                let entry = named.or(unnamed).ok_or(QuestionError::NotFound)?;
+                if entry.url.is_some() {
+                    return Err(QuestionError::Invalid);
+                }
+                Ok(Answer::Package(entry.info()))
+            }
+            Question::PackageBytes(id) => self.bytes_of(*id).map(Answer::PackageBytes),
+        }
+    }
+
+    /// The bytes of a package, read from its file unless they are in memory.
+    fn bytes_of(&mut self, id: PackageId) -> Result<Arc<Package>, QuestionError> {
+        if let Some(package) = self.packages.get(id) {
+            return Ok(package);
+        }
+        let (entry, file) = self.registry.package(id).ok_or(QuestionError::NotFound)?;
+        let failed = |error: &dyn std::error::Error| {
+            tracing::warn!(
+                event = "package_unreadable",
+                %error,
+                "{} is not given to devices",
+                file.display()
+            );
+        };
+        let read = fs::metadata(&file).and_then(|metadata| {
+            let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+            match self.packages.make_room(length) {
+                Ok(()) => fs::read(&file).map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
+        });
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                failed(&error);
+                return Err(match error {
+                    NoRoom::Ever => QuestionError::Invalid,
+                    NoRoom::Now => QuestionError::Unavailable,
+                });
+            }
+            Err(error) => {
+                failed(&error);
+                return Err(QuestionError::Invalid);
+            }
+        };
+        let inserted = self.packages.insert(id, bytes.into());
+        let package = inserted.map_err(|_| QuestionError::Unavailable)?;
+        let stated = entry.checksum.as_ref();
+        if stated.is_some_and(|stated| !stated.eq_ignore_ascii_case(&package.checksum())) {
+            tracing::warn!(
+                event = "package_damaged",
+                "{} has not the checksum that its description states; it is not given to devices",
+                file.display()
+            );
+            return Err(QuestionError::Invalid);
+        }
+        Ok(package)
+    }
+
+    /// Tells devices what became assigned to them, or is no longer, since `old`.
+    fn tell_assignments(&self, old: &Registry) {
+        for (session, device) in self.sessions.all() {
+            for kind in PackageKind::ALL {
+                let downlink = match (
+                    old.assigned(device, kind),
+                    self.registry.assigned(device, kind),
+                ) {
+                    (before, after) if before == after => continue,
+                    (_, Some(entry)) => Downlink::Attributes {
+                        updated: entry.attributes(),
+                        requested: false,
+                    },
+                    (_, None) => {
+                        let names = ["title", "version", "tag", "url"];
+                        let names = names.map(|name| kind.attribute(name));
+                        Downlink::AttributesDeleted(names.to_vec())
+                    }
+                };
+                self.sink.deliver(session, downlink).ok();
+            }
         }
     }
 
@@ -269,6 +393,66 @@ impl Worker {
             }
             Err(Undeliverable::Full(_)) => self.finish(id.uuid, Err(RpcError::Busy)),
         }
+    }
+
+    /// What comes of attributes from outside.
+    fn share_call(
+        &mut self,
+        now: Now,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> Result<Map<String, Json>, RpcError> {
+        if !self.is_known(endpoint) {
+            return Err(RpcError::UnknownEndpoint);
+        }
+        self.share(now, endpoint, changes)
+            .map_err(|TooMany| RpcError::TooManyAttributes)?;
+        Ok(self.shared.all(endpoint))
+    }
+
+    /// Changes shared attributes, and tells the device if it is registered.
+    fn share(
+        &mut self,
+        now: Now,
+        endpoint: &str,
+        changes: Map<String, Json>,
+    ) -> Result<(), TooMany> {
+        let updated = self.shared.change(endpoint, changes, now.wall)?;
+        if let Some(session) = self.sessions.of_endpoint(endpoint)
+            && !updated.is_empty()
+        {
+            let told = Downlink::Attributes {
+                updated,
+                requested: false,
+            };
+            // A device that has gone meanwhile asks when it comes again.
+            self.sink.deliver(session, told).ok();
+        }
+        Ok(())
+    }
+
+    /// Takes over the shared attributes in which the files differ from `old`.
+    fn share_files(&mut self, old: &Registry) {
+        for endpoint in old.endpoints() {
+            if !self.registry.has_endpoint(endpoint) {
+                self.shared.forget(endpoint);
+            }
+        }
+        let now = (self.clock)();
+        for (endpoint, changes) in self.registry.shared_since(old) {
+            if self.share(now, &endpoint, changes).is_err() {
+                tracing::error!(
+                    event = "shared_attributes_refused",
+                    endpoint,
+                    "an endpoint has at most {MAX_ATTRIBUTES} shared attributes; those of its file are left out"
+                );
+            }
+        }
+    }
+
+    /// Whether an endpoint is registered or in a file.
+    fn is_known(&self, endpoint: &str) -> bool {
+        self.registry.has_endpoint(endpoint) || self.sessions.of_endpoint(endpoint).is_some()
     }
 
     fn finish(&mut self, rpc: Uuid, result: Result<RpcBody, RpcError>) {
@@ -322,7 +506,8 @@ impl Worker {
         match Registry::build(&self.folder, &self.settings) {
             Ok(registry) => {
                 let changes = registry.changes_since(&self.registry);
-                self.registry = registry;
+                let old = std::mem::replace(&mut self.registry, registry);
+                self.tell_assignments(&old);
                 tracing::info!(
                     event = "registry_reloaded",
                     changes = changes.len(),
@@ -331,6 +516,7 @@ impl Worker {
                 for (scope, change) in changes {
                     self.sink.broadcast(scope, &change);
                 }
+                self.share_files(&old);
             }
             Err(problems) => log_problems(&problems),
         }
@@ -409,7 +595,7 @@ mod tests {
         let endpoints = Arc::new(Endpoints::default());
         let output = Output::open(&settings.output).unwrap();
         let sink = Arc::<Endpoints>::clone(&endpoints);
-        let worker = Worker::new(settings, output, sink, clock).unwrap();
+        let worker = Worker::new(settings, 1 << 20, output, sink, clock).unwrap();
         Fixture {
             folder,
             endpoints,
@@ -540,7 +726,7 @@ mod tests {
             outcome: Outcome::Durable,
         };
         assert_eq!(fixture.replies.take(), [done]);
-        let written = std::fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
+        let written = fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
         assert_eq!(
             written,
             concat!(
@@ -659,19 +845,106 @@ mod tests {
         assert!(fixture.ask(Question::Credentials { id }).is_ok());
     }
 
+    /// What came of attributes that somebody set: all of them as JSON text, or why not.
+    fn set(fixture: &mut Fixture, endpoint: &str, changes: &str) -> String {
+        let (done, mut ended) = oneshot::channel();
+        let call = AttributesCall {
+            endpoint: endpoint.to_owned(),
+            changes: serde_json::from_str(changes).unwrap(),
+            done,
+        };
+        fixture.worker.handle(clock(), Message::Attributes(call));
+        match ended.try_recv().unwrap() {
+            Ok(all) => Json::from(all).to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Key, number, milliseconds after the fixture's time, of what the device was told; and whether it had asked.
+    type Told = (Vec<(String, KeyValue, i64)>, bool);
+
+    fn told(fixture: &Fixture) -> Vec<Told> {
+        let delivered = std::mem::take(&mut *fixture.endpoints.delivered.lock().unwrap());
+        let told = delivered.into_iter().map(|downlink| {
+            let Downlink::Attributes { updated, requested } = downlink else {
+                panic!("no attributes: {downlink:?}");
+            };
+            let updated = updated.into_iter();
+            let updated = updated.map(|(key, value, ts)| (key, value, ts.0 - clock().wall.0));
+            (updated.collect(), requested)
+        });
+        told.collect()
+    }
+
     #[test]
-    fn wanted_attributes_are_none() {
+    fn attributes_wait_for_the_device_and_reach_it_while_it_is_registered() {
         let mut fixture = fixture();
+        let level = |value, ts| ("batteryLevel".to_owned(), KeyValue::Long(value), ts);
+        assert_eq!(
+            set(&mut fixture, "stranger", "{}"),
+            "no such endpoint is registered"
+        );
+        assert_eq!(
+            set(&mut fixture, "ep-1", r#"{"batteryLevel":7,"other":"x"}"#),
+            r#"{"batteryLevel":7,"other":"x"}"#
+        );
+        assert_eq!(told(&fixture), []);
         let session = fixture.register();
         fixture.submit(Uplink::AttributesWanted {
-            session,
-            keys: Vec::new(),
+            session: session.clone(),
+            keys: vec!["batteryLevel".to_owned(), "unset".to_owned()],
         });
-        let none = Downlink::Attributes {
-            updated: Vec::new(),
-            requested: true,
+        assert_eq!(told(&fixture), [(vec![level(7, 0)], true)]);
+        assert_eq!(
+            set(&mut fixture, "ep-1", r#"{"batteryLevel":8,"other":null}"#),
+            r#"{"batteryLevel":8}"#
+        );
+        assert_eq!(told(&fixture), [(vec![level(8, 1)], false)]);
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
+        assert_eq!(told(&fixture), []);
+        fixture.submit(Uplink::SessionClosed { session });
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
+    }
+
+    #[test]
+    fn attributes_of_files_are_there_from_the_start_and_change_with_the_file() {
+        let mut fixture = fixture();
+        let with = |shared: &str| {
+            let device = device("Meter", "p", "ep-1");
+            let (device, _) = device.rsplit_once('}').unwrap();
+            format!(r#"{device},"shared":{shared}}}"#)
         };
-        assert_eq!(*fixture.endpoints.delivered.lock().unwrap(), [none]);
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{"batteryLevel":7}"#));
+        fixture.worker.poll();
+        let all = set(&mut fixture, "ep-1", r#"{"batteryLevel":9}"#);
+        assert_eq!(all, r#"{"batteryLevel":9}"#);
+        fixture.register();
+        // What the file says has not changed: what was set since stands.
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{ "batteryLevel":7}"#));
+        fixture.worker.poll();
+        assert_eq!(told(&fixture), []);
+        fixture
+            .folder
+            .write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
+        fixture.worker.poll();
+        let level = ("batteryLevel".to_owned(), KeyValue::Long(8), 2);
+        assert_eq!(told(&fixture), [(vec![level], false)]);
+        fixture.folder.write("devices/a.json", &with("{}"));
+        fixture.worker.poll();
+        assert_eq!(set(&mut fixture, "ep-1", "{}"), "{}");
+    }
+
+    #[test]
+    fn wanted_attributes_may_be_none() {
+        let mut fixture = fixture();
+        let session = fixture.register();
+        let keys = vec!["batteryLevel".to_owned()];
+        fixture.submit(Uplink::AttributesWanted { session, keys });
+        assert_eq!(told(&fixture), [(Vec::new(), true)]);
     }
 
     #[test]
@@ -686,5 +959,125 @@ mod tests {
             seen.push(event.name());
         }
         assert_eq!(seen, ["opened", "telemetry", "telemetry", "closed"]);
+    }
+
+    const PACKAGE: &str =
+        r#"{"type":"FIRMWARE","title":"fw","version":"2","file":"fw.bin","devices":["Meter"]}"#;
+
+    fn keys(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_assigned_package_is_told_described_and_handed_out() {
+        let mut fixture = fixture();
+        fixture.folder.write("packages/fw.bin", "package");
+        fixture.folder.write("packages/fw.json", PACKAGE);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let Some(Downlink::Attributes {
+            updated,
+            requested: false,
+        }) = fixture.endpoints.delivered.lock().unwrap().pop()
+        else {
+            panic!("the device was not told");
+        };
+        let told: Vec<_> = updated
+            .iter()
+            .map(|(key, value, _)| (key.as_str(), value))
+            .collect();
+        let text = |text: &str| KeyValue::String(text.to_owned());
+        assert_eq!(
+            told,
+            [("fw_title", &text("fw")), ("fw_version", &text("2"))]
+        );
+
+        fixture.submit(Uplink::AttributesWanted {
+            session: session.clone(),
+            keys: keys(&["fw_title", "sw_title"]),
+        });
+        let Some(Downlink::Attributes {
+            updated,
+            requested: true,
+        }) = fixture.endpoints.delivered.lock().unwrap().pop()
+        else {
+            panic!("not answered");
+        };
+        assert_eq!(updated.len(), 1);
+
+        let question = |kind| Question::Package {
+            tenant: session.device.tenant,
+            device: session.device.device,
+            kind,
+        };
+        let software = fixture.ask(question(PackageKind::Software));
+        assert_eq!(software, Err(QuestionError::NotFound));
+        let Ok(Answer::Package(info)) = fixture.ask(question(PackageKind::Firmware)) else {
+            panic!("no package");
+        };
+        assert_eq!(
+            (info.title.as_str(), info.file_name.as_str()),
+            ("fw", "fw.bin")
+        );
+        let Ok(Answer::PackageBytes(package)) = fixture.ask(Question::PackageBytes(info.id)) else {
+            panic!("no bytes");
+        };
+        assert_eq!(package.bytes(), "package");
+
+        fixture.folder.remove("packages/fw.json");
+        fixture.worker.poll();
+        assert_eq!(
+            fixture.endpoints.delivered.lock().unwrap().pop(),
+            Some(Downlink::AttributesDeleted(keys(&[
+                "fw_title",
+                "fw_version",
+                "fw_tag",
+                "fw_url"
+            ])))
+        );
+        let gone = fixture.ask(Question::PackageBytes(PackageId(Uuid::from_u128(1))));
+        assert_eq!(gone, Err(QuestionError::NotFound));
+    }
+
+    #[test]
+    fn the_package_of_a_device_goes_before_that_of_its_profile() {
+        let mut fixture = fixture();
+        let all = PACKAGE
+            .replace("\"2\"", "\"3\"")
+            .replace(r#""devices":["Meter"]"#, r#""profiles":["p"]"#);
+        fixture.folder.write("packages/all.json", &all);
+        fixture.folder.write("packages/fw.json", PACKAGE);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let assigned = fixture
+            .worker
+            .registry
+            .assigned(&session.device, PackageKind::Firmware);
+        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("2"));
+        fixture.folder.remove("packages/fw.json");
+        fixture.worker.poll();
+        let assigned = fixture
+            .worker
+            .registry
+            .assigned(&session.device, PackageKind::Firmware);
+        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("3"));
+    }
+
+    #[test]
+    fn a_package_elsewhere_is_not_held_here() {
+        let mut fixture = fixture();
+        let elsewhere = PACKAGE.replace(
+            r#""file":"fw.bin""#,
+            r#""url":"https://example.org/fw.bin""#,
+        );
+        fixture.folder.write("packages/fw.json", &elsewhere);
+        let session = fixture.register();
+        fixture.worker.poll();
+        let question = Question::Package {
+            tenant: session.device.tenant,
+            device: session.device.device,
+            kind: PackageKind::Firmware,
+        };
+        assert_eq!(fixture.ask(question), Err(QuestionError::Invalid));
     }
 }

@@ -271,6 +271,7 @@ pub(super) const fn session_of(uplink: &Uplink) -> Option<&Arc<SessionInfo>> {
         Uplink::SessionOpened { session }
         | Uplink::SessionClosed { session }
         | Uplink::Activity { session, .. }
+        | Uplink::BootstrapReport { session, .. }
         | Uplink::Telemetry { session, .. }
         | Uplink::Attributes { session, .. }
         | Uplink::RpcStatus { session, .. }

@@ -24,6 +24,7 @@ use super::{
     clock,
     convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
     limits::{Cost, Limiter, TenantLimits},
+    package_store::PackageStore,
     partition::partition,
     producer::{Producer, Record, Refusal},
     question::Asker,
@@ -53,6 +54,7 @@ pub(super) struct Engine {
     pub(super) sessions: Mutex<Sessions>,
     pub(super) limiter: Mutex<Limiter>,
     pub(super) usage: Arc<UsageCounter>,
+    pub(super) packages: PackageStore,
     deadlines: Mutex<Deadlines>,
     next_attribute_request: AtomicI32,
     stopped: AtomicBool,
@@ -65,6 +67,7 @@ impl Engine {
         sink: Arc<dyn DownlinkSink>,
         producer: Producer,
         keeper: TopicKeeper,
+        packages: PackageStore,
         stats: Arc<Stats>,
     ) -> Self {
         let timeout = Duration::from_millis(settings.kafka.api_timeout_ms.into());
@@ -74,6 +77,7 @@ impl Engine {
             producer,
             keeper,
             stats,
+            packages,
             caches: Mutex::new(Caches::new(&settings.kafka, settings.core_version)),
             routing_changed: Condvar::new(),
             requests: Mutex::new(Requests::new(timeout, settings.kafka.api_max_pending)),
@@ -242,7 +246,9 @@ impl Engine {
             | Uplink::RpcReply { .. }
             | Uplink::AttributesWanted { .. }
             | Uplink::PendingRpcWanted { .. } => Cost::Message,
-            Uplink::Activity { .. } | Uplink::Question { .. } => return true,
+            Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => {
+                return true;
+            }
         };
         let Some(session) = session_of(uplink) else {
             return true;
@@ -321,6 +327,10 @@ impl Engine {
                 }
                 Ok(())
             }
+            Uplink::BootstrapReport {
+                session,
+                last_activity,
+            } => to_core(session, CoreMessage::BootstrapReport(*last_activity)),
             Uplink::Telemetry {
                 session, readings, ..
             } => {
@@ -487,6 +497,7 @@ const fn uplink_id(uplink: &Uplink) -> Option<UplinkId> {
         Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
         | Uplink::AttributesWanted { .. }
@@ -508,6 +519,7 @@ fn data_points(uplink: &Uplink) -> Option<usize> {
         Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::PendingRpcWanted { .. }
         | Uplink::Question { .. } => None,
     }
@@ -516,7 +528,7 @@ fn data_points(uplink: &Uplink) -> Option<usize> {
 const fn kind_of(uplink: &Uplink) -> RecordKind {
     match uplink {
         Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. } => RecordKind::Session,
-        Uplink::Activity { .. } => RecordKind::Activity,
+        Uplink::Activity { .. } | Uplink::BootstrapReport { .. } => RecordKind::Activity,
         Uplink::Telemetry { .. } => RecordKind::Telemetry,
         Uplink::Attributes { .. } => RecordKind::Attributes,
         Uplink::RpcStatus { .. } | Uplink::RpcReply { .. } | Uplink::PendingRpcWanted { .. } => {

@@ -8,6 +8,8 @@
 //! | `kafka-notifications` | `notifications`: what the core sends unasked reaches endpoints and caches |
 //! | `kafka-timer` | deadlines, `activity`, `usage`, knowledge that grew old |
 //! | `kafka-topics` | `topic_keeper`: missing topics |
+//! | `redis-packages` | `package_store`: the bytes of update packages |
+//! | `zookeeper` | [`discovery`]: the node by which the core finds this instance |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
 //! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id; what a
@@ -20,12 +22,14 @@ mod client;
 mod clock;
 mod consumer;
 pub mod convert;
+pub mod discovery;
 mod engine;
 pub mod extra;
 mod json;
 pub mod limits;
 mod model_desk;
 mod notifications;
+mod package_store;
 pub mod partition;
 mod poison;
 mod producer;
@@ -36,6 +40,7 @@ mod request;
 mod responses;
 pub mod routing;
 pub mod security;
+mod seldom;
 pub mod settings;
 mod stats;
 mod sync;
@@ -65,8 +70,10 @@ use tracing::{info, warn};
 use self::{
     consumer::{Begin, Consumer},
     convert::ApiQuestion,
+    discovery::Discovery,
     engine::Engine,
     notifications::Notifications,
+    package_store::PackageStore,
     producer::Producer,
     responses::Responses,
     settings::AutoOffsetReset,
@@ -85,15 +92,17 @@ pub struct ThingsBoard {
     engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     stop_notifications: Arc<AtomicBool>,
+    discovery: Mutex<Option<Discovery>>,
     notifications: Mutex<Option<JoinHandle<()>>>,
     responses: Mutex<Option<JoinHandle<()>>>,
     timer: Mutex<Option<JoinHandle<()>>>,
     producer: Mutex<Option<JoinHandle<()>>>,
+    packages: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ThingsBoard {
     /// Connects to the core: creates this instance's topics if they are missing, begins to read answers, waits until
-    /// the core has told its queues, and begins to read notifications.
+    /// the core has told its queues, begins to read notifications, and registers for them in ZooKeeper if that is wanted.
     ///
     /// Blocks, up to some 200 s while there is no core. `sink` is called from threads of this object.
     ///
@@ -135,26 +144,33 @@ impl ThingsBoard {
             &topics.notifications(),
             kafka.auto_offset_reset,
         )?;
+        let (packages, reader) =
+            PackageStore::new(settings.redis.clone(), settings.package_cache_bytes);
         let engine = Arc::new(Engine::new(
             settings.clone(),
             topics,
             sink,
             producer,
             keeper,
+            packages,
             stats,
         ));
 
         let started = Self {
             stop: Arc::new(AtomicBool::new(false)),
             stop_notifications: Arc::new(AtomicBool::new(false)),
+            discovery: Mutex::default(),
             notifications: Mutex::default(),
             responses: Mutex::default(),
             timer: Mutex::default(),
             producer: Mutex::default(),
+            packages: Mutex::default(),
             engine: Arc::clone(&engine),
         };
         // From here on an error drops `started`, which stops what runs already.
         spawn("kafka-topics", move || maker.run())?;
+        let thread = spawn("redis-packages", move || reader.run())?;
+        *lock(&started.packages) = Some(thread);
         started.spawn_producer()?;
         started.spawn_timer()?;
         let stop = Arc::clone(&started.stop);
@@ -176,12 +192,18 @@ impl ThingsBoard {
             notifications.run(&stop, &mut handler);
         })?;
         *lock(&started.notifications) = Some(thread);
+        if settings.zookeeper.enabled {
+            let discovery = Discovery::start(&settings.zookeeper, service_id, REGISTRATION_AGE)?;
+            *lock(&started.discovery) = Some(discovery);
+        }
         info!(service_id, "connected to the platform core");
         Ok(started)
     }
 
-    /// Stops reading notifications, and commits what was read. Uplinks and questions go on.
+    /// Leaves ZooKeeper, stops reading notifications, and commits what was read. Uplinks and questions go on.
     pub fn stop_notifications(&self) {
+        // First, so that whatever the core still sends here is read.
+        drop(lock(&self.discovery).take());
         self.stop_notifications.store(true, Relaxed);
         join(&self.notifications);
     }
@@ -198,6 +220,8 @@ impl ThingsBoard {
         join(&self.timer);
         join(&self.responses);
         self.engine.stop();
+        self.engine.packages.close();
+        join(&self.packages);
         self.engine.producer.close();
         join(&self.producer);
     }
@@ -210,6 +234,7 @@ impl ThingsBoard {
             sessions: lock(&engine.sessions).len(),
             waiting: lock(&engine.caches).room.len(),
             queued: engine.producer.queued(),
+            registered: lock(&self.discovery).as_ref().map(Discovery::is_registered),
             ..engine.stats.health()
         }
     }
@@ -422,6 +447,8 @@ fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
 
 /// Bounds how late a deadline is noticed.
 const TICK: Duration = Duration::from_millis(50);
+/// As the reference.
+const REGISTRATION_AGE: Duration = Duration::from_secs(60);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// As the reference: about 200 s in all.
 const ROUTING_ATTEMPTS: u32 = 10;

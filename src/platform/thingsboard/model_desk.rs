@@ -223,7 +223,9 @@ mod tests {
                     id.0,
                     result.ok().map(|answer| match answer {
                         Answer::Models(models) => models.iter().map(|model| model.id).collect(),
-                        Answer::Credentials(_) => panic!("not asked for"),
+                        Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                            panic!("not asked for")
+                        }
                     }),
                 ),
                 Reply::Done { .. } => panic!("no uplink"),

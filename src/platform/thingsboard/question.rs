@@ -37,6 +37,8 @@ pub(super) enum Asker {
     DeviceProfile(PlatformId),
     /// The models, for endpoints.
     Model(ModelKey),
+    /// An endpoint, for a package.
+    Package { id: RequestId, reply_to: ReplyTo },
     /// The queues.
     Routing,
     /// The tenants.
@@ -80,6 +82,23 @@ impl Engine {
                 self.ask_all(ask.into_iter().map(|key| key.question()));
                 Ok(())
             }
+            Question::Package {
+                tenant,
+                device,
+                kind,
+            } => {
+                let asker = Asker::Package {
+                    id,
+                    reply_to: Arc::clone(reply_to),
+                };
+                let question = ApiQuestion::Package {
+                    tenant,
+                    device,
+                    kind,
+                };
+                self.ask(&question, asker).map_err(|_| SubmitError::Busy)
+            }
+            Question::PackageBytes(package) => self.packages.ask(package, id, reply_to),
         }
     }
 
@@ -184,6 +203,15 @@ impl Engine {
             }
             Asker::DeviceProfile(id) => self.profile_answered(now, id, answer),
             Asker::Model(key) => self.model_answered(now, key, answer),
+            Asker::Package { id, reply_to } => {
+                let result = match answer {
+                    Ok(Answer::Package(found)) => found.map(SeamAnswer::Package),
+                    Ok(Answer::Nothing) => Err(QuestionError::NotFound),
+                    Ok(_) => Err(QuestionError::Invalid),
+                    Err(error) => Err(error),
+                };
+                reply_to.reply(Reply::Answer { id, result });
+            }
             Asker::Routing => {
                 if let Ok(Answer::Routing(queues)) = answer {
                     lock(&self.caches).routing = queues.into_iter().collect();
@@ -216,6 +244,7 @@ impl Engine {
             Answer::Credentials {
                 device,
                 client,
+                bootstrap,
                 power,
                 profile,
             } => {
@@ -236,6 +265,7 @@ impl Engine {
                 Ok(SeamAnswer::Credentials(Arc::new(Admission {
                     device: Arc::new(device),
                     client,
+                    bootstrap: bootstrap.map(|bootstrap| *bootstrap),
                     profile: newest.ok_or(QuestionError::Invalid)?,
                     power,
                 })))

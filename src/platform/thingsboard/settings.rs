@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::secret::Secret,
+    discovery::ZooKeeperSettings,
     security::{SaslSettings, SecurityProtocol, SslSettings},
 };
 
@@ -22,6 +23,44 @@ pub struct ThingsBoardSettings {
     pub activity: ActivitySettings,
     /// `usage`
     pub usage: UsageSettings,
+    /// `redis`
+    pub redis: RedisSettings,
+    /// `ota.cache_bytes`
+    pub package_cache_bytes: usize,
+    /// `zookeeper`
+    pub zookeeper: ZooKeeperSettings,
+}
+
+/// `redis`: the Redis or Valkey server in which the platform leaves update packages. Nothing else is kept there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisSettings {
+    /// The platform's cache; with anything but `redis` no other process can read its packages. Default `redis`.
+    /// Upstream: `CACHE_TYPE`.
+    pub cache_type: String,
+    /// Host. Default `localhost`. Upstream: `REDIS_HOST`.
+    pub host: String,
+    /// Port. Default 6379. Upstream: `REDIS_PORT`.
+    pub port: u16,
+    /// Number of the database. Default 0. Upstream: `REDIS_DB`.
+    pub db: u16,
+    /// User name; empty for none. Default empty. Upstream: `REDIS_USERNAME`.
+    pub username: String,
+    /// Password; empty for none. Default empty. Upstream: `REDIS_PASSWORD`.
+    pub password: Secret,
+}
+
+impl Default for RedisSettings {
+    fn default() -> Self {
+        Self {
+            cache_type: "redis".to_owned(),
+            host: "localhost".to_owned(),
+            port: 6379,
+            db: 0,
+            username: String::new(),
+            password: Secret::default(),
+        }
+    }
 }
 
 /// `kafka`: the client and its topics.

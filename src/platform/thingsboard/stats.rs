@@ -114,6 +114,8 @@ pub struct Health {
     pub waiting: usize,
     /// Records in the producer.
     pub queued: usize,
+    /// Whether this instance is registered in ZooKeeper; nothing where it is not meant to be.
+    pub registered: Option<bool>,
 }
 
 /// Records of one kind.

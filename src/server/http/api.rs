@@ -1,25 +1,25 @@
-//! The API: registered endpoints, commands, events (`/api`).
+//! The API: registered endpoints, commands, shared attributes, events (`/api`).
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::JsonRejection},
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{
         IntoResponse, Response, Sse,
         sse::{self, KeepAlive},
     },
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{endpoint::EndpointSummary, platform::uplink::RpcBody};
 
-use super::{Services, access::Access};
+use super::{Services, access::Access, openapi};
 
 /// The registered endpoints.
 pub trait Endpoints: Send + Sync {
@@ -41,6 +41,13 @@ pub trait Commands: Send + Sync {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<RpcBody, CommandError>>;
 
+    /// Sets shared attributes of an endpoint, takes those away that are `null`, and answers with all that are set then.
+    fn attributes(
+        &self,
+        endpoint: &str,
+        changes: Map<String, Value>,
+    ) -> BoxFuture<'static, Result<Map<String, Value>, CommandError>>;
+
     /// What happens from here on.
     fn events(&self) -> BoxStream<'static, ServerEvent>;
 }
@@ -55,6 +62,9 @@ pub enum CommandError {
     /// The device did not answer.
     #[error("TIMEOUT")]
     Timeout,
+    /// The endpoint would have too many attributes.
+    #[error("the endpoint would have too many attributes")]
+    TooManyAttributes,
     /// No such endpoint is registered.
     #[error("no such endpoint is registered")]
     UnknownEndpoint,
@@ -69,13 +79,28 @@ pub struct ServerEvent {
     pub data: String,
 }
 
+/// What is served below `/api`; [`openapi`] describes it.
+pub(super) fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
+    [
+        ("/endpoints", get(list)),
+        ("/endpoints/{endpoint}", get(one)),
+        (
+            "/endpoints/{endpoint}/attributes",
+            get(attributes).post(set_attributes),
+        ),
+        ("/endpoints/{endpoint}/rpc", post(rpc)),
+        ("/events", get(events)),
+        ("/openapi.json", get(async || Json(openapi::document()))),
+    ]
+}
+
 pub(super) fn router(access: Access) -> Router<Arc<Services>> {
-    Router::new()
-        .route("/endpoints", get(list))
-        .route("/endpoints/{endpoint}", get(one))
-        .route("/endpoints/{endpoint}/rpc", post(rpc))
-        .route("/events", get(events))
-        .layer(middleware::from_fn_with_state(Arc::new(access), authorize))
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    router.layer(middleware::from_fn_with_state(Arc::new(access), authorize))
 }
 
 async fn authorize(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
@@ -117,10 +142,14 @@ const MAX_TIMEOUT_MS: u64 = 600_000;
 async fn rpc(
     State(services): State<Arc<Services>>,
     Path(endpoint): Path<String>,
-    Json(command): Json<RpcCommand>,
+    command: Result<Json<RpcCommand>, JsonRejection>,
 ) -> Response {
     let Some(commands) = &services.commands else {
         return no_commands();
+    };
+    let Json(command) = match command {
+        Ok(command) => command,
+        Err(error) => return problem(error.status(), error.body_text()),
     };
     let timeout = Duration::from_millis(command.timeout_ms.min(MAX_TIMEOUT_MS));
     let params = command.params.to_string();
@@ -131,13 +160,39 @@ async fn rpc(
             body.text().to_owned(),
         )
             .into_response(),
-        Err(error) => {
-            let status = match error {
-                CommandError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-                CommandError::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                CommandError::UnknownEndpoint => StatusCode::NOT_FOUND,
-            };
-            problem(status, error)
+        Err(error) => problem(error.status(), error),
+    }
+}
+
+async fn attributes(state: State<Arc<Services>>, endpoint: Path<String>) -> Response {
+    set_attributes(state, endpoint, Ok(Json(Map::new()))).await
+}
+
+async fn set_attributes(
+    State(services): State<Arc<Services>>,
+    Path(endpoint): Path<String>,
+    changes: Result<Json<Map<String, Value>>, JsonRejection>,
+) -> Response {
+    let Some(commands) = &services.commands else {
+        return no_commands();
+    };
+    let Json(changes) = match changes {
+        Ok(changes) => changes,
+        Err(error) => return problem(error.status(), error.body_text()),
+    };
+    match commands.attributes(&endpoint, changes).await {
+        Ok(all) => Json(all).into_response(),
+        Err(error) => problem(error.status(), error),
+    }
+}
+
+impl CommandError {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyAttributes => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnknownEndpoint => StatusCode::NOT_FOUND,
         }
     }
 }

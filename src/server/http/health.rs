@@ -127,7 +127,7 @@ impl Health {
             .collect();
         let well = match probe {
             Probe::Live => late.is_empty(),
-            Probe::Started => inner.state != State::Starting,
+            Probe::Started => !matches!(inner.state, State::Starting | State::Restoring),
             Probe::Ready => inner.state == State::Ready,
         };
         Report {
@@ -203,6 +203,7 @@ mod tests {
                 .map(|probe| health.report(probe, now).is_ok())
         };
         assert_eq!(probes(State::Starting), [true, false, false]);
+        assert_eq!(probes(State::Restoring), [true, false, false]);
         assert_eq!(probes(State::Ready), [true, true, true]);
         assert_eq!(probes(State::Draining), [true, true, false]);
     }

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod connections;
 mod health;
+mod openapi;
 mod settings;
 
 use std::{
@@ -20,7 +21,7 @@ use axum::{
     extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -189,17 +190,27 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
 }
 
 fn router(settings: &HttpSettings, services: Services) -> Router {
-    let mut router = Router::new()
-        .route("/livez", get(|s, q| probe(Probe::Live, s, q)))
-        .route("/startupz", get(|s, q| probe(Probe::Started, s, q)))
-        .route("/readyz", get(|s, q| probe(Probe::Ready, s, q)))
-        .route("/metrics", get(metrics))
-        .route("/version", get(version))
-        .nest("/api", api::router(Access::new(settings)));
-    if settings.metrics {
-        router = router.route("/actuator/prometheus", get(metrics));
-    }
-    router.with_state(Arc::new(services))
+    let router = routes()
+        .into_iter()
+        .filter(|(path, _)| settings.metrics || *path != PROMETHEUS)
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    router
+        .nest("/api", api::router(Access::new(settings)))
+        .with_state(Arc::new(services))
+}
+
+/// What is served beside the API; [`openapi`] describes it.
+fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
+    [
+        ("/livez", get(|s, q| probe(Probe::Live, s, q))),
+        ("/startupz", get(|s, q| probe(Probe::Started, s, q))),
+        ("/readyz", get(|s, q| probe(Probe::Ready, s, q))),
+        ("/metrics", get(metrics)),
+        (PROMETHEUS, get(metrics)),
+        ("/version", get(version)),
+    ]
 }
 
 #[derive(Debug, Deserialize)]
@@ -249,6 +260,8 @@ async fn version() -> Json<Value> {
 
 /// Time for the events that a stop itself causes.
 const LAST_EVENTS: std::time::Duration = std::time::Duration::from_millis(50);
+/// Where the Java transport shows its metrics.
+const PROMETHEUS: &str = "/actuator/prometheus";
 /// Content type of the OpenMetrics text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -266,6 +279,8 @@ mod tests {
         future::BoxFuture,
         stream::{self, BoxStream},
     };
+
+    use serde_json::Map;
 
     use crate::{
         endpoint::EndpointSummary,
@@ -322,6 +337,20 @@ mod tests {
                 _ => Err(CommandError::UnknownEndpoint),
             };
             async move { result }.boxed()
+        }
+
+        fn attributes(
+            &self,
+            endpoint: &str,
+            changes: Map<String, Value>,
+        ) -> BoxFuture<'static, Result<Map<String, Value>, CommandError>> {
+            let known = endpoint == "urn:dev/1";
+            async move {
+                known
+                    .then_some(changes)
+                    .ok_or(CommandError::UnknownEndpoint)
+            }
+            .boxed()
         }
 
         fn events(&self) -> BoxStream<'static, ServerEvent> {
@@ -422,7 +451,7 @@ mod tests {
     #[test]
     fn the_api_lists_endpoints() {
         let (server, _) = start(&loopback(), true);
-        let one = r#"{"endpoint":"urn:dev/1","device":"","registration":"aaBBBBBBBB","address":"192.0.2.7:5683","version":"1.1","binding":"U","lifetime_s":300,"last_update":1700000000000,"objects":["/3/0"],"observed":[],"values":[]}"#;
+        let one = r#"{"endpoint":"urn:dev/1","device":"","registration":"aaBBBBBBBB","address":"192.0.2.7:5683","version":"1.1","binding":"U","lifetime_s":300,"last_update":1700000000000,"last_heard":0,"asleep":false,"objects":["/3/0"],"versions":{},"observed":[],"values":[]}"#;
         assert_eq!(get(&server, "/api/endpoints"), (200, format!("[{one}]")));
         assert_eq!(
             get(&server, "/api/endpoints/urn:dev%2F1"),
@@ -462,6 +491,56 @@ mod tests {
         assert_eq!(
             post(&server, path, &format!("\"{}\"", "x".repeat(100_000))).0,
             413
+        );
+    }
+
+    #[test]
+    fn the_api_takes_attributes() {
+        let (server, _) = start(&loopback(), true);
+        let path = "/api/endpoints/urn:dev%2F1/attributes";
+        let body = r#"{"timezone":"Europe/Kyiv","old":null}"#;
+        assert_eq!(post(&server, path, body), (200, body.to_owned()));
+        assert_eq!(get(&server, path), (200, "{}".to_owned()));
+        assert_eq!(get(&server, "/api/endpoints/x/attributes").0, 404);
+        for (body, status) in [("[]", 422), ("{", 400)] {
+            let (said, problem) = post(&server, path, body);
+            assert_eq!(said, status);
+            let problem: Value = serde_json::from_str(&problem).unwrap();
+            assert!(problem["error"].is_string(), "{problem}");
+        }
+    }
+
+    /// What is described is served and the other way round: methods are those that a path answers an unknown one with.
+    #[test]
+    fn every_route_is_described_and_every_description_is_served() {
+        let (server, _) = start(&loopback(), true);
+        let document = openapi::document();
+        let described = document["paths"].as_object().unwrap();
+        let api = api::routes().map(|(path, _)| format!("/api{path}"));
+        let mut served = routes().map(|(path, _)| path.to_owned()).to_vec();
+        served.extend(api);
+        let mut paths: Vec<_> = described.keys().cloned().collect();
+        served.sort_unstable();
+        paths.sort_unstable();
+        assert_eq!(served, paths);
+        for (path, item) in described {
+            let methods = item.as_object().unwrap().keys();
+            let methods: Vec<_> = methods
+                .filter(|name| *name != "parameters")
+                .map(|name| name.to_uppercase())
+                .collect();
+            let url = format!("http://{}{path}", server.address());
+            let answer = agent().delete(url).call().unwrap();
+            assert_eq!(answer.status().as_u16(), 405, "{path}");
+            let allowed = answer.headers()["allow"].to_str().unwrap();
+            // Whoever answers GET answers HEAD.
+            let mut allowed: Vec<_> = allowed.split(',').filter(|name| *name != "HEAD").collect();
+            allowed.sort_unstable();
+            assert_eq!(methods, allowed, "{path}");
+        }
+        assert_eq!(
+            get(&server, "/api/openapi.json"),
+            (200, document.to_string())
         );
     }
 

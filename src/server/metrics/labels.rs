@@ -4,23 +4,42 @@ use super::table::{Label, label};
 
 label! {
     /// What a mailbox belongs to.
-    pub enum Actor "actor" { Endpoint "endpoint" }
+    pub enum Actor "actor" { Bootstrap "bootstrap", Endpoint "endpoint" }
+}
+label! {
+    /// How a Bootstrap-Request ended: `rejected` at once; its session `ok`, in `timeout` because the device did not answer,
+    /// or `failed`.
+    pub enum BootstrapResult "result" { Failed "failed", Ok "ok", Rejected "rejected", Timeout "timeout" }
 }
 label! {
     /// Which way a datagram goes.
     pub enum Direction "direction" { In "in", Out "out" }
 }
 label! {
+    /// What became of a request for an update package: a block was `served`; `denied`: the package is not for this peer;
+    /// `missing`: it cannot be had; `limited`: too much is asked for.
+    pub enum DownloadResult "result" {
+        Denied "denied", Limited "limited", Malformed "malformed", Missing "missing", Served "served",
+    }
+}
+label! {
+    /// What was reported of an update.
+    pub enum OtaState "state" {
+        Downloading "downloading", Downloaded "downloaded", Verified "verified", Updating "updating",
+        Updated "updated", Failed "failed",
+    }
+}
+label! {
     /// Why a datagram was dropped unhandled.
     pub enum DropReason "reason" {
-        KernelBuffer "kernel_buffer", Multicast "multicast", Send "send",
+        Association "association", KernelBuffer "kernel_buffer", Multicast "multicast", Send "send", Shard "shard",
     }
 }
 label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
-        Endpoints "endpoints", EndpointMessages "endpoint_messages", EndpointRegistrations "endpoint_registrations",
-        Registering "registering", Registrations "registrations", SourceMessages "source_messages",
+        Bootstraps "bootstraps", Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",
+        EndpointRegistrations "endpoint_registrations", Registering "registering", Registrations "registrations", SourceMessages "source_messages",
     }
 }
 label! {
@@ -50,7 +69,9 @@ label! {
 }
 label! {
     /// What is asked of the platform.
-    pub enum Request "request" { Credentials "credentials", Models "models" }
+    pub enum Request "request" {
+        Credentials "credentials", Models "models", Package "package", PackageBytes "package_bytes",
+    }
 }
 label! {
     /// How a question to the platform ended.
@@ -80,10 +101,12 @@ label! {
     }
 }
 label! {
-    /// How an RPC ended. `ok` and `error` are answers; a `duplicate`, one that `expired` unsent and one `postponed` until
-    /// the device wakes up get none.
+    /// How an RPC ended, each in one way: `ok` and `error` are answers; `overflow` was refused for want of room;
+    /// `cancelled` ended with the registration; a `duplicate`, one that `expired` unsent and one `postponed`, which the core
+    /// keeps, get no answer.
     pub enum RpcResult "result" {
-        Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Postponed "postponed", Timeout "timeout",
+        Cancelled "cancelled", Duplicate "duplicate", Error "error", Expired "expired", Ok "ok", Overflow "overflow",
+        Postponed "postponed", Timeout "timeout",
     }
 }
 label! {
@@ -119,11 +142,45 @@ label! {
 }
 label! {
     /// How an endpoint is secured.
-    pub enum Security "security" { NoSec "nosec" }
+    pub enum Security "security" { NoSec "nosec", Psk "psk", Rpk "rpk", X509 "x509" }
+}
+label! {
+    /// How a device proves itself in a handshake; `unknown` where it did not come so far.
+    pub enum HandshakeMode "mode" { Psk "psk", Rpk "rpk", Unknown "unknown", X509 "x509" }
+}
+label! {
+    /// How a handshake ended. `bad_mac`: the device's Finished was not made with the key, usually a wrong PSK;
+    /// `no_credentials`: nobody is known by what it shows; `unavailable`: the platform did not say; `limit`: too many.
+    pub enum HandshakeResult "result" {
+        BadMac "bad_mac", CertInvalid "cert_invalid", Limit "limit", NoCipher "no_cipher", NoCredentials "no_credentials", Ok "ok",
+        Other "other", Refused "refused", Timeout "timeout", Unavailable "unavailable",
+    }
+}
+label! {
+    /// Whether records from the device carry a connection id.
+    pub enum ConnectionId "cid" { No "no", Yes "yes" }
+}
+label! {
+    /// Why a DTLS record was dropped.
+    pub enum RecordDrop "reason" {
+        BadMac "bad_mac", Early "early", Foreign "foreign", Malformed "malformed", NoAssociation "no_association", Replay "replay",
+        Unheard "unheard", WrongCid "wrong_cid",
+    }
+}
+label! {
+    /// What of DTLS a limit held back.
+    pub enum DtlsLimit "limit" {
+        Alerts "alerts", Associations "associations", CredentialQueries "credential_queries", Handshakes "handshakes",
+        HelloVerifyRequests "hello_verify_requests",
+    }
+}
+label! {
+    /// What was done to a record of an endpoint.
+    pub enum StateOperation "op" { Put "put", Delete "delete" }
 }
 label! {
     /// State of this process.
-    pub enum State "state" { Starting "starting", Ready "ready", Draining "draining" }
+    pub enum State "state" { Starting "starting", Restoring "restoring", Ready "ready", Draining "draining" }
 }
 
 impl RpcMethod {

@@ -3,6 +3,7 @@
 //! Counters and gauges may be shared and changed by any thread; reaching one takes neither lock nor hash. A scrape reads
 //! them as they are. `docs/metrics.md` is generated from here by a test.
 
+mod dtls;
 mod endpoint;
 mod labels;
 mod process;
@@ -44,6 +45,10 @@ pub struct Metrics {
     pub registration_events: Counters<RegistrationEvent>,
     /// `lightship_link_deviations_total`
     pub link_deviations: Counter,
+    /// `lightship_bootstrap_total`
+    pub bootstrap: Counters<BootstrapResult>,
+    /// `lightship_bootstrap_secrets_over_nosec_total`
+    pub bootstrap_secrets_over_nosec: Counter,
     /// `lightship_notifications_total`
     pub notifications: Counters<NotificationResult>,
     /// `lightship_sends_total`
@@ -54,16 +59,38 @@ pub struct Metrics {
     pub sleeps: Counter,
     /// `lightship_durable_duration_seconds`
     pub durable_duration: Histogram,
+    /// `lightship_rpc_received_total`
+    pub rpc_received: Counter,
+    /// `lightship_rpc_held`
+    pub rpc_held: Gauge,
     /// `lightship_rpc_total`
     pub rpc: Counters<RpcResult>,
     /// `lightship_commands_total`
     pub commands: Counters<(RpcMethod, CommandResult)>,
+    /// `lightship_ota_states_total`
+    pub ota_states: Counters<OtaState>,
+    /// `lightship_downloads_total`
+    pub downloads: Counters<DownloadResult>,
     /// `lightship_udp_datagrams_total`
     pub udp_datagrams: Counters<Direction>,
     /// `lightship_udp_bytes_total`
     pub udp_bytes: Counters<Direction>,
     /// `lightship_udp_dropped_total`
     pub udp_dropped: Counters<DropReason>,
+    /// `lightship_dtls_handshakes_total`
+    pub dtls_handshakes: Counters<(HandshakeMode, HandshakeResult)>,
+    /// `lightship_dtls_associations`
+    pub dtls_associations: Gauges<ConnectionId>,
+    /// `lightship_dtls_records_dropped_total`
+    pub dtls_records_dropped: Counters<RecordDrop>,
+    /// `lightship_dtls_limited_total`
+    pub dtls_limited: Counters<DtlsLimit>,
+    /// `lightship_dtls_retransmissions_total`
+    pub dtls_retransmissions: Counter,
+    /// `lightship_dtls_credential_queries_total`
+    pub dtls_credential_queries: Counter,
+    /// `lightship_dtls_address_changes_total`
+    pub dtls_address_changes: Counter,
     /// `lightship_coap_messages_total`
     pub coap_messages: Counters<Direction>,
     /// `lightship_coap_retransmissions_total`
@@ -96,6 +123,20 @@ pub struct Metrics {
     pub platform_request_duration: Histograms<Request>,
     /// `lightship_platform_pending_requests`
     pub platform_pending_requests: Gauge,
+    /// `lightship_state_writes_total`
+    pub state_writes: Counters<StateOperation>,
+    /// `lightship_state_commit_duration_seconds`
+    pub state_commit_duration: Histogram,
+    /// `lightship_state_failures_total`
+    pub state_failures: Counter,
+    /// `lightship_state_pending_writes`
+    pub state_pending_writes: Gauge,
+    /// `lightship_state_refused_records_total`
+    pub state_refused_records: Counter,
+    /// `lightship_state_restored_endpoints`
+    pub state_restored_endpoints: Gauge,
+    /// `lightship_state_unusable_records_total`
+    pub state_unusable_records: Counter,
     /// `lightship_kafka_records_total`
     pub kafka_records: Counters<(RecordKind, RecordResult)>,
     /// `lightship_kafka_failures_total`
@@ -118,6 +159,8 @@ pub struct Metrics {
     pub kafka_unreadable_answers: Counter,
     /// `lightship_kafka_producer_rebuilds_total`
     pub kafka_producer_rebuilds: Counter,
+    /// `lightship_zookeeper_connected`
+    pub zookeeper_connected: Gauge,
 }
 
 impl Metrics {
@@ -142,6 +185,12 @@ impl Metrics {
                 "link_deviations",
                 "Deviations from the link format in object lists that were forgiven",
             ),
+            bootstrap: add(r, "bootstrap", "Bootstrap-Requests by how they ended"),
+            bootstrap_secrets_over_nosec: add(
+                r,
+                "bootstrap_secrets_over_nosec",
+                "Bootstrap sessions that gave keys to a device without security",
+            ),
             notifications: add(
                 r,
                 "notifications",
@@ -163,15 +212,31 @@ impl Metrics {
                 "durable_duration_seconds",
                 "From the arrival of a reading that a device waits for to its being durable",
             ),
+            rpc_received: add(r, "rpc_received", "Commands that reached an endpoint"),
+            rpc_held: add(
+                r,
+                "rpc_held",
+                "Commands that wait for a device or are under way to one",
+            ),
             rpc: add(
                 r,
                 "rpc",
-                "Commands by how they ended: answered (ok, error), without answer (timeout), not sent (expired, duplicate, postponed)",
+                "Commands by how they ended: answered (ok, error), without answer (timeout), ended with the registration (cancelled), not sent (overflow, expired, duplicate, postponed)",
             ),
             commands: add(
                 r,
                 "commands",
                 "Commands of the platform, by whether they reached an endpoint",
+            ),
+            ota_states: add(
+                r,
+                "ota_states",
+                "States of updates reported to the platform",
+            ),
+            downloads: add(
+                r,
+                "downloads",
+                "Requests for blocks of update packages, by what became of them",
             ),
             udp_datagrams: add(
                 r,
@@ -180,7 +245,34 @@ impl Metrics {
             ),
             udp_bytes: add(r, "udp_bytes", "Bytes received and sent on device ports"),
             udp_dropped: add(r, "udp_dropped", "Datagrams dropped unhandled"),
-            coap_messages: add(r, "coap_messages", "CoAP messages of registered endpoints"),
+            dtls_handshakes: add(r, "dtls_handshakes", "DTLS handshakes by how they ended"),
+            dtls_associations: add(r, "dtls_associations", "DTLS associations with devices"),
+            dtls_records_dropped: add(
+                r,
+                "dtls_records_dropped",
+                "DTLS records dropped without an answer",
+            ),
+            dtls_limited: add(r, "dtls_limited", "What limits of DTLS held back"),
+            dtls_retransmissions: add(
+                r,
+                "dtls_retransmissions",
+                "Flights of DTLS handshakes sent again",
+            ),
+            dtls_credential_queries: add(
+                r,
+                "dtls_credential_queries",
+                "Credentials that handshakes asked for",
+            ),
+            dtls_address_changes: add(
+                r,
+                "dtls_address_changes",
+                "Devices that went on with their association from another address",
+            ),
+            coap_messages: add(
+                r,
+                "coap_messages",
+                "CoAP messages of registered endpoints and bootstrap sessions",
+            ),
             coap_retransmissions: add(r, "coap_retransmissions", "Retransmissions sent"),
             coap_duplicates: add(r, "coap_duplicates", "Messages received again"),
             coap_malformed: add(r, "coap_malformed", "Messages that could not be read"),
@@ -228,6 +320,41 @@ impl Metrics {
                 "platform_pending_requests",
                 "Questions that wait for the platform",
             ),
+            state_writes: add(
+                r,
+                "state_writes",
+                "Records of endpoints written and removed",
+            ),
+            state_commit_duration: add_seconds(
+                r,
+                "state_commit_duration_seconds",
+                "How long a transaction of the state file took",
+            ),
+            state_failures: add(
+                r,
+                "state_failures",
+                "Transactions of the state file that failed; what they held is kept and tried again",
+            ),
+            state_pending_writes: add(
+                r,
+                "state_pending_writes",
+                "Records that wait to be written or removed",
+            ),
+            state_refused_records: add(
+                r,
+                "state_refused_records",
+                "Records held back by their endpoints because too much waits to be written",
+            ),
+            state_restored_endpoints: add(
+                r,
+                "state_restored_endpoints",
+                "Endpoints found on record at the start",
+            ),
+            state_unusable_records: add(
+                r,
+                "state_unusable_records",
+                "Records of which no endpoint could be made",
+            ),
             kafka_records: add(r, "kafka_records", "Records to the core"),
             kafka_failures: add(
                 r,
@@ -271,47 +398,48 @@ impl Metrics {
                 "kafka_producer_rebuilds",
                 "Times that the producer was rebuilt after a fatal error",
             ),
+            zookeeper_connected: add(
+                r,
+                "zookeeper_connected",
+                "1 while this instance is registered in ZooKeeper, else 0",
+            ),
             registry,
         };
         metrics.up_since.set(start_seconds);
         metrics
     }
 
-    /// Adds what the CoAP layer of one endpoint counted since `before`.
-    pub fn add_coap(&self, before: &CoapStats, after: &CoapStats) {
-        let add = |counter: &Counter, count: fn(&CoapStats) -> u64| {
-            let since = count(after).saturating_sub(count(before));
-            if since > 0 {
-                counter.inc_by(since);
-            }
-        };
-        add(self.coap_messages.of(Direction::In), |s| s.received);
-        add(self.coap_messages.of(Direction::Out), |s| s.sent);
-        add(&self.coap_retransmissions, |s| s.retransmissions);
-        add(&self.coap_duplicates, |s| s.duplicates);
-        add(self.coap_malformed.of(Malformed::Format), |s| {
-            s.format_errors
-        });
-        add(self.coap_malformed.of(Malformed::Option), |s| s.bad_options);
-        add(self.coap_resets.of(Direction::In), |s| s.resets_received);
-        add(self.coap_resets.of(Direction::Out), |s| s.resets_sent);
-        add(&self.coap_unmatched, |s| s.unmatched);
-        add(&self.coap_timeouts, |s| s.timeouts);
-        add(self.coap_malformed.of(Malformed::Block), |s| {
-            s.refused_blocks
-        });
-        add(&self.coap_ring_full, |s| s.ring_full);
-        add(&self.coap_pings, |s| s.pings);
+    /// Adds what the CoAP layer of one endpoint counted since the last time.
+    pub fn add_coap(&self, since: &CoapStats) {
+        let messages = &self.coap_messages;
+        raise(messages.of(Direction::In), since.received);
+        raise(messages.of(Direction::Out), since.sent);
+        raise(&self.coap_retransmissions, since.retransmissions);
+        raise(&self.coap_duplicates, since.duplicates);
+        let malformed = &self.coap_malformed;
+        raise(malformed.of(Malformed::Format), since.format_errors);
+        raise(malformed.of(Malformed::Option), since.bad_options);
+        raise(malformed.of(Malformed::Block), since.refused_blocks);
+        let resets = &self.coap_resets;
+        raise(resets.of(Direction::In), since.resets_received);
+        raise(resets.of(Direction::Out), since.resets_sent);
+        raise(&self.coap_unmatched, since.unmatched);
+        raise(&self.coap_timeouts, since.timeouts);
+        raise(&self.coap_ring_full, since.ring_full);
+        raise(&self.coap_pings, since.pings);
         let notifications = &self.notifications;
-        add(notifications.of(NotificationResult::UnknownToken), |s| {
-            s.unknown_tokens
-        });
-        add(notifications.of(NotificationResult::Incomplete), |s| {
-            s.incomplete_notifications
-        });
-        add(notifications.of(NotificationResult::Stale), |s| {
-            s.stale_notifications
-        });
+        raise(
+            notifications.of(NotificationResult::UnknownToken),
+            since.unknown_tokens,
+        );
+        raise(
+            notifications.of(NotificationResult::Incomplete),
+            since.incomplete_notifications,
+        );
+        raise(
+            notifications.of(NotificationResult::Stale),
+            since.stale_notifications,
+        );
     }
 
     /// All metrics in the OpenMetrics text format.
@@ -324,6 +452,13 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// Adds to a counter; adding nothing does not touch what other threads write to.
+fn raise(counter: &Counter, count: u64) {
+    if count > 0 {
+        counter.inc_by(count);
     }
 }
 
@@ -465,7 +600,7 @@ set of values, and every series exists from the start. On Linux the usual `proce
             resets_sent: 1,
             ..CoapStats::default()
         };
-        metrics.add_coap(&before, &after);
+        metrics.add_coap(&after.since(&before));
         assert_eq!(metrics.coap_duplicates.get(), 2);
         assert_eq!(metrics.coap_resets.of(Direction::Out).get(), 1);
         assert_eq!(metrics.coap_resets.of(Direction::In).get(), 0);

@@ -47,8 +47,11 @@ final class Objects {
     private final Map<LwM2mPath, Instance> instances = new HashMap<>();
     private final List<LwM2mObjectEnabler> enablers;
 
-    /** {@code ddf} names a file with the model of object 33001, or is null. */
-    Objects(String serverUri, long lifetime, String ddf) throws IOException, InvalidDDFFileException {
+    /**
+     * {@code ddf} names a file with the model of object 33001, or is null. With {@code bootstrap} the server is a bootstrap
+     * server, and the client has no other.
+     */
+    Objects(String serverUri, boolean bootstrap, long lifetime, String ddf) throws IOException, InvalidDDFFileException {
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
         if (ddf != null) {
             try (InputStream file = new FileInputStream(ddf)) {
@@ -68,8 +71,13 @@ final class Objects {
         model = new StaticModel(models);
 
         ObjectsInitializer initializer = new ObjectsInitializer(model);
-        initializer.setInstancesForObject(LwM2mId.SECURITY, Security.noSec(serverUri, SHORT_SERVER_ID));
-        initializer.setInstancesForObject(LwM2mId.SERVER, new Server(SHORT_SERVER_ID, lifetime));
+        if (bootstrap) {
+            initializer.setInstancesForObject(LwM2mId.SECURITY, Security.noSecBootstrap(serverUri));
+            initializer.setClassForObject(LwM2mId.SERVER, Server.class);
+        } else {
+            initializer.setInstancesForObject(LwM2mId.SECURITY, Security.noSec(serverUri, SHORT_SERVER_ID));
+            initializer.setInstancesForObject(LwM2mId.SERVER, new Server(SHORT_SERVER_ID, lifetime));
+        }
         initializer.setInstancesForObject(LwM2mId.DEVICE, instance(LwM2mId.DEVICE, 0, Map.ofEntries( //
                 Map.entry(0, "Lightship Labs"), //
                 Map.entry(1, "Model 500"), //

@@ -20,6 +20,7 @@ import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
 import org.eclipse.leshan.core.node.codec.LwM2mValueChecker;
+import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
@@ -34,6 +35,7 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * <table>
  * <tr><td>server</td><td>URI of the server, {@code coap://host:port} (required)</td></tr>
  * <tr><td>endpoint</td><td>endpoint name (required)</td></tr>
+ * <tr><td>bootstrap</td><td>whether the server is a bootstrap server, default false</td></tr>
  * <tr><td>lifetime</td><td>seconds, default 300</td></tr>
  * <tr><td>port</td><td>local UDP port, default 0 = any</td></tr>
  * <tr><td>update_every</td><td>seconds between Updates; default what Leshan derives from the lifetime</td></tr>
@@ -50,7 +52,7 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
  * {@code quit}. The end of the input is {@code quit}.
  *
  * <p>
- * Events: {@code registered ID}, {@code registration-failed CODE}, {@code registration-timeout}, {@code updated},
+ * Events: {@code bootstrapped}, {@code bootstrap-failed CODE}, {@code registered ID}, {@code registration-failed CODE}, {@code registration-timeout}, {@code updated},
  * {@code update-failed CODE}, {@code update-timeout}, {@code deregistered}, {@code deregistration-failed CODE},
  * {@code deregistration-timeout}, {@code observed PATH}, {@code notified PATH VALUE}, {@code acked PATH VALUE},
  * {@code rejected PATH VALUE}, {@code unacked PATH VALUE}, {@code written PATH VALUE}, {@code executed PATH [ARGUMENTS]}, {@code sent PATH},
@@ -65,7 +67,8 @@ public final class TestClient {
 
     private TestClient(Map<String, String> options) throws Exception {
         long lifetime = Long.parseLong(options.getOrDefault("lifetime", "300"));
-        objects = new Objects(required(options, "server"), lifetime, options.get("model"));
+        boolean bootstrap = Boolean.parseBoolean(options.getOrDefault("bootstrap", "false"));
+        objects = new Objects(required(options, "server"), bootstrap, lifetime, options.get("model"));
         wire = new Wire(Integer.parseInt(options.getOrDefault("port", "0")), objects.model());
 
         DefaultRegistrationEngineFactory engine = new DefaultRegistrationEngineFactory();
@@ -165,6 +168,17 @@ public final class TestClient {
 
     /** Prints what becomes of the registration. */
     private static final class LifecycleEvents extends LwM2mClientObserverAdapter {
+
+        @Override
+        public void onBootstrapSuccess(LwM2mServer server, BootstrapRequest request) {
+            event("bootstrapped");
+        }
+
+        @Override
+        public void onBootstrapFailure(LwM2mServer server, BootstrapRequest request, ResponseCode code, String text,
+                Exception cause) {
+            event("bootstrap-failed " + (code == null ? cause : dotted(code)));
+        }
 
         @Override
         public void onRegistrationSuccess(LwM2mServer server, RegisterRequest request, String registrationId) {

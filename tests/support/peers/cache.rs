@@ -55,6 +55,21 @@ pub(crate) const COAP_CLIENT: Tool = Tool {
     probe: ["coap-client-notls", "-h"],
     version: 0,
 };
+/// OpenSSL's command-line client.
+pub(crate) const OPENSSL: Tool = Tool {
+    probe: ["openssl", "version"],
+    version: 3,
+};
+/// GnuTLS' command-line client.
+pub(crate) const GNUTLS: Tool = Tool {
+    probe: ["gnutls-cli", "--version"],
+    version: 0,
+};
+/// The tools that make a configure script.
+pub(crate) const AUTORECONF: Tool = Tool {
+    probe: ["autoreconf", "--version"],
+    version: 0,
+};
 /// The C compiler.
 pub(crate) const CC: Tool = Tool {
     probe: ["cc", "--version"],

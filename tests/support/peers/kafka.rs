@@ -15,6 +15,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -55,9 +56,7 @@ impl Broker {
     }
 
     fn start_with(secured: bool) -> Option<Self> {
-        let jars = RECIPE
-            .prepare(|folder| cache::fetch_jars(folder, &JARS))?
-            .join("lib");
+        let jars = jars()?;
         // Between choosing a port and binding it somebody else may take it: then a second pair is tried.
         (1..=START_ATTEMPTS).find_map(|attempt| {
             let data = tempfile::tempdir().expect("a scratch folder can be made");
@@ -146,30 +145,29 @@ impl Broker {
 
     /// Creates topics with one replica; one that exists already is as good.
     pub(crate) fn create_topics(&self, topics: &[(&str, i32)]) {
-        let topics: Vec<_> = topics
-            .iter()
-            .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
-            .collect();
+        create_topics(&self.client(), topics, 1);
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) fn delete_topic(&self, topic: &str) {
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("the settings are valid");
         let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
-        let results = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime can be made")
-            .block_on(admin.create_topics(&topics, &options))
-            .expect("the broker answers");
+        let results =
+            block_on(admin.delete_topics(&[topic], &options)).expect("the broker answers");
         for result in results {
-            assert!(
-                matches!(
-                    result,
-                    Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists))
-                ),
-                "topic not created: {result:?}"
-            );
+            result.expect("the topic was there");
         }
-        // A topic can be used once its leader is known, a little after its creation.
-        self.wait_until_served(|| false)
-            .expect("the leader of a new topic is elected");
+        let is_there = || {
+            let metadata = admin
+                .inner()
+                .fetch_metadata(None, REQUEST_TIMEOUT)
+                .expect("the broker answers");
+            metadata.topics().iter().any(|other| other.name() == topic)
+        };
+        while is_there() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Produces records (key, payload) to a topic and waits until the broker has acknowledged them all.
@@ -229,11 +227,7 @@ impl Broker {
 
     /// Returns client settings that lead to this broker.
     pub(crate) fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.bootstrap_servers());
-        // A broker that is just starting refuses connections: try again soon.
-        config.set("reconnect.backoff.max.ms", "200");
-        config
+        client(&self.bootstrap_servers())
     }
 
     fn consumer(&self) -> BaseConsumer {
@@ -244,72 +238,27 @@ impl Broker {
     }
 
     fn format(&self) {
-        let formatted = cache::run(
-            self.java(&["-Xmx64m", "-XX:TieredStopAtLevel=1"])
-                .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-                .arg(self.properties())
-                .args(self.secured.map(|_| "--add-scram"))
-                .args(self.secured.map(|_| {
-                    let (name, password) = USER;
-                    format!("SCRAM-SHA-512=[name={name},password=\"{password}\"]")
-                })),
-        );
-        formatted.expect("an empty folder can be formatted");
+        let (name, password) = USER;
+        let user = format!("SCRAM-SHA-512=[name={name},password=\"{password}\"]");
+        let more: &[&str] = match self.secured {
+            Some(_) => &["--add-scram", &user],
+            None => &[],
+        };
+        format(&self.jars, self.data.path(), more);
     }
 
     /// Starts the process and waits until it serves; `Err` is what it printed before it ended.
     fn launch(&mut self) -> Result<(), String> {
-        let mut command = self.java(&["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        command.arg("kafka.Kafka").arg(self.properties());
-        let mut process = Process::spawn("Apache Kafka", &mut command);
-        self.wait_until_served(|| !process.is_running())
-            .map_err(|reason| {
-                let lines = process.lines();
-                let last = lines
-                    .get(lines.len().saturating_sub(40)..)
-                    .unwrap_or_default();
-                format!("{}\n{reason}", last.join("\n"))
-            })?;
+        let mut process = launch(&self.jars, self.data.path());
+        wait_until_served(&self.client(), 1, || !process.is_running()).map_err(|reason| {
+            let lines = process.lines();
+            let last = lines
+                .get(lines.len().saturating_sub(40)..)
+                .unwrap_or_default();
+            format!("{}\n{reason}", last.join("\n"))
+        })?;
         self.process = Some(process);
         Ok(())
-    }
-
-    /// Waits until a metadata request names this broker and a leader for every partition.
-    fn wait_until_served(&self, mut ended: impl FnMut() -> bool) -> Result<(), String> {
-        let consumer = self.consumer();
-        let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            let reason = match consumer.fetch_metadata(None, Duration::from_millis(500)) {
-                Err(error) => error.to_string(),
-                Ok(metadata) if metadata.brokers().is_empty() => {
-                    "no broker in the metadata".to_owned()
-                }
-                Ok(metadata) => {
-                    let mut partitions = metadata
-                        .topics()
-                        .iter()
-                        .flat_map(|topic| topic.partitions());
-                    match partitions.all(|partition| partition.leader() >= 0) {
-                        true => return Ok(()),
-                        false => "a partition has no leader".to_owned(),
-                    }
-                }
-            };
-            if ended() || Instant::now() >= deadline {
-                return Err(reason);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn java(&self, options: &[&str]) -> Command {
-        let mut command = Command::new("java");
-        command.args(options).arg("-cp").arg(self.jars.join("*"));
-        command
-    }
-
-    fn properties(&self) -> PathBuf {
-        self.data.path().join(PROPERTIES)
     }
 }
 
@@ -408,6 +357,116 @@ impl Ports {
     }
 }
 
+/// Fetches Apache Kafka; the folder of its libraries.
+pub(super) fn jars() -> Option<PathBuf> {
+    let folder = RECIPE.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
+    Some(folder.join("lib"))
+}
+
+/// Makes the folder of a node, which holds its properties, ready for its first start; `more` are arguments to the tool.
+pub(super) fn format(jars: &Path, folder: &Path, more: &[&str]) {
+    let formatted = cache::run(
+        java(jars, &["-Xmx64m", "-XX:TieredStopAtLevel=1"])
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(folder.join(PROPERTIES))
+            .args(more),
+    );
+    formatted.expect("an empty folder can be formatted");
+}
+
+/// Starts the node of a folder.
+pub(super) fn launch(jars: &Path, folder: &Path) -> Process {
+    let mut command = java(
+        jars,
+        &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
+    );
+    command.arg("kafka.Kafka").arg(folder.join(PROPERTIES));
+    Process::spawn("Apache Kafka", &mut command)
+}
+
+fn java(jars: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new("java");
+    command.args(options).arg("-cp").arg(jars.join("*"));
+    command
+}
+
+/// Client settings that lead to these brokers.
+pub(super) fn client(bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap_servers);
+    // A broker that is just starting refuses connections: try again soon.
+    config.set("reconnect.backoff.max.ms", "200");
+    config
+}
+
+/// Creates topics; one that exists already is as good.
+pub(super) fn create_topics(config: &ClientConfig, topics: &[(&str, i32)], replicas: i32) {
+    let topics: Vec<_> = topics
+        .iter()
+        .map(|(name, partitions)| {
+            NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas))
+        })
+        .collect();
+    let admin: AdminClient<DefaultClientContext> = config.create().expect("the settings are valid");
+    let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
+    let results = block_on(admin.create_topics(&topics, &options)).expect("the broker answers");
+    for result in results {
+        assert!(
+            matches!(
+                result,
+                Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists))
+            ),
+            "topic not created: {result:?}"
+        );
+    }
+    // A topic can be used once its leader is known, a little after its creation.
+    wait_until_served(config, 1, || false).expect("the leader of a new topic is elected");
+}
+
+/// Waits until the metadata name so many brokers, a leader for every partition, and all replicas of it as in sync.
+pub(super) fn wait_until_served(
+    config: &ClientConfig,
+    brokers: usize,
+    mut ended: impl FnMut() -> bool,
+) -> Result<(), String> {
+    let consumer: BaseConsumer = config
+        .clone()
+        .set("group.id", "lightship-peers")
+        .create()
+        .map_err(|error| format!("settings of the client: {error}"))?;
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        let reason = match consumer.fetch_metadata(None, Duration::from_millis(500)) {
+            Err(error) => error.to_string(),
+            Ok(metadata) if metadata.brokers().len() < brokers => {
+                format!("{} brokers in the metadata", metadata.brokers().len())
+            }
+            Ok(metadata) => {
+                let topics = metadata.topics().iter();
+                let mut partitions = topics.flat_map(|topic| topic.partitions());
+                let is_served = |partition: &MetadataPartition| {
+                    partition.leader() >= 0 && partition.isr().len() == partition.replicas().len()
+                };
+                if partitions.all(is_served) {
+                    return Ok(());
+                }
+                "a partition has no leader, or a replica that is behind".to_owned()
+            }
+        };
+        if ended() || Instant::now() >= deadline {
+            return Err(reason);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime can be made")
+        .block_on(future)
+}
+
 impl SecuredPorts {
     /// Makes a certificate and adds the listeners to the properties in `folder`.
     fn add(ports: Ports, folder: &Path) -> Self {
@@ -485,7 +544,7 @@ const RECIPE: Recipe<'static> = Recipe {
 };
 /// 16 bytes in base64 without padding, as the storage tool wants them.
 const CLUSTER_ID: &str = "bGlnaHRzaGlwLXRlc3RzMA";
-const PROPERTIES: &str = "server.properties";
+pub(super) const PROPERTIES: &str = "server.properties";
 const START_ATTEMPTS: usize = 3;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);

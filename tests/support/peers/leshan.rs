@@ -20,8 +20,7 @@ impl Client {
     /// Starts a client that registers at `server` (`coap://127.0.0.1:5685`) at once. `None`: it cannot be had here, as
     /// said on standard error.
     pub(crate) fn start(server: &str, endpoint: &str, options: Options) -> Option<Self> {
-        let libraries = LIBRARIES.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
-        let jars = format!("{}/lib/*", libraries.display());
+        let jars = libraries()?;
         let mut hasher = DefaultHasher::new();
         SOURCES.hash(&mut hasher);
         let recipe = Recipe {
@@ -53,7 +52,8 @@ impl Client {
             .arg(format!("endpoint={endpoint}"))
             .arg(format!("lifetime={}", options.lifetime))
             .arg(format!("port={}", options.port))
-            .arg(format!("queue_mode={}", options.queue_mode));
+            .arg(format!("queue_mode={}", options.queue_mode))
+            .arg(format!("bootstrap={}", options.bootstrap));
         if let Some(file) = options.model {
             command.arg(format!("model={file}"));
         }
@@ -118,6 +118,8 @@ pub(crate) struct Options {
     pub(crate) update_every: Option<u32>,
     /// Registers with Queue Mode.
     pub(crate) queue_mode: bool,
+    /// The server is a bootstrap server, and the client has no other.
+    pub(crate) bootstrap: bool,
     /// DDF file of object 33001, which the client has then.
     pub(crate) model: Option<&'static str>,
     /// Content formats by number, separated by commas; `None` is all that Leshan has.
@@ -131,6 +133,7 @@ impl Default for Options {
             port: 0,
             update_every: None,
             queue_mode: false,
+            bootstrap: false,
             model: None,
             formats: None,
         }
@@ -139,6 +142,12 @@ impl Default for Options {
 
 /// How long an event may take: a Java start on a busy machine, or one full retransmission of CoAP.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The class path of the libraries. `None`: they cannot be had here.
+pub(crate) fn libraries() -> Option<String> {
+    let libraries = LIBRARIES.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
+    Some(format!("{}/lib/*", libraries.display()))
+}
 
 const JARS: [&str; 3] = [
     "org.eclipse.leshan:leshan-lwm2m-client:2.0.0-M18",

@@ -5,10 +5,16 @@
 //! | [`aiocoap`] | a LwM2M 1.1 client of ours on aiocoap | Python 3.11; pip to fetch it |
 //! | [`kcat`] | kcat, a Kafka client | Debian's `kcat` |
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
+//! | [`cluster`] | Apache Kafka, a controller and two brokers | the same |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
+//! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
 //! | [`protobuf`] | Google's protobuf library, with protoc | Python 3.11; pip to fetch it |
+//! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
+//! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
+//! | [`tinydtls`] | a DTLS client on tinydtls | Python 3.11; pip, a C compiler, autoconf, automake, libtool, Python's headers to build it |
 //! | [`wakaama`] | Eclipse Wakaama's example client, LwM2M 1.0 | npm, tar and a C compiler to build it |
+//! | [`zookeeper`] | Apache ZooKeeper, one server | Java 17; Maven to fetch it |
 //!
 //! Nothing is fetched unasked: `LIGHTSHIP_FETCH_PEERS=1` allows it, `LIGHTSHIP_REQUIRE_PEERS=1` allows it and turns
 //! every skip into a failure. A peer that cannot be had is `None`, after one line on standard error that says why.
@@ -31,13 +37,20 @@
 pub(crate) mod aiocoap;
 pub(crate) mod cache;
 #[cfg(feature = "kafka")]
+pub(crate) mod cluster;
+#[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 pub(crate) mod kcat;
 pub(crate) mod leshan;
 pub(crate) mod libcoap;
+pub(crate) mod openapi;
 pub(crate) mod process;
 pub(crate) mod protobuf;
+pub(crate) mod scandium;
+pub(crate) mod tinydtls;
 pub(crate) mod wakaama;
+#[cfg(feature = "kafka")]
+pub(crate) mod zookeeper;
 
 use std::net::UdpSocket;
 

@@ -21,6 +21,20 @@ impl Client {
     /// Starts a client that registers at `127.0.0.1:server_port` at once. `None`: it cannot be had here, as said on
     /// standard error.
     pub(crate) fn start(server_port: u16, endpoint: &str, lifetime: u32) -> Option<Self> {
+        Self::start_with(server_port, endpoint, lifetime, &[])
+    }
+
+    /// Starts a client that asks the bootstrap server at `127.0.0.1:server_port` where to register. `None` as above.
+    pub(crate) fn start_bootstrapped(server_port: u16, endpoint: &str) -> Option<Self> {
+        Self::start_with(server_port, endpoint, 300, &["-b"])
+    }
+
+    fn start_with(
+        server_port: u16,
+        endpoint: &str,
+        lifetime: u32,
+        options: &[&str],
+    ) -> Option<Self> {
         let folder = RECIPE.prepare(make)?;
         let mut command = Command::new(folder.join(PROGRAM));
         command
@@ -38,7 +52,8 @@ impl Client {
                 &lifetime.to_string(),
                 "-l",
                 &free_udp_port().to_string(),
-            ]);
+            ])
+            .args(options);
         Some(Self {
             process: Process::spawn("Wakaama client", &mut command),
         })

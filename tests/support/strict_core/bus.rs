@@ -76,7 +76,13 @@ pub(super) fn core_topics(prefix: &str) -> Vec<(String, i32)> {
 }
 
 impl Bus {
-    pub(super) fn connect(bootstrap_servers: &str, prefix: &str) -> Self {
+    /// The bus of one of several instances: it reads the topics whose number is its own, and partitions likewise.
+    pub(super) fn connect(
+        bootstrap_servers: &str,
+        prefix: &str,
+        instance: usize,
+        instances: usize,
+    ) -> Self {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", bootstrap_servers)
@@ -93,7 +99,12 @@ impl Bus {
             .unwrap();
         let mut assignment = TopicPartitionList::new();
         for (topic, partitions) in &topics {
+            let number = topic.rsplit('.').next().and_then(|text| text.parse().ok());
             for partition in 0..*partitions {
+                let share: i32 = number.unwrap_or(partition);
+                if share as usize % instances != instance {
+                    continue;
+                }
                 assignment
                     .add_partition_offset(topic, partition, Offset::Beginning)
                     .unwrap();
@@ -188,23 +199,40 @@ impl Bus {
 
     /// Writes a notification for the transport `node`.
     pub(super) fn notify(&self, node: &str, message: &ToTransportMsg) {
-        let topic = full(&self.prefix, &format!("tb_transport.notifications.{node}"));
-        let key = if message.session_id_msb == 0 {
-            record_key(Uuid::new_v4())
-        } else {
-            "13814000-1dd2-11b2-8080-808080808080".to_owned()
-        };
-        self.send_raw(&topic, Some(&key), &message.encode_to_vec());
+        self.notify_all(&[(node.to_owned(), message.clone())]);
+    }
+
+    /// Writes notifications in one burst.
+    pub(super) fn notify_all(&self, messages: &[(String, ToTransportMsg)]) {
+        for (node, message) in messages {
+            let topic = full(&self.prefix, &format!("tb_transport.notifications.{node}"));
+            let key = if message.session_id_msb == 0 {
+                record_key(Uuid::new_v4())
+            } else {
+                "13814000-1dd2-11b2-8080-808080808080".to_owned()
+            };
+            self.produce(&topic, Some(&key), &message.encode_to_vec());
+        }
+        self.flush();
     }
 
     pub(super) fn send_raw(&self, topic: &str, key: Option<&str>, value: &[u8]) {
+        self.produce(topic, key, value);
+        self.flush();
+    }
+
+    fn produce(&self, topic: &str, key: Option<&str>, value: &[u8]) {
         let mut record = BaseRecord::<str, [u8]>::to(topic).payload(value);
         record.key = key;
         self.producer
             .send(record)
             .map_err(|(error, _)| error)
             .unwrap();
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+    }
+
+    fn flush(&self) {
+        // Tests stop brokers: this waits for the next one.
+        self.producer.flush(Duration::from_secs(120)).unwrap();
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
         },
     },
     bus::{Action, Received, full},
-    state::{NULL, Reading, State, TENANT, UsageReport, now_millis, uuid},
+    life::Memory,
+    state::{NULL, Reading, Rpc, State, TENANT, UsageReport, now_millis, uuid},
 };
 
 /// A broken rule.
@@ -96,6 +97,7 @@ impl State {
                 .validate_device_lw_m2m_credentials_request_msg
                 .is_some(),
             message.resource_request_msg.is_some(),
+            message.ota_package_request_msg.is_some(),
             message.get_all_queue_routing_info_request_msg.is_some(),
         ];
         let count = members.iter().filter(|present| **present).count();
@@ -113,6 +115,15 @@ impl State {
                 "{}",
                 asked.resource_type
             );
+        }
+        if let Some(asked) = &message.ota_package_request_msg {
+            let kind = asked.r#type.as_str();
+            rule!(
+                ["FIRMWARE", "SOFTWARE"].contains(&kind),
+                "package type {kind}"
+            );
+            let tenant = uuid(asked.tenant_id_msb, asked.tenant_id_lsb);
+            rule!(tenant == TENANT, "tenant {tenant}");
         }
         Ok(self.answer(record, &message))
     }
@@ -213,21 +224,28 @@ impl State {
             kinds.iter().flatten().all(|kind| *kind == 1),
             "session types {kinds:?} are not ASYNC"
         );
+        let known = self.life.known_sessions.get(&session);
+        // Of a bootstrap session the core hears one report without subscriptions, and nothing else.
+        let mut is_bootstrap = false;
         if let Some(report) = &actor.subscription_info {
+            let flags = [report.attribute_subscription, report.rpc_subscription];
+            is_bootstrap = alone && known.is_none() && flags == [false; 2];
             rule!(
-                report.attribute_subscription && report.rpc_subscription,
+                flags == [true; 2] || is_bootstrap,
                 "a report with false flags: commands would be lost"
             );
             let ahead = report.last_activity_time - now_millis();
             rule!(ahead <= 1_000, "the activity is {ahead} ms ahead");
             rule!(ahead > -600_000, "the core would close the session at once");
         }
-        let known = self.sessions.get(&session);
         rule!(
-            known.is_none_or(|known| known.device == device),
+            known.is_none_or(|known| *known == device),
             "session {session} belongs to another device"
         );
-        rule!(opens || known.is_some(), "session {session} was not opened");
+        rule!(
+            opens || known.is_some() || is_bootstrap,
+            "session {session} was not opened"
+        );
         Ok(())
     }
 
@@ -242,7 +260,9 @@ impl State {
             .get_mut(&id)
             .ok_or("status of an unknown command")?;
         rule!(
-            rpc.pushed && rpc.device == device && rpc.request == status.request_id,
+            rpc.pushed
+                && rpc.device == device
+                && (rpc.request == status.request_id || rpc.memory == Memory::Gone),
             "status of command {id} does not belong to it"
         );
         let progress = &mut rpc.progress;
@@ -262,13 +282,22 @@ impl State {
     }
 
     fn take_reply(&mut self, device: Uuid, reply: &ToDeviceRpcResponseMsg) -> Result<(), Broken> {
-        let open = self.rpcs.iter_mut().find(|(_, rpc)| {
+        let is_it = |rpc: &Rpc| {
             rpc.pushed
                 && rpc.device == device
                 && rpc.request == reply.request_id
                 && rpc.progress.reply.is_none()
-        });
-        let (id, rpc) = open.ok_or("reply to no open command")?;
+        };
+        let forgotten = |rpc: &Rpc| is_it(rpc) && rpc.memory == Memory::Gone;
+        let is_late = self.rpcs.values().any(forgotten);
+        let open = self
+            .rpcs
+            .iter_mut()
+            .find(|(_, rpc)| is_it(rpc) && rpc.memory == Memory::Numbered);
+        let Some((id, rpc)) = open else {
+            rule!(is_late, "reply to no open command");
+            return Ok(());
+        };
         rule!(
             reply.payload.is_empty() != reply.error.is_empty(),
             "reply to {id} with payload and error, or neither"

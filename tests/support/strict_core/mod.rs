@@ -8,6 +8,7 @@
 
 mod bus;
 mod checks;
+mod life;
 mod state;
 
 use std::{
@@ -23,10 +24,15 @@ use std::{
 use lightship::{lwm2m::model::ddf, platform::uplink::KeyValue};
 use uuid::Uuid;
 
-pub(crate) use self::state::{Reading, RpcProgress, TENANT, UsageReport};
+use super::wire::ToTransportMsg;
+
 use self::{
-    bus::Bus,
+    bus::{Action, Bus},
     state::{Device, Profile, Queue, Rpc, State},
+};
+pub(crate) use self::{
+    life::{Cache, CoreOptions},
+    state::{Reading, RpcProgress, TENANT, UsageReport},
 };
 
 /// The double.
@@ -38,7 +44,10 @@ pub(crate) struct StrictCore {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// The bus of the first instance, which also says what tests want said.
     bus: Bus,
+    /// Those of the other ones.
+    others: Vec<Bus>,
     stop: AtomicBool,
 }
 
@@ -63,8 +72,10 @@ impl Default for RpcOptions {
 /// Why the double closes a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Close {
+    CredentialsUpdated = 1,
     MaxConcurrentSessions = 2,
     SessionTimeout = 3,
+    RpcDeliveryTimeout = 4,
 }
 
 impl StrictCore {
@@ -77,15 +88,69 @@ impl StrictCore {
 
     /// Starts the double. Topics of the core that are missing are created, where the broker can do that.
     pub(crate) fn start(bootstrap_servers: &str, prefix: &str) -> Self {
+        Self::start_with(bootstrap_servers, prefix, CoreOptions::default())
+    }
+
+    /// Starts it with options.
+    pub(crate) fn start_with(bootstrap_servers: &str, prefix: &str, options: CoreOptions) -> Self {
+        let instances = options.instances;
+        let connect = |instance| Bus::connect(bootstrap_servers, prefix, instance, instances);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(prefix)),
+            state: Mutex::new(State::new(prefix, options)),
             changed: Condvar::new(),
-            bus: Bus::connect(bootstrap_servers, prefix),
+            bus: connect(0),
+            others: (1..instances).map(connect).collect(),
             stop: AtomicBool::new(false),
         });
-        let reader = Arc::clone(&shared);
-        let threads = vec![thread::spawn(move || reader.read())];
+        let read = |instance| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.read(instance))
+        };
+        let threads = (0..instances).map(read).collect();
         Self { shared, threads }
+    }
+
+    /// Stops an instance: what transports say to it waits.
+    pub(crate) fn stop_instance(&self, instance: usize) {
+        self.lock().stop(instance);
+    }
+
+    /// Starts an instance that was stopped, or starts it anew: its request numbers begin at 0, its callers are gone.
+    pub(crate) fn start_instance(&self, instance: usize, cache: Cache) {
+        self.lock().start(instance, cache);
+    }
+
+    /// Starts every instance anew.
+    pub(crate) fn restart(&self, cache: Cache) {
+        let mut state = self.lock();
+        for instance in 0..state.life.options.instances {
+            state.start(instance, cache);
+        }
+    }
+
+    /// How many instances there are.
+    pub(crate) fn instances(&self) -> usize {
+        self.lock().life.options.instances
+    }
+
+    /// The instance that serves a device.
+    pub(crate) fn instance_of(&self, device: Uuid) -> usize {
+        self.lock().instance_of(device)
+    }
+
+    /// Answers, and what is sent to sessions, leave so late.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.lock().life.delay = delay;
+    }
+
+    /// Sends what goes to sessions so many times; 1 is normal.
+    pub(crate) fn repeat_notifications(&self, times: usize) {
+        self.lock().life.notify_times = times;
+    }
+
+    /// While garbled, answers are no protobuf.
+    pub(crate) fn garble_answers(&self, garbled: bool) {
+        self.lock().life.garbled = garbled;
     }
 
     /// Adds a device profile with a `transportConfiguration` (JSON); `queue` names its rule-engine queue.
@@ -130,6 +195,15 @@ impl StrictCore {
             let key = format!("{}_{}", model.id, model.version);
             state.models.insert(key, xml.as_bytes().to_vec());
         }
+    }
+
+    /// Assigns a package to a device; nobody is told.
+    pub(crate) fn assign_package(&self, device: Uuid, kind: &str, package: (Uuid, &str, &str)) {
+        let (id, title, version) = package;
+        let package = (id, title.to_owned(), version.to_owned());
+        self.lock()
+            .packages
+            .insert((device, kind.to_owned()), package);
     }
 
     /// Adds or replaces the one object of an object definition (XML) and tells the transports.
@@ -277,6 +351,7 @@ impl StrictCore {
     ) -> Uuid {
         let id = Uuid::new_v4();
         let mut state = self.lock();
+        state.recall(device);
         let request = state.next_request(device);
         state.rpcs.insert(
             id,
@@ -291,60 +366,66 @@ impl StrictCore {
         );
         state.rpc_order.push(id);
         let message = state.rpc_message(device, id);
-        drop(state);
-        if let Some((node, message)) = message {
-            self.shared.bus.notify(&node, &message);
-        }
+        self.say(state, message);
         id
+    }
+
+    /// Sends so many commands in one burst.
+    pub(crate) fn rpc_flood(
+        &self,
+        device: Uuid,
+        method: &str,
+        params: &str,
+        count: usize,
+    ) -> Vec<Uuid> {
+        let mut state = self.lock();
+        let now = state::now_millis();
+        let options = RpcOptions::default();
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let id = Uuid::new_v4();
+            let request = state.next_request(device);
+            let rpc = Rpc::new(device, request, method, params, options, now);
+            state.rpcs.insert(id, rpc);
+            state.rpc_order.push(id);
+            ids.push(id);
+        }
+        let messages: Vec<_> = ids
+            .iter()
+            .filter_map(|id| state.rpc_message(device, *id))
+            .collect();
+        drop(state);
+        self.shared.bus.notify_all(&messages);
+        ids
     }
 
     /// Sets shared attributes and tells the device's session.
     pub(crate) fn set_attributes(&self, device: Uuid, values: &[(&str, KeyValue)]) {
         let mut state = self.lock();
         let message = state.set_attributes(device, values);
-        drop(state);
-        if let Some((node, message)) = message {
-            self.shared.bus.notify(&node, &message);
-        }
+        self.say(state, message);
     }
 
     /// Closes the session of a device from the core's side.
     pub(crate) fn close_session(&self, device: Uuid, close: Close) {
         let mut state = self.lock();
-        let message = state.close_session(device, close as i32);
+        let message = state.close_session(device, close);
         drop(state);
-        let (node, message) = message.expect("the device has a session");
-        self.shared.bus.notify(&node, &message);
+        self.shared
+            .bus
+            .act(message.expect("the device has a session"));
     }
 
     /// Tells the session of a device that its credentials changed.
     pub(crate) fn change_credentials(&self, device: Uuid, client: &str) {
         let mut state = self.lock();
         let message = state.change_credentials(device, client);
-        drop(state);
-        if let Some((node, message)) = message {
-            self.shared.bus.notify(&node, &message);
-        }
+        self.say(state, message);
     }
 
     /// While silent, questions are read but not answered.
     pub(crate) fn silent(&self, silent: bool) {
         self.lock().silent = silent;
-    }
-
-    /// Keeps answers back, until they are let out all together.
-    pub(crate) fn hold_answers(&self, hold: bool) {
-        let mut state = self.lock();
-        state.holding = hold;
-        let held = if hold {
-            Vec::new()
-        } else {
-            std::mem::take(&mut state.held)
-        };
-        drop(state);
-        for answer in held {
-            self.shared.bus.act(answer);
-        }
     }
 
     /// Questions of this name are read but not answered, or answered again.
@@ -403,6 +484,11 @@ impl StrictCore {
     /// How many heartbeats (OPEN with a report) came for a device.
     pub(crate) fn heartbeats(&self, device: Uuid) -> usize {
         self.device(device, |device| device.heartbeats)
+    }
+
+    /// How many bootstrap sessions of a device were reported.
+    pub(crate) fn bootstraps(&self, device: Uuid) -> usize {
+        self.device(device, |device| device.bootstraps)
     }
 
     /// How far a command has come.
@@ -523,6 +609,42 @@ impl StrictCore {
         self.last_activity(device).unwrap()
     }
 
+    /// Ends the double and returns what broke a rule, which then fails nothing.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let violations = self.stop();
+        self.lock().pardon();
+        violations
+    }
+
+    fn stop(&mut self) -> Vec<String> {
+        self.shared.stop.store(true, Relaxed);
+        let died = self.threads.drain(..).any(|thread| thread.join().is_err());
+        assert!(
+            !died || thread::panicking(),
+            "a thread of the double panicked"
+        );
+        self.lock().all_violations()
+    }
+
+    /// Sends a message to a node, at once unless it is to be late.
+    fn say(
+        &self,
+        mut state: std::sync::MutexGuard<'_, State>,
+        message: Option<(String, ToTransportMsg)>,
+    ) {
+        let actions = message.map(|(node, message)| Action::Notify {
+            node,
+            message: Box::new(message),
+        });
+        let due = state
+            .life
+            .due(Instant::now(), actions.into_iter().collect());
+        drop(state);
+        for action in due {
+            self.shared.bus.act(action);
+        }
+    }
+
     fn wait(&self, patience: Duration, what: &str, condition: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
@@ -550,11 +672,8 @@ impl StrictCore {
 impl Drop for StrictCore {
     /// Fails the test if a rule was broken.
     fn drop(&mut self) {
-        self.shared.stop.store(true, Relaxed);
-        let died = self.threads.drain(..).any(|thread| thread.join().is_err());
-        let violations = self.lock().all_violations();
+        let violations = self.stop();
         if !thread::panicking() {
-            assert!(!died, "a thread of the double panicked");
             assert!(violations.is_empty(), "rules were broken: {violations:#?}");
         }
     }
@@ -566,17 +685,35 @@ impl Shared {
     }
 
     /// Receives until stopped.
-    fn read(&self) {
+    fn read(&self, instance: usize) {
+        let bus = match instance.checked_sub(1) {
+            None => &self.bus,
+            Some(other) => &self.others[other],
+        };
+        // What came just before the instance was stopped.
+        let mut kept = None;
         while !self.stop.load(Relaxed) {
-            let Some(record) = self.bus.receive(Duration::from_millis(50)) else {
-                continue;
-            };
+            if kept.is_none() {
+                kept = bus.receive(Duration::from_millis(20));
+            }
             let mut state = self.lock();
-            let actions = state.take(&record);
+            if state.is_down(instance) {
+                drop(state);
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            let mut actions = kept
+                .take()
+                .map(|record| state.take(&record))
+                .unwrap_or_default();
+            if instance == 0 {
+                actions.extend(state.time_out());
+            }
+            let due = state.life.due(Instant::now(), actions);
             drop(state);
             self.changed.notify_all();
-            for action in actions {
-                self.bus.act(action);
+            for action in due {
+                bus.act(action);
             }
         }
     }

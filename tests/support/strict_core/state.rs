@@ -14,16 +14,17 @@ use super::{
     super::wire::{
         ApiUsageStateProto, AttributeUpdateNotificationMsg, DeviceInfoProto, DeviceProfileProto,
         DeviceProto, EntityDeleteMsg, EntityUpdateMsg, GetAttributeResponseMsg,
-        GetEntityProfileResponseMsg, GetQueueRoutingInfoResponseMsg, GetResourceResponseMsg,
-        KeyValueProto, KeyValueType, QueueDeleteMsg, QueueUpdateMsg, ResourceDeleteMsg,
-        ResourceUpdateMsg, SessionCloseNotificationProto, TbResourceProto, TenantProfileProto,
-        TenantProto, ToDeviceRpcRequestMsg, ToTransportMsg, ToTransportUpdateCredentialsProto,
-        TransportApiRequestMsg, TransportApiResponseMsg, TransportToDeviceActorMsg, TsKvProto,
-        ValidateDeviceCredentialsResponseMsg, entity_update_msg::EntityUpdate,
-        get_entity_profile_response_msg::Data,
+        GetEntityProfileResponseMsg, GetOtaPackageResponseMsg, GetQueueRoutingInfoResponseMsg,
+        GetResourceResponseMsg, KeyValueProto, KeyValueType, QueueDeleteMsg, QueueUpdateMsg,
+        ResourceDeleteMsg, ResourceUpdateMsg, ResponseStatus, SessionCloseNotificationProto,
+        TbResourceProto, TenantProfileProto, TenantProto, ToDeviceRpcRequestMsg, ToTransportMsg,
+        ToTransportUpdateCredentialsProto, TransportApiRequestMsg, TransportApiResponseMsg,
+        TransportToDeviceActorMsg, TsKvProto, ValidateDeviceCredentialsResponseMsg,
+        entity_update_msg::EntityUpdate, get_entity_profile_response_msg::Data,
     },
-    RpcOptions,
+    Close, RpcOptions,
     bus::{Action, PARTITIONS, Received, full},
+    life::{CoreOptions, Life, Memory},
 };
 
 /// The tenant of all devices.
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) credentials: HashMap<String, Uuid>,
     pub(super) profiles: HashMap<Uuid, Profile>,
     pub(super) models: HashMap<String, Vec<u8>>,
+    /// Id, title and version of what is assigned, by device and type.
+    pub(super) packages: HashMap<(Uuid, String), (Uuid, String, String)>,
     /// Queues by owner and name.
     pub(super) queues: BTreeMap<(Uuid, String), Queue>,
     /// What queues were before they changed: a transport learns of that a little later.
@@ -59,21 +62,20 @@ pub(super) struct State {
     pub(super) sessions: HashMap<Uuid, Session>,
     pub(super) rpcs: HashMap<Uuid, Rpc>,
     pub(super) rpc_order: Vec<Uuid>,
-    next_requests: HashMap<Uuid, i32>,
+    pub(super) next_requests: HashMap<Uuid, i32>,
     pub(super) questions: HashMap<&'static str, usize>,
     pub(super) request_ids: HashSet<Vec<u8>>,
     /// Bytes of every rule-engine message by its id: a repetition must be the same.
     pub(super) messages: HashMap<(String, String), Vec<u8>>,
+    openings: usize,
     /// Devices that had a session at some time.
     had_session: HashSet<Uuid>,
     pub(super) violations: Vec<String>,
     pub(super) silent: bool,
-    /// Whether answers are kept back, and those that are.
-    pub(super) holding: bool,
-    pub(super) held: Vec<Action>,
     /// Names of questions that are not answered.
     pub(super) muted: HashSet<String>,
     pub(super) answer_times: usize,
+    pub(super) life: Life,
 }
 
 pub(super) struct Device {
@@ -85,6 +87,8 @@ pub(super) struct Device {
     pub(super) attributes: BTreeMap<String, Value>,
     pub(super) last_activity: Option<i64>,
     pub(super) heartbeats: usize,
+    /// Reports of bootstrap sessions.
+    pub(super) bootstraps: usize,
 }
 
 /// The values of one moment.
@@ -124,6 +128,10 @@ pub(super) struct Session {
     pub(super) node: String,
     pub(super) open: bool,
     pub(super) subscribed: bool,
+    /// When the device was last active as the transport reported it, or the session was opened; milliseconds.
+    pub(super) last_activity: i64,
+    /// Place among all openings.
+    opened: usize,
 }
 
 pub(super) struct Rpc {
@@ -131,8 +139,9 @@ pub(super) struct Rpc {
     pub(super) request: i32,
     method: String,
     params: String,
-    options: RpcOptions,
-    expires: i64,
+    pub(super) options: RpcOptions,
+    pub(super) expires: i64,
+    pub(super) memory: Memory,
     /// Whether it was ever sent to a transport.
     pub(super) pushed: bool,
     pub(super) progress: RpcProgress,
@@ -148,7 +157,7 @@ pub(crate) struct RpcProgress {
 }
 
 impl State {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str, options: CoreOptions) -> Self {
         let main = Queue {
             topic: "tb_rule_engine.main".to_owned(),
             partitions: PARTITIONS,
@@ -160,6 +169,7 @@ impl State {
             credentials: HashMap::new(),
             profiles: HashMap::new(),
             models: HashMap::new(),
+            packages: HashMap::new(),
             queues: BTreeMap::from([((NULL, "Main".to_owned()), main)]),
             former_queues: Vec::new(),
             tenant_deleted: false,
@@ -176,13 +186,13 @@ impl State {
             questions: HashMap::new(),
             request_ids: HashSet::new(),
             messages: HashMap::new(),
+            openings: 0,
             had_session: HashSet::new(),
             violations: Vec::new(),
             silent: false,
-            holding: false,
-            held: Vec::new(),
             muted: HashSet::new(),
             answer_times: 1,
+            life: Life::new(options),
         }
     }
 
@@ -207,6 +217,12 @@ impl State {
             .collect()
     }
 
+    /// Forgets what broke a rule.
+    pub(super) fn pardon(&mut self) {
+        self.violations.clear();
+        self.had_session.extend(self.devices.keys());
+    }
+
     pub(super) fn next_request(&mut self, device: Uuid) -> i32 {
         let next = self.next_requests.entry(device).or_default();
         *next += 1;
@@ -228,12 +244,7 @@ impl State {
             request: received.clone(),
             value: answer.encode_to_vec(),
         };
-        let answers = vec![action; self.answer_times];
-        if self.holding {
-            self.held.extend(answers);
-            return Vec::new();
-        }
-        answers
+        vec![action; self.answer_times]
     }
 
     pub(super) fn answer_to_nobody(&self, service_id: &str) -> Action {
@@ -294,6 +305,19 @@ impl State {
                     data: Some(data.clone()),
                 }),
             });
+        } else if let Some(asked) = &request.ota_package_request_msg {
+            name = "package";
+            let device = uuid(asked.device_id_msb, asked.device_id_lsb);
+            let mut response = GetOtaPackageResponseMsg::default();
+            response.set_response_status(ResponseStatus::NotFound);
+            if let Some((id, title, version)) = self.packages.get(&(device, asked.r#type.clone())) {
+                response.set_response_status(ResponseStatus::Success);
+                (response.ota_package_id_msb, response.ota_package_id_lsb) = halves(*id);
+                response.title.clone_from(title);
+                response.version.clone_from(version);
+                response.file_name = "package.bin".to_owned();
+            }
+            answer.ota_package_response_msg = Some(response);
         } else if request.get_all_queue_routing_info_request_msg.is_some() {
             name = "routing";
             answer.get_queue_routing_info_response_msgs = self
@@ -482,7 +506,7 @@ impl State {
             },
         ) = self.session_of(device)?;
         let (session, node) = (*session, node.clone());
-        if !subscribed {
+        if !subscribed || self.is_down(self.instance_of(device)) {
             return None;
         }
         let rpc = self.rpcs.get_mut(&id)?;
@@ -507,7 +531,10 @@ impl State {
     /// What a session that subscribed or woke up is sent: every command that waits, oldest first.
     pub(super) fn pending(&mut self, device: Uuid) -> Vec<Action> {
         let waiting = |rpc: &Rpc| {
-            rpc.device == device && rpc.progress.reply.is_none() && rpc.expires > now_millis()
+            rpc.device == device
+                && rpc.memory == Memory::Numbered
+                && rpc.progress.reply.is_none()
+                && rpc.expires > now_millis()
         };
         let ids: Vec<Uuid> = self
             .rpc_order
@@ -558,13 +585,14 @@ impl State {
         device: Uuid,
         request: i32,
         names: &[String],
-    ) -> Action {
+    ) -> Option<Action> {
+        let node = self.sessions.get(&session)?.node.clone();
         let shared = &self.devices[&device].shared;
         let wanted = shared
             .iter()
             .filter(|(key, _)| names.is_empty() || names.contains(key));
-        Action::Notify {
-            node: self.sessions[&session].node.clone(),
+        Some(Action::Notify {
+            node,
             message: Box::new(ToTransportMsg {
                 get_attributes_response: Some(GetAttributeResponseMsg {
                     request_id: request,
@@ -573,19 +601,15 @@ impl State {
                 }),
                 ..to_session(session)
             }),
-        }
+        })
     }
 
-    pub(super) fn close_session(
-        &mut self,
-        device: Uuid,
-        reason: i32,
-    ) -> Option<(String, ToTransportMsg)> {
+    pub(super) fn close_session(&mut self, device: Uuid, reason: Close) -> Option<Action> {
         let id = *self.session_of(device)?.0;
         let session = self.sessions.get_mut(&id)?;
         session.open = false;
         session.subscribed = false;
-        Some((session.node.clone(), closed(id, reason)))
+        Some(close(id, &session.node, reason))
     }
 
     pub(super) fn change_credentials(
@@ -613,6 +637,7 @@ impl State {
         actor: &TransportToDeviceActorMsg,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.recall(device);
         if let Some(event) = &actor.session_event {
             if event.event == 1 {
                 self.sessions.remove(&session);
@@ -624,7 +649,7 @@ impl State {
             actions.extend(self.pending(device));
         }
         if let Some(wanted) = &actor.get_attributes {
-            actions.push(self.attributes_answer(
+            actions.extend(self.attributes_answer(
                 session,
                 device,
                 wanted.request_id,
@@ -635,40 +660,50 @@ impl State {
             let known = self.devices.get_mut(&device).unwrap();
             known.last_activity = Some(report.last_activity_time);
             known.heartbeats += usize::from(actor.session_event.is_some());
+            known.bootstraps += usize::from(!report.rpc_subscription);
+            // A session that the core has lost stays lost: only OPEN brings it back.
+            if let Some(open) = self.sessions.get_mut(&session) {
+                open.last_activity = report.last_activity_time;
+                open.subscribed = open.open && report.rpc_subscription;
+            }
         }
         actions
     }
 
-    /// One session a device: an older one is closed.
+    /// So many sessions a device may have; older ones are closed. A session that is open stays with its node.
     fn open(&mut self, id: Uuid, device: Uuid, actor: &TransportToDeviceActorMsg) -> Vec<Action> {
-        let node = actor.session_info.as_ref().unwrap().node_id.clone();
         self.had_session.insert(device);
-        let subscribes = actor.subscribe_to_rpc.is_some();
-        let older: Vec<Uuid> = self
+        self.life.known_sessions.insert(id, device);
+        self.openings += 1;
+        let opened = self.openings;
+        let session = self.sessions.entry(id).or_insert_with(|| Session {
+            device,
+            node: actor.session_info.as_ref().unwrap().node_id.clone(),
+            open: false,
+            subscribed: false,
+            last_activity: 0,
+            opened,
+        });
+        if !session.open {
+            session.open = true;
+            session.last_activity = now_millis();
+            session.opened = opened;
+        }
+        session.subscribed |= actor.subscribe_to_rpc.is_some();
+        let mut others: Vec<(usize, Uuid)> = self
             .sessions
             .iter()
             .filter(|(other, session)| **other != id && session.open && session.device == device)
-            .map(|(other, _)| *other)
+            .map(|(other, session)| (session.opened, *other))
             .collect();
-        let mut actions = Vec::new();
-        for other in older {
+        others.sort_unstable();
+        let excess = (others.len() + 1).saturating_sub(self.life.options.sessions_per_device);
+        let closed = others.into_iter().take(excess).map(|(_, other)| {
             let session = self.sessions.get_mut(&other).unwrap();
             session.open = false;
-            actions.push(Action::Notify {
-                node: session.node.clone(),
-                message: Box::new(closed(other, 2)),
-            });
-        }
-        let session = self.sessions.entry(id).or_insert(Session {
-            device,
-            node,
-            open: true,
-            subscribed: false,
+            close(other, &session.node, Close::MaxConcurrentSessions)
         });
-        session.open = true;
-        // A report with true flags subscribes as well.
-        session.subscribed |= subscribes || actor.subscription_info.is_some();
-        actions
+        closed.collect()
     }
 }
 
@@ -682,6 +717,7 @@ impl Device {
             attributes: BTreeMap::new(),
             last_activity: None,
             heartbeats: 0,
+            bootstraps: 0,
         }
     }
 
@@ -710,6 +746,7 @@ impl Rpc {
             params: params.to_owned(),
             options,
             expires: now + i64::try_from(options.timeout.as_millis()).unwrap(),
+            memory: Memory::Numbered,
             pushed: false,
             progress: RpcProgress::default(),
         }
@@ -763,13 +800,17 @@ fn saved(entity: EntityUpdate) -> ToTransportMsg {
     }
 }
 
-fn closed(session: Uuid, reason: i32) -> ToTransportMsg {
-    ToTransportMsg {
-        session_close_notification: Some(SessionCloseNotificationProto {
-            message: "closed by the core".to_owned(),
-            reason,
+/// Tells `node` that its session is closed.
+pub(super) fn close(session: Uuid, node: &str, reason: Close) -> Action {
+    Action::Notify {
+        node: node.to_owned(),
+        message: Box::new(ToTransportMsg {
+            session_close_notification: Some(SessionCloseNotificationProto {
+                message: "closed by the core".to_owned(),
+                reason: reason as i32,
+            }),
+            ..to_session(session)
         }),
-        ..to_session(session)
     }
 }
 

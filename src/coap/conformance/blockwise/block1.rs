@@ -314,3 +314,34 @@ fn b07_two_bodies_for_one_path_go_one_after_the_other() {
     let (blocks, arrived) = scene.take_all(6);
     assert_eq!((blocks.len(), arrived), (2, body(1100).to_vec()));
 }
+
+#[test]
+fn a_body_that_yields_lets_other_requests_between_its_blocks() {
+    let mut scene = Scene::new();
+    let body = write(2500);
+    scene
+        .exchanges
+        .request_yielding(scene.now, Scene::DEVICE, &body, Scene::TIMEOUT);
+    let first = scene.sent_message();
+    assert_eq!(scene.exchanges.open_requests(), 1);
+    scene.answer_block1(&first, Code::CONTINUE, first.block1());
+    assert_eq!(scene.exchanges.open_requests(), 0, "the slot is free");
+    let other = scene.request(&read("/3/0/9"));
+    let between = scene.sent_message();
+    assert_eq!(between.token(), other);
+    scene.exchanges.send_yielding(scene.now);
+    assert!(scene.sent().is_empty(), "the slot is taken");
+    scene.answer(&between, &Response::new(Code::CONTENT));
+    assert_eq!(scene.response().token(), other);
+    // However long the others take, the body is not late.
+    scene.wait(Scene::TIMEOUT * 3);
+    assert_eq!(scene.exchanges.poll_timeout(), None);
+    scene.exchanges.send_yielding(scene.now);
+    let second = scene.sent_message();
+    assert_eq!(second.block1(), block(1, true, 6));
+    scene.answer_block1(&second, Code::CONTINUE, second.block1());
+    scene.exchanges.send_yielding(scene.now);
+    let last = scene.sent_message();
+    scene.answer_block1(&last, Code::CHANGED, last.block1());
+    assert_eq!(scene.response().code(), Code::CHANGED);
+}

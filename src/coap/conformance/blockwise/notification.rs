@@ -155,6 +155,7 @@ fn an_observation_whose_first_representation_takes_blocks_is_established_with_al
         token,
         message,
         observing,
+        ..
     } = scene.event()
     else {
         panic!("no response");

@@ -4,23 +4,24 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::{
-    Assigned, ConvertError, MODEL_TYPE, PackageKind, ProfileRecord, TenantRecord, customer, halves,
-    package::{assigned, package_question},
-    platform_id, queue_info,
+    ConvertError, MODEL_TYPE, ProfileRecord, TenantRecord, customer, halves, platform_id,
+    queue_info, uuid,
 };
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
     platform::{
-        credentials::ClientCredentials,
+        credentials::{BootstrapCredentials, ClientCredentials},
+        package::{PackageId, PackageInfo, PackageKind},
         profile::{PowerMode, PowerSettings},
         session::{DeviceInfo, PlatformId},
         thingsboard::{
             proto::{
-                self, TransportApiRequestMsg, TransportApiResponseMsg,
+                self, ResponseStatus, TransportApiRequestMsg, TransportApiResponseMsg,
                 get_entity_profile_response_msg::Data,
             },
             routing::QueueInfo,
         },
+        uplink::QuestionError,
     },
 };
 
@@ -40,13 +41,13 @@ pub enum ApiQuestion {
         /// Object version.
         version: ObjectVersion,
     },
-    /// Which package is assigned to this device? The core makes its bytes ready before it answers.
+    /// Which package is assigned to this device?
     Package {
-        /// The device.
-        device: PlatformId,
         /// Its tenant.
         tenant: PlatformId,
-        /// What the package is for.
+        /// The device.
+        device: PlatformId,
+        /// What the package updates.
         kind: PackageKind,
     },
     /// Which queues are there?
@@ -82,11 +83,23 @@ pub fn question(question: &ApiQuestion) -> Vec<u8> {
             });
         }
         ApiQuestion::Package {
-            device,
             tenant,
+            device,
             kind,
         } => {
-            message.ota_package_request_msg = Some(package_question(*device, *tenant, *kind));
+            let (device_id_msb, device_id_lsb) = halves(device.0);
+            let (tenant_id_msb, tenant_id_lsb) = halves(tenant.0);
+            let r#type = match kind {
+                PackageKind::Firmware => "FIRMWARE",
+                PackageKind::Software => "SOFTWARE",
+            };
+            message.ota_package_request_msg = Some(proto::GetOtaPackageRequestMsg {
+                device_id_msb,
+                device_id_lsb,
+                tenant_id_msb,
+                tenant_id_lsb,
+                r#type: r#type.to_owned(),
+            });
         }
         ApiQuestion::Routing => {
             message.get_all_queue_routing_info_request_msg =
@@ -117,6 +130,8 @@ pub enum Answer {
         device: DeviceInfo,
         /// How it must prove itself.
         client: ClientCredentials,
+        /// What bootstrap gives it; `None` when that cannot be read.
+        bootstrap: Option<Box<BootstrapCredentials>>,
         /// Its own power settings.
         power: PowerSettings,
         /// Its profile.
@@ -128,8 +143,8 @@ pub enum Answer {
     Model(Vec<u8>),
     /// What was asked for is not there.
     Nothing,
-    /// What is assigned to a device.
-    Package(Assigned),
+    /// A package, or what the core says in its place.
+    Package(Result<PackageInfo, QuestionError>),
     /// All queues.
     Routing(Vec<QueueInfo>),
     /// A tenant.
@@ -164,7 +179,7 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
             .map_or(Answer::Nothing, Answer::Model));
     }
     if let Some(package) = message.ota_package_response_msg {
-        return Ok(Answer::Package(assigned(package)));
+        return Ok(Answer::Package(package_answer(package)));
     }
     let queues: Vec<_> = message
         .get_queue_routing_info_response_msgs
@@ -186,12 +201,27 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
     })
 }
 
+fn package_answer(answer: proto::GetOtaPackageResponseMsg) -> Result<PackageInfo, QuestionError> {
+    match answer.response_status() {
+        ResponseStatus::Success => Ok(PackageInfo {
+            id: PackageId(uuid(answer.ota_package_id_msb, answer.ota_package_id_lsb)),
+            title: answer.title,
+            version: answer.version,
+            file_name: answer.file_name,
+        }),
+        ResponseStatus::Unknown | ResponseStatus::NotFound => Err(QuestionError::NotFound),
+        ResponseStatus::Failure => Err(QuestionError::Invalid),
+    }
+}
+
 fn credentials_answer(
     answer: proto::ValidateDeviceCredentialsResponseMsg,
 ) -> Result<Answer, ConvertError> {
     #[derive(Deserialize)]
     struct Document {
         client: ClientCredentials,
+        #[serde(default)]
+        bootstrap: serde_json::Value,
     }
     let Some(info) = answer.device_info else {
         return Ok(Answer::Nothing);
@@ -213,6 +243,8 @@ fn credentials_answer(
             kind: info.device_type,
         },
         client: document.client,
+        // A device can register whatever is wrong here.
+        bootstrap: serde_json::from_value(document.bootstrap).ok(),
         profile: Box::new(profile.try_into()?),
     })
 }
@@ -248,6 +280,27 @@ mod tests {
             "42050a03657031"
         );
         assert_eq!(hex(&question(&ApiQuestion::Routing)), "7200");
+    }
+
+    #[test]
+    fn a_package_without_success_is_told_from_none() {
+        let asked = |status: ResponseStatus| {
+            let message = TransportApiResponseMsg {
+                ota_package_response_msg: Some(proto::GetOtaPackageResponseMsg {
+                    response_status: status.into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            answer(&message.encode_to_vec())
+        };
+        for (status, error) in [
+            (ResponseStatus::Unknown, QuestionError::NotFound),
+            (ResponseStatus::NotFound, QuestionError::NotFound),
+            (ResponseStatus::Failure, QuestionError::Invalid),
+        ] {
+            assert_eq!(asked(status), Ok(Answer::Package(Err(error))), "{status:?}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum CoreMessage<'a> {
         /// Keys; empty means all.
         keys: &'a [String],
     },
+    /// A device of which the core has no session was bootstrapped, and was last active at this time.
+    BootstrapReport(UnixMillis),
     /// The session ends.
     Closed,
     /// The session lives: OPEN again, with an activity report.
@@ -60,6 +62,12 @@ pub fn core_message(session: &SessionInfo, node_id: &str, message: CoreMessage<'
             actor.get_attributes = Some(proto::GetAttributeRequestMsg {
                 request_id: request,
                 shared_attribute_names: keys.to_vec(),
+            });
+        }
+        CoreMessage::BootstrapReport(at) => {
+            actor.subscription_info = Some(proto::SubscriptionInfoProto {
+                last_activity_time: at.0,
+                ..proto::SubscriptionInfoProto::default()
             });
         }
         CoreMessage::Closed => actor.session_event = Some(event(SessionEvent::Closed)),
@@ -116,7 +124,7 @@ fn event(event: SessionEvent) -> SessionEventMsg {
     }
 }
 
-/// Both subscriptions are always reported: the core would store false ones and lose commands after its restart
+/// Both subscriptions of a registered device are always reported: the core would store false ones and lose commands after its restart
 /// (`measured.md` 5).
 const fn report(at: UnixMillis) -> proto::SubscriptionInfoProto {
     proto::SubscriptionInfoProto {

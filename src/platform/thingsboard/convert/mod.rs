@@ -6,7 +6,6 @@
 mod api;
 mod core;
 mod notification;
-mod package;
 mod profile;
 mod rule_engine;
 mod usage;
@@ -14,7 +13,6 @@ mod usage;
 pub use api::{Answer, ApiQuestion, answer, question};
 pub use core::{CoreMessage, core_message};
 pub use notification::{Broadcast, EntityKind, Notification, notification};
-pub use package::{Assigned, Package, PackageKind};
 pub use profile::{ProfileRecord, TenantProfile, TenantRecord, TenantState};
 pub use rule_engine::{Form, RuleEngineMessage, rule_engine_message};
 pub use usage::{Usage, legacy_usage_message, usage_message};

@@ -100,14 +100,15 @@ pub fn notification(bytes: &[u8]) -> Result<Notification, ConvertError> {
             updated: values(response.shared_attribute_list),
             requested: true,
         });
-    let update = message
+    let (updated, deleted) = message
         .attribute_update_notification
-        .map(|update| values(update.shared_updated))
-        .filter(|updated| !updated.is_empty())
-        .map(|updated| Downlink::Attributes {
-            updated,
-            requested: false,
-        });
+        .map(|update| (values(update.shared_updated), update.shared_deleted))
+        .unwrap_or_default();
+    let deleted = (!deleted.is_empty()).then_some(Downlink::AttributesDeleted(deleted));
+    let update = (!updated.is_empty()).then_some(Downlink::Attributes {
+        updated,
+        requested: false,
+    });
     let close = message
         .session_close_notification
         .map(|close| Downlink::SessionClosed(close_reason(close.reason())));
@@ -117,7 +118,7 @@ pub fn notification(bytes: &[u8]) -> Result<Notification, ConvertError> {
     let rpc = message
         .to_device_request
         .map(|request| Downlink::Rpc(rpc(request)));
-    let downlinks = [attributes, update, close, credentials, rpc];
+    let downlinks = [attributes, deleted, update, close, credentials, rpc];
     Ok(Notification::Session(
         session,
         downlinks.into_iter().flatten().collect(),
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn deletions_and_failed_answers_reach_no_device() {
+    fn deletions_reach_a_device_and_failed_answers_do_not() {
         let deleted = ToTransportMsg {
             session_id_msb: 1,
             attribute_update_notification: Some(proto::AttributeUpdateNotificationMsg {
@@ -366,7 +367,10 @@ mod tests {
             }),
             ..Default::default()
         };
-        assert!(matches!(read(&deleted), Notification::Session(_, all) if all.is_empty()));
+        let Notification::Session(_, all) = read(&deleted) else {
+            panic!("not for a session");
+        };
+        assert_eq!(all, [Downlink::AttributesDeleted(vec!["a".to_owned()])]);
     }
 
     #[test]

@@ -1,0 +1,280 @@
+//! Keys and certificates of the server's own, and of issuers it trusts: read from files, and read again when they change
+//! (`security.md` 6.1 and 6.3).
+//!
+//! Files are told apart by what they hold, not by their names: keystores of the platform that are called `.jks` are PKCS#12
+//! (`rulings` 6.10).
+
+mod pem;
+mod pkcs12;
+mod reload;
+pub mod settings;
+mod watch;
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::{
+    dtls::{Credentials, CredentialsError, TrustStore},
+    platform::secret::Secret,
+};
+
+use settings::{CredentialSettings, StoreForm, TrustSettings};
+
+pub use reload::{BothKeys, KeyFiles, KeySettingError, Keys, reload};
+pub use watch::Watch;
+
+/// A private key with the certificates for it.
+pub struct KeyMaterial {
+    /// DER certificates, that of the key first.
+    pub chain: Vec<Vec<u8>>,
+    /// The key, DER in PKCS#8 or SEC1 form.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyMaterial({} certificates)", self.chain.len())
+    }
+}
+
+/// What one file holds.
+#[derive(Default)]
+struct Contents {
+    certificates: Vec<Vec<u8>>,
+    key: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Why a file cannot be used; the message names it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", .file.display())]
+pub struct KeyError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub reason: KeyFault,
+}
+
+/// What is wrong with a file of keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// A path into a Java archive.
+    #[error("`classpath:` names a file inside a Java program; give the path of a file")]
+    Classpath,
+    /// A keystore in Java's own form.
+    #[error(
+        "a keystore in Java's own form (JKS), which only Java reads; convert it: keytool -importkeystore -srckeystore {} \
+         -destkeystore {} -deststoretype PKCS12",
+        .0.display(), .0.with_extension("p12").display()
+    )]
+    Jks(PathBuf),
+    /// A key of RSA.
+    #[error("an RSA key; only keys of the curve P-256 can be used")]
+    Rsa,
+    /// A key in the old encrypted form of OpenSSL.
+    #[error(
+        "a key in OpenSSL's old encrypted form; convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
+    )]
+    LegacyEncryption,
+    /// The password is wrong, or the encryption is not known.
+    #[error("the key cannot be decrypted: wrong password, or an encryption other than PBES2")]
+    Decrypt,
+    /// It is neither PEM nor PKCS#12, or the password is wrong.
+    #[error("neither PEM nor PKCS#12, or the password is wrong")]
+    Form,
+    /// There is no certificate.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// There is no key.
+    #[error("there is no private key in it")]
+    NoKey,
+    /// There is no key of this name.
+    #[error("there is no private key `{0}` in it, only {1}")]
+    NoAlias(String, String),
+    /// Key and certificates are no use together.
+    #[error("{0}")]
+    Unusable(#[from] CredentialsError),
+    /// No certificate is one of an issuer.
+    #[error("none of its certificates may issue others (basicConstraints CA)")]
+    NoIssuer,
+}
+
+impl KeyFault {
+    fn of(self, file: &Path) -> KeyError {
+        KeyError {
+            file: file.to_owned(),
+            reason: self,
+        }
+    }
+}
+
+impl CredentialSettings {
+    /// Reads key and certificates. `alias` is the name of the key in a keystore, where the settings have none.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn load(&self, alias: &str) -> Result<KeyMaterial, KeyError> {
+        if self.reads_keystore() {
+            let file = &self.keystore_file;
+            let alias = Some(self.key_alias.as_deref().unwrap_or(alias));
+            let contents = read(
+                file,
+                or_default(&self.keystore_password, KEYSTORE_PASSWORD),
+                alias,
+            )?;
+            return material(contents, file);
+        }
+        let password = or_default(&self.key_password, KEY_PASSWORD);
+        let mut contents = read(&self.cert_file, password, None)?;
+        if contents.certificates.is_empty() {
+            return Err(KeyFault::NoCertificate.of(&self.cert_file));
+        }
+        if contents.key.is_none() {
+            contents.key = read(&self.key_file, password, None)?.key;
+            return material(contents, &self.key_file);
+        }
+        material(contents, &self.cert_file)
+    }
+
+    /// As [`Self::load`], made ready for use.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn credentials(&self, alias: &str) -> Result<Credentials, KeyError> {
+        let KeyMaterial { chain, key } = self.load(alias)?;
+        Credentials::new(chain, &key).map_err(|error| {
+            let file = if self.reads_keystore() {
+                &self.keystore_file
+            } else {
+                &self.cert_file
+            };
+            KeyFault::Unusable(error).of(file)
+        })
+    }
+
+    /// The files that [`Self::load`] looks at.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = [&self.cert_file, &self.key_file, &self.keystore_file];
+        files.map(PathBuf::clone).to_vec()
+    }
+
+    /// As the platform does: the keystore stands in for a PEM file that is not there.
+    fn reads_keystore(&self) -> bool {
+        self.form == StoreForm::Keystore
+            || (!self.cert_file.exists() && self.keystore_file.exists())
+    }
+}
+
+impl TrustSettings {
+    /// Reads the DER certificates of issuers.
+    ///
+    /// # Errors
+    /// The file cannot be used, or no certificate in it is one of an issuer.
+    pub fn load(&self) -> Result<Vec<Vec<u8>>, KeyError> {
+        let file = self.file();
+        let password = if self.reads_keystore() {
+            or_default(&self.keystore_password, KEYSTORE_PASSWORD)
+        } else {
+            ""
+        };
+        let mut certificates = read(file, password, Some(""))?.certificates;
+        if certificates.is_empty() {
+            return Err(KeyFault::NoCertificate.of(file));
+        }
+        certificates.retain(|der| is_issuer(der));
+        if certificates.is_empty() {
+            return Err(KeyFault::NoIssuer.of(file));
+        }
+        Ok(certificates)
+    }
+
+    /// As [`Self::load`], made ready for use.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn store(&self) -> Result<TrustStore, KeyError> {
+        let certificates = self.load()?;
+        TrustStore::new(certificates.iter().map(Vec::as_slice))
+            .map_err(|error| KeyFault::Unusable(error).of(self.file()))
+    }
+
+    fn file(&self) -> &Path {
+        if self.reads_keystore() {
+            &self.keystore_file
+        } else {
+            &self.cert_file
+        }
+    }
+
+    fn reads_keystore(&self) -> bool {
+        self.form == StoreForm::Keystore
+            || (!self.cert_file.exists() && self.keystore_file.exists())
+    }
+
+    /// The files that [`Self::load`] looks at.
+    pub fn files(&self) -> Vec<PathBuf> {
+        vec![self.cert_file.clone(), self.keystore_file.clone()]
+    }
+}
+
+/// A password, or the platform's default, which is published and no secret.
+fn or_default<'a>(password: &'a Secret, default: &'static str) -> &'a str {
+    if password.is_empty() {
+        return default;
+    }
+    password.expose()
+}
+
+const KEY_PASSWORD: &str = "server_key_password";
+const KEYSTORE_PASSWORD: &str = "server_ks_password";
+
+/// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
+fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
+    if file.to_string_lossy().starts_with("classpath:") {
+        return Err(KeyFault::Classpath.of(file));
+    }
+    let bytes = fs::read(file).map_err(|error| KeyFault::Read(error).of(file))?;
+    let bytes = Zeroizing::new(bytes);
+    let contents = if bytes.starts_with(&JKS) || bytes.starts_with(&JCEKS) {
+        Err(KeyFault::Jks(file.to_owned()))
+    } else if bytes.first() == Some(&DER_SEQUENCE) {
+        pkcs12::read(&bytes, password, alias.unwrap_or_default())
+    } else {
+        pem::read(&bytes, password)
+    };
+    contents.map_err(|fault| fault.of(file))
+}
+
+fn material(contents: Contents, file: &Path) -> Result<KeyMaterial, KeyError> {
+    let key = contents.key.ok_or_else(|| KeyFault::NoKey.of(file))?;
+    if contents.certificates.is_empty() {
+        return Err(KeyFault::NoCertificate.of(file));
+    }
+    Ok(KeyMaterial {
+        chain: contents.certificates,
+        key,
+    })
+}
+
+/// Whether a DER certificate is one of an issuer.
+fn is_issuer(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.is_ca())
+}
+
+/// How keystores in Java's own forms begin.
+const JKS: [u8; 4] = [0xFE, 0xED, 0xFE, 0xED];
+const JCEKS: [u8; 4] = [0xCE, 0xCE, 0xCE, 0xCE];
+/// How PKCS#12 begins.
+const DER_SEQUENCE: u8 = 0x30;
+
+#[cfg(test)]
+mod tests;
