@@ -192,7 +192,8 @@ fn a60_an_answer_that_comes_late_or_to_nobody_is_only_counted() {
     fixture.core.answer_nobody(SERVICE);
     eventually("another one", || fixture.health().late_answers == 2);
     assert_eq!(fixture.health().unreadable_answers, 0);
-    endpoint.credentials("ep1").unwrap();
+    // Half a second may be short on a busy machine.
+    eventually("an answer in time", || endpoint.credentials("ep1").is_ok());
 }
 
 #[test]
