@@ -90,6 +90,13 @@ fn settings_and_variables_exist() {
 }
 
 #[test]
+fn cargo_run_without_a_name_runs_the_server() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    assert!(manifest.contains("\ndefault-run = \"lightship\"\n"));
+}
+
+#[test]
 fn every_difference_names_tests_that_exist() {
     let folder = Path::new(ROOT).join("docs/compat");
     let index = fs::read_to_string(folder.join("README.md")).unwrap();

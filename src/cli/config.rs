@@ -74,6 +74,9 @@ fn check(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
     if let Err(error) = key_files(&loaded.settings).load() {
         problems.push(error.to_string());
     }
+    if let Some(Err(error)) = loaded.settings.http.tls.files().map(|files| files.load()) {
+        problems.push(error.to_string());
+    }
     for problem in &problems {
         writeln!(out, "error: {problem}")?;
     }

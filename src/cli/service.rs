@@ -96,7 +96,12 @@ impl Service {
                 .then(|| Arc::new(EmbeddedCommands(Arc::clone(&late))) as Arc<dyn Commands>),
             clock: clock::now,
         };
-        let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
+        let http = HttpServer::start(
+            &settings.http,
+            options.next_free_port,
+            settings.lwm2m.credentials_reload(),
+            services,
+        )?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
         let mut ports = Ports::new(options);
@@ -143,7 +148,11 @@ impl Service {
         health.set_state(State::Restoring);
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
-        tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
+        let protocol = match settings.http.tls.cert_file {
+            Some(_) => "HTTPS",
+            None => "HTTP",
+        };
+        tracing::info!(address = %http.address(), "serving health, metrics and the API over {protocol}");
         if let Some(address) = server.bootstrap_address() {
             tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
         }
@@ -158,9 +167,9 @@ impl Service {
                 tracing::info!(%address, "{text}");
             }
         }
-        let interval = settings.lwm2m.credentials_reload_s;
-        if interval > 0 {
-            actix::spawn(reload(files, Duration::from_secs(interval), keys_sender));
+        if let Some(interval) = settings.lwm2m.credentials_reload() {
+            let watched = files.files();
+            actix::spawn(reload(watched, move || files.load(), interval, keys_sender));
         }
         health.set_state(State::Ready);
         Ok(Self {

@@ -514,6 +514,7 @@ pub(super) const PRESET: &str = "coap.preset";
 /// Keys whose value may stand in a file named by `<key>_file`.
 pub(super) const SECRETS: &[&str] = &[
     "http.api_token",
+    "http.tls.key_password",
     "kafka.extra",
     "kafka.sasl.password",
     "kafka.ssl.key_password",

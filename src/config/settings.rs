@@ -175,7 +175,12 @@ impl Settings {
         require(
             !self.http.is_unprotected(),
             "http.api",
-            "`all` on an address that is not loopback needs http.api_token",
+            "`all` on an address that is not loopback needs http.api_token or http.tls.client_ca_file",
+        );
+        require(
+            !self.http.tls.lacks_certificate(),
+            "http.tls.cert_file",
+            "must be set where other keys of http.tls are, or HTTP would be served in plain text",
         );
         require(
             EnvFilter::try_new(&self.log.level).is_ok(),

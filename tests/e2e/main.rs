@@ -23,6 +23,7 @@ mod deployment;
 mod docs;
 mod flood;
 mod http;
+mod https;
 mod registry;
 mod restart;
 mod secure;

@@ -10,7 +10,7 @@
 
 pub(super) mod values;
 
-use crate::store::record;
+use crate::{platform::profile::ObserveAttr, store::record};
 
 use super::{observation::Observed, presence::PowerSaving, *};
 
@@ -415,10 +415,23 @@ impl Endpoint {
     }
 }
 
-/// Stands for a profile: another one has another mark, but for one case in 2^64.
+/// Stands for what of a profile is work at a device: another one has another mark, but for one case in 2^64. A new name of
+/// a key is none (`observation::profile_change`).
 fn mark(profile: &DeviceProfile) -> u64 {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(format!("{:?}", profile.transport));
+    let ObserveAttr {
+        observe,
+        attribute,
+        telemetry,
+        key_name: _,
+        notification_attributes,
+        read_by_observe_strategy,
+        observe_strategy,
+    } = &profile.transport.observe_attr;
+    let lists = (observe, attribute, telemetry, notification_attributes);
+    let digest = Sha256::digest(format!(
+        "{lists:?} {read_by_observe_strategy} {observe_strategy:?}"
+    ));
     let start = digest.iter().take(8);
     start.fold(0, |mark, byte| mark << 8 | u64::from(*byte))
 }

@@ -1,6 +1,6 @@
 //! The keys in use, and how files that change take their place (`security.md` 6.3).
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking};
 
@@ -55,12 +55,12 @@ impl BothKeys {
 
 /// Which setting names files that cannot be used, and why they cannot.
 #[derive(Debug, thiserror::Error)]
-#[error("{setting}: {source}")]
+#[error("{setting}: {error}")]
 pub struct KeySettingError {
     /// The setting.
     pub setting: &'static str,
     /// Why.
-    pub source: KeyError,
+    pub error: KeyError,
 }
 
 impl KeyFiles {
@@ -69,7 +69,7 @@ impl KeyFiles {
     /// # Errors
     /// The first that cannot be used.
     pub fn load(&self) -> Result<BothKeys, KeySettingError> {
-        let of = |setting| move |source| KeySettingError { setting, source };
+        let of = |setting| move |error| KeySettingError { setting, error };
         let trust = if self.trust.enabled {
             self.trust.store().map_err(of("lwm2m.trust"))?
         } else {
@@ -91,7 +91,8 @@ impl KeyFiles {
         })
     }
 
-    fn watch(&self) -> Watch {
+    /// The files that [`Self::load`] looks at.
+    pub fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for settings in [&self.server, &self.bootstrap] {
             if settings.enabled {
@@ -101,14 +102,19 @@ impl KeyFiles {
         if self.trust.enabled {
             files.extend(self.trust.files());
         }
-        Watch::new(files)
+        files
     }
 }
 
-/// Looks at the files every `interval`, and puts keys that changed in the place of those in use. Files that cannot be used
-/// leave them there. Never returns.
-pub async fn reload(files: KeyFiles, interval: Duration, keys: watch::Sender<BothKeys>) {
-    let mut watch = files.watch();
+/// Looks at the files every `interval`, and puts what `load` makes of them when they changed in the place of the keys in
+/// use. Files that cannot be used leave those there. Never returns.
+pub async fn reload<K: Send + Sync + 'static>(
+    files: Vec<PathBuf>,
+    load: impl Fn() -> Result<K, KeySettingError> + Clone + Send + 'static,
+    interval: Duration,
+    keys: watch::Sender<K>,
+) {
+    let mut watch = Watch::new(files);
     let mut tries = 0;
     loop {
         tokio::time::sleep(interval).await;
@@ -132,8 +138,7 @@ pub async fn reload(files: KeyFiles, interval: Duration, keys: watch::Sender<Bot
         if tries == 0 {
             continue;
         }
-        let reader = files.clone();
-        match spawn_blocking(move || reader.load()).await {
+        match spawn_blocking(load.clone()).await {
             Ok(Ok(fresh)) => {
                 tries = 0;
                 keys.send_replace(fresh);

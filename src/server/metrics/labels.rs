@@ -36,6 +36,11 @@ label! {
     }
 }
 label! {
+    /// How a connection began where HTTPS is served: with a handshake that was `ok`, `failed` or did not end in time, or with
+    /// `plain` HTTP.
+    pub enum HttpsHandshake "result" { Failed "failed", Ok "ok", Plain "plain", Timeout "timeout" }
+}
+label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
         Bootstraps "bootstraps", Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",

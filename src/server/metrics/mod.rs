@@ -115,6 +115,8 @@ pub struct Metrics {
     pub actor_panics: Counter,
     /// `lightship_limit_rejections_total`
     pub limit_rejections: Counters<Limit>,
+    /// `lightship_https_handshakes_total`
+    pub https_handshakes: Counters<HttpsHandshake>,
     /// `lightship_platform_messages_total`
     pub platform_messages: Counters<(Message, MessageResult)>,
     /// `lightship_platform_requests_total`
@@ -304,6 +306,11 @@ impl Metrics {
                 "Endpoints and datagrams lost because handling them panicked",
             ),
             limit_rejections: add(r, "limit_rejections", "What a limit refused"),
+            https_handshakes: add(
+                r,
+                "https_handshakes",
+                "Connections to the HTTP side, where it serves HTTPS, by how they began",
+            ),
             platform_messages: add(
                 r,
                 "platform_messages",
