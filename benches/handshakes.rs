@@ -396,18 +396,6 @@ impl Contestant {
     fn serves(&self, kind: Kind) -> bool {
         self.has_raw_keys || kind != Kind::Rpk
     }
-
-    /// CPU time that the threads of the server have had.
-    fn cpu(&self) -> Duration {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.pid())).unwrap();
-        let spent = threads.map(|thread| {
-            let file = thread.unwrap().path().join("schedstat");
-            let text = fs::read_to_string(file).unwrap_or_default();
-            let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
-            Duration::from_nanos(nanoseconds.unwrap_or_default())
-        });
-        spent.sum()
-    }
 }
 
 /// The clients.
@@ -419,7 +407,7 @@ struct Load {
 impl Load {
     /// Shakes hands for so long; what one costs the server, in seconds.
     async fn run(&mut self, contestant: &Contestant, kind: Kind, duration: Duration) -> f64 {
-        let before = contestant.cpu();
+        let before = contestant.process.cpu_time();
         let end = Instant::now() + duration;
         let mut clients = JoinSet::new();
         for device in 0..contestant.clients {
@@ -443,7 +431,7 @@ impl Load {
             });
         }
         let handshakes: u32 = clients.join_all().await.into_iter().sum();
-        (contestant.cpu() - before).as_secs_f64() / f64::from(handshakes)
+        (contestant.process.cpu_time() - before).as_secs_f64() / f64::from(handshakes)
     }
 
     /// Sends records to and fro for a round; what one costs the server, in seconds.
@@ -455,7 +443,7 @@ impl Load {
             let device = Device::connect(contestant.address, from, config).await;
             devices.push(device.unwrap());
         }
-        let before = contestant.cpu();
+        let before = contestant.process.cpu_time();
         let end = Instant::now() + ROUND;
         let mut clients = JoinSet::new();
         for mut device in devices {
@@ -474,7 +462,7 @@ impl Load {
             });
         }
         let records: u32 = clients.join_all().await.into_iter().sum();
-        (contestant.cpu() - before).as_secs_f64() / f64::from(records)
+        (contestant.process.cpu_time() - before).as_secs_f64() / f64::from(records)
     }
 
     fn config(&self, kind: Kind, device: usize) -> ClientConfig {
