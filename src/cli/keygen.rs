@@ -283,7 +283,10 @@ mod tests {
 
     use crate::{
         platform::credentials::ClientCredentials,
-        server::keys::settings::{CredentialSettings, TrustSettings},
+        server::keys::{
+            self,
+            settings::{CredentialSettings, TrustSettings},
+        },
     };
 
     use super::*;
@@ -368,8 +371,9 @@ mod tests {
         for pinned in [false, true] {
             let name = if pinned { "pinned" } else { "chained" };
             let made = client(keygen(out, device(name, pinned)).unwrap());
-            let pem = fs::read(out.join(format!("{name}.pem"))).unwrap();
-            let leaf = pem::parse_many(pem).unwrap().swap_remove(0).into_contents();
+            let leaf = keys::certificates(&out.join(format!("{name}.pem")), "")
+                .unwrap()
+                .swap_remove(0);
             let (_, certificate) = X509Certificate::from_der(&leaf).unwrap();
             assert_eq!(certificate.issuer(), authority.subject());
             assert_eq!(certificate.subject().to_string(), format!("CN={name}"));

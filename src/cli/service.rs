@@ -19,7 +19,8 @@ use crate::{
     bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
     endpoint::{
-        EndpointSettings, HeldRpc, ota::PushSlots, settings::AwakeWindows, telemetry::TimeForm,
+        EndpointSettings, FileGeneration, HeldRpc, ota::PushSlots, settings::AwakeWindows,
+        telemetry::TimeForm,
     },
     lwm2m::model::core,
     platform::{
@@ -77,10 +78,11 @@ impl Service {
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
         let service_id = settings.service.id.as_deref().unwrap_or_default();
-        let store = records::open(&settings.state, service_id, &metrics)?;
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
         let endpoint = endpoint_settings(&settings);
+        let generation = &endpoint.file_generation;
+        let store = records::open(&settings.state, service_id, &metrics, generation)?;
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
@@ -373,6 +375,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             .state
             .folder()
             .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
+        file_generation: FileGeneration::default(),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
 }

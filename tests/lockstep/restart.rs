@@ -404,6 +404,21 @@ fn a_device_that_saves_power_counts_as_asleep_until_it_says_something() {
 }
 
 #[test]
+fn a65_a_record_that_has_not_changed_is_written_to_another_file() {
+    let mut world = World::kept(PROFILE, 213);
+    let written = world.store.written;
+    world.store.record = None;
+    world.settings.file_generation.advance();
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.store.written, written + 1);
+    assert!(world.store.record.is_some());
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.store.written, written + 1);
+}
+
+#[test]
 fn shared_attributes_that_the_device_took_are_not_written_again() {
     let profile = PROFILE.replace(
         r#""keyName": {"#,

@@ -125,8 +125,9 @@ impl PackageReader {
             return Err(QuestionError::Unavailable);
         }
         let read = self.read(id).and_then(|bytes| {
-            let insert = |bytes| self.cache.insert(id, bytes).map_err(ReadError::NoRoom);
-            bytes.map(insert).transpose()
+            let package = bytes.map(Package::new);
+            let insert = |package| self.cache.insert(id, package).map_err(ReadError::NoRoom);
+            package.map(insert).transpose()
         });
         match read {
             Ok(package) => package.ok_or(QuestionError::NotFound),

@@ -52,7 +52,7 @@ impl KeyMaterial {
         if contents.certificates.is_empty() || contents.key.is_some() {
             return material(contents, cert_file, cert_file);
         }
-        contents.key = read(key_file, password, None)?.key;
+        contents.key = Some(private_key(key_file, password)?);
         material(contents, cert_file, key_file)
     }
 }
@@ -243,6 +243,27 @@ fn or_default<'a>(password: &'a Secret, default: &'static str) -> &'a str {
 const KEY_PASSWORD: &str = "server_key_password";
 const KEYSTORE_PASSWORD: &str = "server_ks_password";
 
+/// The DER certificates in a file, at least one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let certificates = read(file, password, None)?.certificates;
+    if certificates.is_empty() {
+        return Err(KeyFault::NoCertificate.of(file));
+    }
+    Ok(certificates)
+}
+
+/// The private key in a file, DER in PKCS#8 or SEC1 form; the first one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn private_key(file: &Path, password: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let key = read(file, password, None)?.key;
+    key.ok_or_else(|| KeyFault::NoKey.of(file))
+}
+
 /// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
 fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
     if file.to_string_lossy().starts_with("classpath:") {
@@ -282,10 +303,7 @@ fn material(
 /// # Errors
 /// The file cannot be used, or there is none.
 pub fn read_issuers(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
-    let mut certificates = read(file, password, None)?.certificates;
-    if certificates.is_empty() {
-        return Err(KeyFault::NoCertificate.of(file));
-    }
+    let mut certificates = certificates(file, password)?;
     certificates.retain(|der| is_issuer(der));
     if certificates.is_empty() {
         return Err(KeyFault::NoIssuer.of(file));

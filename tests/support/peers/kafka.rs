@@ -165,7 +165,9 @@ impl Broker {
                 .expect("the broker answers");
             metadata.topics().iter().any(|other| other.name() == topic)
         };
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
         while is_there() {
+            assert!(Instant::now() < deadline, "{topic} is still there");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
