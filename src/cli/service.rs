@@ -441,6 +441,7 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
             report_ms: millis(settings.transport.activity_report_ms),
             inactivity_ms: millis(settings.transport.session_inactivity_ms),
         },
+        usage: settings.usage,
         redis: settings.redis.clone(),
         package_cache_bytes: settings.ota.cache_bytes,
         zookeeper: settings.zookeeper.clone(),

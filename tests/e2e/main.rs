@@ -18,6 +18,8 @@ mod process;
 mod bootstrap;
 mod commands;
 mod demo;
+#[cfg(feature = "kafka")]
+mod deployment;
 mod docs;
 mod flood;
 mod http;

@@ -125,7 +125,7 @@ label! {
     /// What a Kafka record carries.
     pub enum RecordKind "kind" {
         Activity "activity", Attributes "attributes", Question "question", Rpc "rpc", Session "session",
-        SharedAttributes "shared_attributes", Telemetry "telemetry",
+        SharedAttributes "shared_attributes", Telemetry "telemetry", Usage "usage",
     }
 }
 label! {
