@@ -1,6 +1,6 @@
 # Every action of a developer. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-platform soak check lint bench demo docs ci
+.PHONY: help build test test-platform soak abuse check lint bench demo docs ci
 
 # Extra arguments for every cargo command, such as --locked.
 CARGOFLAGS ?=
@@ -20,6 +20,9 @@ test-platform: ## run the tests with real peers, fetching those that can be had 
 soak: ## a thousand times thirty days of a hundred devices, in virtual time; LIGHTSHIP_SOAK_SEEDS=n for n times
 	LIGHTSHIP_SOAK_SEEDS=$${LIGHTSHIP_SOAK_SEEDS:-1000} \
 	cargo test --release --no-default-features $(CARGOFLAGS) --test soak every_command -- --nocapture
+
+abuse: ## attacks on the DTLS engine at full size: a million failed handshakes, a hundred thousand devices that move
+	cargo test --release --no-default-features $(CARGOFLAGS) --lib dtls::conformance::scale -- --include-ignored --nocapture
 
 check: ## what every commit passes: format, lints, unit tests, layering
 	cargo fmt --check

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -118,6 +119,8 @@ pub struct Established {
     pub has_connection_id: bool,
     /// Whether the master secret is bound to the handshake.
     pub extended_master_secret: bool,
+    /// From the hello with a good cookie to Finished, the wait for a credential included.
+    pub duration: Duration,
 }
 
 /// What the peer of an association proved to be.

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{
     key_text, peer::PeerIdentity, profile::DeviceProfile, secret::Secret, session::DeviceInfo,
@@ -83,7 +84,11 @@ impl ClientCredentials {
         }
         match (self, identity) {
             (Self::NoSec { .. }, PeerIdentity::Unsecured) => true,
-            (Self::Psk { identity, .. }, PeerIdentity::PreSharedKey(own)) => **own == **identity,
+            (Self::Psk { identity, key, .. }, PeerIdentity::PreSharedKey(own)) => {
+                // The peer may have shown its key long ago, before this document.
+                let key = Zeroizing::new(key_text::hex(key.trim()).unwrap_or_default());
+                **own == **identity && own.had(&key)
+            }
             (Self::Rpk { key, .. }, PeerIdentity::RawPublicKey(own)) => {
                 key_text::base64(key).is_some_and(|key| key == *own)
             }
@@ -215,6 +220,7 @@ impl AccountCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::peer::PskIdentity;
 
     #[test]
     fn what_a_device_is_given_is_read_and_never_shown() {
@@ -308,6 +314,14 @@ mod tests {
         assert!(!rpk.admit("dev1", &PeerIdentity::RawPublicKey(vec![1, 2, 4].into())));
         assert!(!chain.admit("dev1", &certificate("dev2", "dev1")));
         assert!(!chain.admit("dev1", &certificate("dev1", "dev2")));
+        let ClientCredentials::Psk { identity, key, .. } = &psk else {
+            panic!("a document for PSK");
+        };
+        let key = key_text::hex(key).unwrap();
+        for (had, expected) in [(&*key, true), (b"the key before", false)] {
+            let peer = PeerIdentity::PreSharedKey(PskIdentity::with_key(identity, had));
+            assert_eq!(psk.admit("dev1", &peer), expected);
+        }
         let pinned = ClientCredentials::X509 {
             endpoint: "dev1".to_owned(),
             cert: Some("MIIB".to_owned()),

@@ -5,10 +5,12 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
+    ops::Deref,
     sync::Arc,
 };
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::{credentials::SecurityMode, name::EndpointName};
 
@@ -103,7 +105,7 @@ pub enum PeerIdentity {
     /// It did not: plain UDP.
     Unsecured,
     /// By a pre-shared key with this identity.
-    PreSharedKey(Arc<str>),
+    PreSharedKey(PskIdentity),
     /// By this public key (DER SubjectPublicKeyInfo).
     RawPublicKey(Bytes),
     /// By a certificate.
@@ -115,6 +117,72 @@ pub enum PeerIdentity {
         /// The id by which the platform knows these credentials: a common name or a fingerprint.
         credentials_id: Arc<str>,
     },
+}
+
+/// The identity of a pre-shared key, and which key it was that the peer had. The same identity is the same peer, whatever
+/// the key; whether the key is still the right one is for [`Self::had`].
+#[derive(Clone)]
+pub struct PskIdentity {
+    identity: Arc<str>,
+    /// The beginning of the key's SHA-256; `None`: the peer has not shown one.
+    key: Option<[u8; 16]>,
+}
+
+impl PskIdentity {
+    /// Of a peer that has this key.
+    pub fn with_key(identity: &str, key: &[u8]) -> Self {
+        Self {
+            identity: identity.into(),
+            key: Some(print(key)),
+        }
+    }
+
+    /// Whether this may be the key that the peer had.
+    pub fn had(&self, key: &[u8]) -> bool {
+        self.key.is_none_or(|own| own == print(key))
+    }
+}
+
+fn print(key: &[u8]) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(key).into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+impl From<&str> for PskIdentity {
+    fn from(identity: &str) -> Self {
+        Self {
+            identity: identity.into(),
+            key: None,
+        }
+    }
+}
+
+impl Deref for PskIdentity {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.identity
+    }
+}
+
+impl PartialEq for PskIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for PskIdentity {}
+
+impl Hash for PskIdentity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity.hash(state);
+    }
+}
+
+impl fmt::Debug for PskIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.identity, f)
+    }
 }
 
 impl PeerIdentity {

@@ -11,7 +11,7 @@ use lightship::{
         Config,
         client::{ClientConfig, ClientEnd},
     },
-    platform::Downlink,
+    platform::{Downlink, credentials::ClientCredentials},
     server::{keys::Keys, metrics::RecordDrop},
 };
 
@@ -149,7 +149,7 @@ fn s19_and_a37_changed_credentials_end_the_association_within_a_second() {
         let hex: String = new_key.iter().map(|byte| format!("{byte:02x}")).collect();
         world.core.know(
             "id-1",
-            lightship::platform::credentials::ClientCredentials::Psk {
+            ClientCredentials::Psk {
                 endpoint: "dev1".to_owned(),
                 identity: "id-1".to_owned(),
                 key: hex,
@@ -196,6 +196,25 @@ fn a37_changed_credentials_end_associations_that_have_not_registered_as_well() {
         assert!(told.elapsed() < Duration::from_secs(1));
         assert_eq!(device.wait_for_end(), ClientEnd::ByServer);
         assert_eq!(other.register("dev2").0, Code::CREATED);
+    });
+}
+
+#[test]
+fn a37_an_association_made_with_the_old_key_does_not_register_when_the_key_has_changed() {
+    with_server(2, quick(), Keys::default(), |world| {
+        world.core.know("id-1", psk_document("dev1", "id-1"));
+        let mut device = Device::connect(world.coaps, psk("id-1", KEY)).ok().unwrap();
+        let (_, id) = device.register("dev1");
+        let deregister = device.ask(Code::DELETE, &["rd", &id], &[]);
+        assert_eq!(deregister.code(), Code::DELETED);
+        // Nobody is registered, so the core tells nobody.
+        let changed = ClientCredentials::Psk {
+            endpoint: "dev1".to_owned(),
+            identity: "id-1".to_owned(),
+            key: "00".repeat(16),
+        };
+        world.core.know("id-1", changed);
+        assert_eq!(device.register("dev1").0, Code::FORBIDDEN);
     });
 }
 

@@ -43,6 +43,16 @@ fn s2_a_device_with_a_pre_shared_key_registers_and_the_platform_is_asked_once() 
         assert_eq!(world.core.sessions.lock().unwrap().len(), 1);
         let ok = world.handshakes(HandshakeMode::Psk, HandshakeResult::Ok);
         assert_eq!(ok, 1);
+        let metrics = world.metrics.encode().unwrap();
+        for line in [
+            "lightship_dtls_hello_verify_requests_total 1",
+            "lightship_dtls_suites_total{suite=\"TLS_PSK_WITH_AES_128_CCM_8\"} 1",
+            "lightship_dtls_handshake_duration_seconds_count{mode=\"psk\"} 1",
+            "lightship_dtls_associations{cid=\"yes\"} 1",
+            "lightship_dtls_credential_queries_total 1",
+        ] {
+            assert!(metrics.contains(line), "{line} in {metrics}");
+        }
     });
 }
 

@@ -1,4 +1,4 @@
-//! What an attacker on or off the path can send: rows A4 to A13 of the hardening specification.
+//! What an attacker on or off the path can send: rows A5 to A13 of the hardening specification.
 
 use super::*;
 use crate::dtls::{
@@ -15,47 +15,6 @@ fn half_way() -> (World, usize) {
     world.step(3);
     assert_eq!(world.server.handshakes(), 1);
     (world, device)
-}
-
-#[test]
-fn a04_hellos_without_cookie_leave_no_trace() {
-    let mut world = World::new(Config::default());
-    let device = world.connect(psk());
-    world.run();
-    let association = world.association();
-    let hello = world.sent[0].clone();
-    let before = world.server.stats();
-    let (mut received, mut sent) = (0, 0);
-    for index in 0..50_000_u32 {
-        let place = at(Ipv4Addr::from_bits(0x0a00_0000 + index * 31), 5000);
-        let mut bytes = hello.bytes.clone();
-        bytes[27..31].copy_from_slice(&index.to_be_bytes());
-        received += bytes.len();
-        world.server.handle_datagram(world.now, place, &mut bytes);
-        while let Some(output) = world.server.poll_output() {
-            let Output::Transmit { datagram, .. } = output else {
-                panic!("nothing but datagrams")
-            };
-            sent += datagram.len();
-        }
-    }
-    let stats = world.server.stats().since(&before);
-    assert_eq!(
-        stats.hello_verify_requests + stats.hello_verify_requests_limited,
-        50_000
-    );
-    assert!(stats.hello_verify_requests > 40_000 && sent <= received);
-    world.assert_no_handshakes();
-    assert_eq!(
-        (world.server.associations(), world.server.addresses_known()),
-        (1, 1)
-    );
-    assert!(
-        world.server.poll_timeout().is_some(),
-        "the last flight's, and no other"
-    );
-    world.talk(device, association);
-    assert_eq!(world.server.poll_timeout(), None);
 }
 
 #[test]
@@ -274,34 +233,6 @@ fn a08_a_hello_in_fragments_is_dropped() {
     assert!(world.network.is_empty());
     assert_eq!(world.server.stats().malformed, 2);
     world.assert_no_handshakes();
-}
-
-#[test]
-fn a09_failed_handshakes_leave_no_trace() {
-    let mut world = World::new(Config {
-        max_handshakes_per_address: 100,
-        ..Config::default()
-    });
-    for round in 0..200 {
-        world.devices.clear();
-        for index in 0..5 {
-            let config = if index % 2 == 0 {
-                psk_with(b"device", b"wrong")
-            } else {
-                psk_with(b"nobody", KEY)
-            };
-            world.connect(config);
-        }
-        world.run();
-        world.devices.clear();
-        world.pass(Duration::from_secs(130));
-        world.assert_no_handshakes();
-        assert_eq!(world.server.stats().handshakes_failed, (round + 1) * 5);
-    }
-    assert_eq!(world.server.poll_timeout(), None);
-    let device = world.connect(psk());
-    world.run();
-    assert!(world.devices[device].client.is_established());
 }
 
 #[test]

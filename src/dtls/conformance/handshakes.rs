@@ -295,6 +295,7 @@ fn a_credential_after_5_seconds_is_asked_for_once() {
     world.run();
     assert_eq!(world.queries().len(), 1);
     assert_eq!(world.association(), association);
+    assert_eq!(world.established()[0].duration, Duration::from_secs(5));
     world.talk(device, association);
 }
 

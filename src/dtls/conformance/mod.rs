@@ -4,6 +4,7 @@ mod abuse;
 mod associations;
 mod certificates;
 mod handshakes;
+mod scale;
 mod simulation;
 
 use std::{

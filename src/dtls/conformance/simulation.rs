@@ -270,7 +270,7 @@ impl Run {
             }
         }
         let stats = self.world.server.stats();
-        assert!(stats.handshakes_started <= stats.hello_verify_requests * 2);
+        assert!(stats.handshakes_started == 0 || stats.hello_verify_requests > 0);
         assert_eq!(
             stats.handshakes_started,
             stats.handshakes_completed

@@ -39,6 +39,8 @@ pub(super) struct Handshake {
     pub(super) peer: PeerAddress,
     /// Where its hello came from.
     pub(super) began_at: PeerAddress,
+    /// When.
+    pub(super) began: Instant,
     pub(super) channel: Channel,
     pub(super) awaits: Awaits,
     /// Records of epoch 1 that came before the keys; at most [`MAX_HELD`], [`MAX_HELD_BYTES`] together.
@@ -140,6 +142,7 @@ impl Handshake {
         let mut handshake = Self {
             peer,
             began_at: peer,
+            began: now,
             channel,
             awaits: Awaits::ClientKeyExchange,
             held: Vec::new(),

@@ -70,6 +70,7 @@ impl Server {
         let began_at = self.release_handshake(id, &handshake);
         let (peer, suite) = (handshake.peer, handshake.suite());
         let extended_master_secret = handshake.extended_master_secret();
+        let duration = now.saturating_duration_since(handshake.began);
         let has_connection_id = !handshake.channel.own_cid.is_empty();
         let Some(finished) = handshake.finish() else {
             return;
@@ -94,6 +95,7 @@ impl Server {
                 suite,
                 has_connection_id,
                 extended_master_secret,
+                duration,
             })));
     }
 

@@ -1,8 +1,12 @@
 //! What the DTLS engines count, published as differences.
 
-use crate::dtls::{Alert, DenyReason, HandshakeFailure, Principal, Stats};
+use crate::dtls::{
+    Alert, CipherSuite, DenyReason, Established, HandshakeFailure, Principal, Stats,
+};
 
-use super::{ConnectionId, DtlsLimit, HandshakeMode, HandshakeResult, Metrics, RecordDrop, raise};
+use super::{
+    ConnectionId, DtlsLimit, HandshakeMode, HandshakeResult, Label, Metrics, RecordDrop, raise,
+};
 
 impl Metrics {
     /// Adds what one engine counted between two moments.
@@ -35,19 +39,29 @@ impl Metrics {
             limited.of(DtlsLimit::HelloVerifyRequests),
             since.hello_verify_requests_limited,
         );
+        raise(
+            &self.dtls_hello_verify_requests,
+            since.hello_verify_requests,
+        );
         raise(&self.dtls_retransmissions, since.retransmissions);
         raise(&self.dtls_credential_queries, since.credential_queries);
         raise(&self.dtls_address_changes, since.peers_moved);
     }
 
     /// Counts a handshake that is complete.
-    pub(crate) fn add_handshake(&self, principal: &Principal) {
-        let mode = match principal {
+    pub(crate) fn add_handshake(&self, established: &Established) {
+        let mode = match established.principal {
             Principal::PreSharedKey(_) => HandshakeMode::Psk,
             Principal::RawPublicKey(_) => HandshakeMode::Rpk,
             Principal::Certificate { .. } => HandshakeMode::X509,
         };
         self.dtls_handshakes.of((mode, HandshakeResult::Ok)).inc();
+        self.dtls_suites.of(established.suite).inc();
+        self.dtls_associations
+            .of(established.has_connection_id.into())
+            .inc();
+        let duration = established.duration.as_secs_f64();
+        self.dtls_handshake_duration.of(mode).observe(duration);
     }
 
     /// Counts a handshake that failed. How the device would have proved itself is not known.
@@ -86,5 +100,34 @@ impl Metrics {
 impl From<bool> for ConnectionId {
     fn from(has_one: bool) -> Self {
         if has_one { Self::Yes } else { Self::No }
+    }
+}
+
+impl Label for CipherSuite {
+    const KEY: &'static str = "suite";
+    const VALUES: &'static [&'static str] = &{
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_is_counted_under_its_name() {
+        for suite in CipherSuite::ALL {
+            assert_eq!(CipherSuite::VALUES[Label::index(suite)], suite.name());
+        }
     }
 }

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{coap::CoapStats, platform::time::UnixMillis};
+use crate::{coap::CoapStats, dtls::CipherSuite, platform::time::UnixMillis};
 
 use process::ProcessCollector;
 
@@ -79,6 +79,12 @@ pub struct Metrics {
     pub udp_dropped: Counters<DropReason>,
     /// `lightship_dtls_handshakes_total`
     pub dtls_handshakes: Counters<(HandshakeMode, HandshakeResult)>,
+    /// `lightship_dtls_handshake_duration_seconds`
+    pub dtls_handshake_duration: Histograms<HandshakeMode>,
+    /// `lightship_dtls_suites_total`
+    pub dtls_suites: Counters<CipherSuite>,
+    /// `lightship_dtls_hello_verify_requests_total`
+    pub dtls_hello_verify_requests: Counter,
     /// `lightship_dtls_associations`
     pub dtls_associations: Gauges<ConnectionId>,
     /// `lightship_dtls_records_dropped_total`
@@ -248,6 +254,21 @@ impl Metrics {
             udp_bytes: add(r, "udp_bytes", "Bytes received and sent on device ports"),
             udp_dropped: add(r, "udp_dropped", "Datagrams dropped unhandled"),
             dtls_handshakes: add(r, "dtls_handshakes", "DTLS handshakes by how they ended"),
+            dtls_handshake_duration: add_seconds_by(
+                r,
+                "dtls_handshake_duration_seconds",
+                "From the hello with a cookie to the end of a DTLS handshake that succeeds, the wait for its credential included",
+            ),
+            dtls_suites: add(
+                r,
+                "dtls_suites",
+                "DTLS handshakes that succeeded, by cipher suite",
+            ),
+            dtls_hello_verify_requests: add(
+                r,
+                "dtls_hello_verify_requests",
+                "Hellos without a good cookie that were answered with one",
+            ),
             dtls_associations: add(r, "dtls_associations", "DTLS associations with devices"),
             dtls_records_dropped: add(
                 r,

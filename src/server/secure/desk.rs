@@ -20,7 +20,7 @@ use crate::{
         credentials::{Admission, ClientCredentials},
         key_text,
         name::EndpointName,
-        peer::PeerIdentity,
+        peer::{PeerIdentity, PskIdentity},
     },
 };
 
@@ -193,13 +193,16 @@ fn key(identity: &str, admission: Arc<Admission>) -> Option<Verdict> {
     let bytes = key_text::hex(key.trim()).map(Zeroizing::new);
     let key = bytes
         .filter(|bytes| (MIN_KEY..=MAX_KEY).contains(&bytes.len()))
-        .and_then(|bytes| PreSharedKey::new(&bytes));
-    let Some(key) = key else {
+        .and_then(|bytes| {
+            let identity = PskIdentity::with_key(identity, &bytes);
+            PreSharedKey::new(&bytes).map(|key| (key, identity))
+        });
+    let Some((key, identity)) = key else {
         tracing::warn!(device = %admission.device.device, "the pre-shared key of a device cannot be used");
         return None;
     };
     let known = Known {
-        identity: PeerIdentity::PreSharedKey(identity.into()),
+        identity: PeerIdentity::PreSharedKey(identity),
         endpoint: Some(EndpointName::new(admission.client.endpoint())),
         admission: Some(admission),
     };

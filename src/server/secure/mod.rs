@@ -356,14 +356,12 @@ impl Secure {
                 }
             }
             Output::Established(established) => {
-                metrics.add_handshake(&established.principal);
-                let has_cid = established.has_connection_id;
-                metrics.dtls_associations.of(has_cid.into()).inc();
+                metrics.add_handshake(&established);
                 let over = self.associations.borrow_mut().establish(
                     now,
                     established.association,
                     established.peer,
-                    has_cid,
+                    established.has_connection_id,
                 );
                 self.close_all(now, over);
             }

@@ -102,6 +102,8 @@ impl Associations {
     pub(super) fn admit(&mut self, id: AssociationId) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.is_admitted = true;
+            // It serves one Register: the credentials may change before the next.
+            entry.known.admission = None;
         }
     }
 
