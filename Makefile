@@ -35,10 +35,11 @@ lint: ## format, lints, licences and sources of the dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo 'skipped: cargo-deny is not installed'; fi
 
-bench: ## measure formats, message layer, records, the whole stack beside a bare socket, and the way to Kafka
+bench: ## measure formats, message layer, records, DTLS beside others, the whole stack beside a bare socket, and the way to Kafka
 	cargo bench $(CARGOFLAGS) --bench codecs --bench allocations --bench state
 	cargo run --release $(CARGOFLAGS) -- bench
-	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench kafka
+	cargo bench $(CARGOFLAGS) --bench dtls
+	LIGHTSHIP_FETCH_PEERS=1 cargo bench $(CARGOFLAGS) --bench handshakes --bench kafka
 
 demo: ## server and one simulated device on this machine; Ctrl-C ends it
 	cargo run --release $(CARGOFLAGS) -- demo

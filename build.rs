@@ -5,13 +5,14 @@ use std::error::Error;
 /// The record of an endpoint.
 const STATE: [&str; 1] = ["proto/state.proto"];
 /// What is exchanged with the platform core.
-const PLATFORM: [&str; 6] = [
+const PLATFORM: [&str; 7] = [
     "proto/common.proto",
     "proto/core.proto",
     "proto/discovery.proto",
     "proto/notifications.proto",
     "proto/rule_engine.proto",
     "proto/transport_api.proto",
+    "proto/usage_stats.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

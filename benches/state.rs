@@ -186,6 +186,8 @@ impl Watch for Commits {
     }
 
     fn failed(&self) {}
+
+    fn replaced(&self) {}
 }
 
 fn kept() -> record::Endpoint {

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a test fails by panicking and says what it compared"
 )]
@@ -20,6 +19,8 @@ mod golden;
 mod murmur2;
 #[path = "contract/ota.rs"]
 mod ota;
+#[path = "contract/partitions.rs"]
+mod partitions;
 #[path = "contract/to_core.rs"]
 mod to_core;
 #[path = "support/wire.rs"]

@@ -90,12 +90,19 @@ fn settings_and_variables_exist() {
 }
 
 #[test]
+fn cargo_run_without_a_name_runs_the_server() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    assert!(manifest.contains("\ndefault-run = \"lightship\"\n"));
+}
+
+#[test]
 fn every_difference_names_tests_that_exist() {
     let folder = Path::new(ROOT).join("docs/compat");
     let index = fs::read_to_string(folder.join("README.md")).unwrap();
     for path in files(&folder, "md") {
         let name = path.file_name().unwrap().to_str().unwrap();
-        if ["README.md", "protocol.md"].contains(&name) {
+        if ["README.md", "platform.md", "protocol.md"].contains(&name) {
             continue;
         }
         assert!(index.contains(&format!("({name})")), "{name} is not listed");
@@ -120,13 +127,79 @@ fn every_difference_names_tests_that_exist() {
     }
 }
 
-#[test]
-fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
-    let sources: String = ["src", "tests"]
+/// All sources and tests, one after the other.
+fn sources() -> String {
+    ["src", "tests"]
         .iter()
         .flat_map(|folder| files(&Path::new(ROOT).join(folder), "rs"))
         .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+/// Whether a row's last cell names tests that exist; false for one that says why it is not done.
+fn is_proved(row: &str, proof: &str, sources: &str) -> bool {
+    if let Some(reason) = proof.strip_prefix("not done: ") {
+        assert!(!reason.is_empty(), "{row}");
+        return false;
+    }
+    let tests: Vec<&str> = quoted(proof).collect();
+    assert!(!tests.is_empty(), "{row}");
+    for test in tests {
+        assert!(sources.contains(&format!("fn {test}(")), "{row}: {test}");
+    }
+    true
+}
+
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn every_message_and_sequence_of_the_platform_names_tests_that_exist_or_a_reason() {
+    let sources = sources();
+    let table = fs::read_to_string(Path::new(ROOT).join("docs/compat/platform.md")).unwrap();
+    let mut places = BTreeSet::new();
+    let (mut rows, mut open) = (0, 0);
+    for line in table.lines().filter(|line| {
+        let place = line.strip_prefix("| ").and_then(|rest| rest.chars().next());
+        place.is_some_and(|first| first.is_ascii_digit())
+    }) {
+        let cells = cells(line);
+        let (Some(place), Some(proof)) = (cells.first(), cells.last()) else {
+            panic!("{line}");
+        };
+        places.insert((*place).to_owned());
+        rows += 1;
+        open += usize::from(!is_proved(line, proof, &sources));
+    }
+    println!("{rows} rows, {open} of them not done");
+    let wire = Path::new(ROOT).join("../shared/spec/platform-wire.md");
+    let Ok(wire) = fs::read_to_string(wire) else {
+        println!("skipped: the description of the platform's records is not here");
+        return;
+    };
+    let named: BTreeSet<&str> = quoted(&table).collect();
+    let (_, messages) = wire.split_once("\n### 3.3 ").unwrap();
+    let (messages, sequences) = messages.split_once("\n## 4. ").unwrap();
+    let messages = messages
+        .lines()
+        .filter(|line| line.starts_with("**"))
+        .flat_map(|line| line.split("**").skip(1).step_by(2))
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let missing: Vec<_> = messages.filter(|name| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let sequences = sequences
+        .lines()
+        .filter_map(|line| line.strip_prefix("### 4.")?.split(' ').next());
+    let missing: Vec<_> = sequences
+        .filter(|number| !places.contains(&format!("4.{number}")))
         .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
+    let sources = sources();
     let table = fs::read_to_string(Path::new(ROOT).join("docs/compat/protocol.md")).unwrap();
     let mut rows = BTreeSet::new();
     let mut open = 0;
@@ -135,22 +208,12 @@ fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
             .iter()
             .any(|id| line.starts_with(id))
     }) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [id, level, _, proof] = cells[..] else {
+        let [id, level, _, proof] = cells(line)[..] else {
             panic!("{line}");
         };
         assert!(rows.insert(id.to_owned()), "{id} twice");
         assert!(["M", "S"].contains(&level), "{line}");
-        if let Some(reason) = proof.strip_prefix("not done: ") {
-            assert!(!reason.is_empty(), "{line}");
-            open += 1;
-            continue;
-        }
-        let tests: Vec<&str> = quoted(proof).collect();
-        assert!(!tests.is_empty(), "{line}");
-        for test in tests {
-            assert!(sources.contains(&format!("fn {test}(")), "{id}: {test}");
-        }
+        open += usize::from(!is_proved(line, proof, &sources));
     }
     println!("{} rows, {open} of them not done", rows.len());
     let map = Path::new(ROOT).join("../shared/spec/protocol.md");
@@ -159,7 +222,7 @@ fn every_row_of_the_protocol_map_names_tests_that_exist_or_a_reason() {
         return;
     };
     let named = map.lines().filter_map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let cells = cells(line);
         let (id, level) = (*cells.first()?, *cells.last()?);
         let is_row = ["C-", "O-", "B-"].iter().any(|kind| id.starts_with(kind));
         (is_row && level != "L").then(|| id.to_owned())

@@ -20,16 +20,24 @@ mod double;
 mod faults;
 #[path = "kafka/fixture.rs"]
 mod fixture;
+#[path = "kafka/independent.rs"]
+mod independent;
 #[path = "kafka/notifications.rs"]
 mod notifications;
+#[path = "kafka/partitions.rs"]
+mod partitions;
 #[path = "support/peers/mod.rs"]
 mod peers;
 #[path = "kafka/questions.rs"]
 mod questions;
 #[path = "kafka/real_broker.rs"]
 mod real_broker;
+#[path = "kafka/security.rs"]
+mod security;
 #[path = "kafka/strictness.rs"]
 mod strictness;
 mod support;
+#[path = "kafka/tenants.rs"]
+mod tenants;
 #[path = "kafka/uplinks.rs"]
 mod uplinks;

@@ -125,7 +125,7 @@ const LAYERS: &[Layer] = &[
 /// Actors: `actor.rs` alone is one.
 const ACTORS: &[&str] = &["actix"];
 /// Whatever else drives tasks.
-const RUNTIME: &[&str] = &["futures_util", "std::thread", "tokio"];
+const RUNTIME: &[&str] = &["futures_util", "std::thread", "tokio", "tokio_rustls"];
 /// Files, processes, sockets, HTTP.
 const IO: &[&str] = &[
     "axum",

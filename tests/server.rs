@@ -20,7 +20,7 @@ use bytes::Bytes;
 use lightship::{
     bootstrap::BootstrapSessionSettings,
     coap::{Code, Message, MessageId, MessageType, Request, Token, encode},
-    endpoint::EndpointSettings,
+    endpoint::{EndpointSettings, FileGeneration},
     platform::{
         Answer, DeviceInfo, Downlink, Platform, PlatformId, Question, Reply, ReplyTo, SubmitError,
         Uplink,
@@ -498,13 +498,20 @@ fn store(folder: &TempDir) -> Arc<Store> {
         ..StateSettings::default()
     };
     let metrics = Arc::new(Metrics::new(UnixMillis(0)));
-    records::open(&settings, "ls-0", &metrics).unwrap().unwrap()
+    let generation = FileGeneration::default();
+    let store = records::open(&settings, "ls-0", &metrics, &generation);
+    store.unwrap().unwrap()
 }
 
 /// Waits until there is a record of the endpoint.
 fn await_record(store: &Store, endpoint: &str) {
+    let deadline = clock::now().mono + Duration::from_secs(30);
     while store.get(endpoint).is_none() {
-        std::thread::yield_now();
+        assert!(
+            clock::now().mono < deadline,
+            "there is no record of {endpoint}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -11,8 +11,9 @@ use crate::{
     lwm2m::{node::Resource, value::Value},
     platform::{
         credentials::{AccountCredentials, Admission, SecurityMode},
-        key_text::{self, KeyKind},
-        server_account::ServerAccount,
+        key_text::{self, KeyKind, WrongKey},
+        secret::Secret,
+        server_account::{ServerAccount, ShortIdError},
     },
 };
 
@@ -36,22 +37,16 @@ pub(super) enum AccountError {
     Binding,
     #[error("the credentials for bootstrap cannot be read")]
     Credentials,
-    #[error("a certificate is not the base64 of a DER X.509 certificate with an EC key")]
-    Certificate,
-    #[error("short ID must be 0 for the bootstrap server")]
-    BootstrapShortId,
+    #[error(transparent)]
+    Key(#[from] WrongKey),
     #[error("Different values SecurityMode between of client and profile.")]
     Mode,
     #[error("a PSK identity is empty, or its key is not hexadecimal or empty")]
     Psk,
-    #[error("a private key is not the base64 of a DER PKCS#8 with an EC key")]
-    PrivateKey,
-    #[error("a public key is not the base64 of a DER SubjectPublicKeyInfo with an EC key")]
-    PublicKey,
     #[error("two servers have one short ID")]
     Repeated,
-    #[error("short ID must be 1 to 65534 for a LwM2M server")]
-    ShortId,
+    #[error(transparent)]
+    ShortId(#[from] ShortIdError),
     #[error("a server has no host, or a port outside 1 to 65535")]
     Uri,
 }
@@ -108,7 +103,7 @@ impl fmt::Debug for Account {
 
 impl Account {
     fn new(entry: &ServerAccount, credentials: &AccountCredentials) -> Result<Self, AccountError> {
-        let short_server_id = short_server_id(entry)?;
+        let short_server_id = entry.short_server_id()?;
         let keys = Keys::new(credentials, &entry.server_public_key)?;
         let opaque = |bytes: Vec<u8>| Value::Opaque(Bytes::from(bytes));
         let mut security = vec![
@@ -146,19 +141,6 @@ impl Account {
             server,
             secret: entry.security_mode != SecurityMode::NoSec,
         })
-    }
-}
-
-/// Platforms of other releases store the id of the bootstrap server as null or as 0 (`measured.md` M9).
-fn short_server_id(entry: &ServerAccount) -> Result<Option<u16>, AccountError> {
-    match (entry.bootstrap_server_is, entry.short_server_id()) {
-        (true, None | Some(0)) => Ok(None),
-        (true, Some(_)) => Err(AccountError::BootstrapShortId),
-        (false, id) => id
-            .and_then(|id| u16::try_from(id).ok())
-            .filter(|id| (1..u16::MAX).contains(id))
-            .map(Some)
-            .ok_or(AccountError::ShortId),
     }
 }
 
@@ -202,10 +184,12 @@ impl Keys {
         credentials: &AccountCredentials,
         server_public_key: &str,
     ) -> Result<Self, AccountError> {
-        let der = |text: &str, kind, error| {
-            key_text::base64(text)
-                .filter(|der| key_text::kind(der) == Some(kind))
-                .ok_or(error)
+        let pair = |kind: KeyKind, own: &str, private: &Secret| {
+            Ok(Self {
+                public_key_or_identity: kind.read(own)?,
+                server_public_key: kind.read(server_public_key)?,
+                secret_key: KeyKind::PrivateKey.read(private.expose())?,
+            })
         };
         match credentials {
             AccountCredentials::NoSec => Ok(Self::default()),
@@ -218,48 +202,20 @@ impl Keys {
                     Some(secret_key) if !identity.is_empty() => Ok(Self {
                         public_key_or_identity: identity.clone().into_bytes(),
                         server_public_key: key_text::base64(server_public_key)
-                            .ok_or(AccountError::PublicKey)?,
+                            .ok_or(WrongKey(KeyKind::PublicKey))?,
                         secret_key,
                     }),
                     Some(_) | None => Err(AccountError::Psk),
                 }
             }
             AccountCredentials::Rpk {
-                client_public_key_or_id: public,
+                client_public_key_or_id: own,
                 client_secret_key: private,
-            } => Ok(Self {
-                public_key_or_identity: der(public, KeyKind::PublicKey, AccountError::PublicKey)?,
-                server_public_key: der(
-                    server_public_key,
-                    KeyKind::PublicKey,
-                    AccountError::PublicKey,
-                )?,
-                secret_key: der(
-                    private.expose(),
-                    KeyKind::PrivateKey,
-                    AccountError::PrivateKey,
-                )?,
-            }),
+            } => pair(KeyKind::PublicKey, own, private),
             AccountCredentials::X509 {
-                client_public_key_or_id: certificate,
+                client_public_key_or_id: own,
                 client_secret_key: private,
-            } => Ok(Self {
-                public_key_or_identity: der(
-                    certificate,
-                    KeyKind::Certificate,
-                    AccountError::Certificate,
-                )?,
-                server_public_key: der(
-                    server_public_key,
-                    KeyKind::Certificate,
-                    AccountError::Certificate,
-                )?,
-                secret_key: der(
-                    private.expose(),
-                    KeyKind::PrivateKey,
-                    AccountError::PrivateKey,
-                )?,
-            }),
+            } => pair(KeyKind::Certificate, own, private),
         }
     }
 }
@@ -433,10 +389,8 @@ mod tests {
         for id in ["", r#""shortServerId":null,"#, r#""shortServerId":0,"#] {
             assert_eq!(with(id), Ok(2), "{id}");
         }
-        for id in [1, 111, 123, 65535, -1] {
-            let refused = with(&format!(r#""shortServerId":{id},"#));
-            assert_eq!(refused, Err(AccountError::BootstrapShortId), "{id}");
-        }
+        let refused = with(r#""shortServerId":111,"#);
+        assert_eq!(refused, Err(ShortIdError::OfBootstrapServer.into()));
     }
 
     #[test]
@@ -446,9 +400,12 @@ mod tests {
             assert_ne!(profile, NOSEC.profile, "{from}");
             accounts(&admission_with(&profile, NOSEC.credentials)).unwrap_err()
         };
-        for id in ["null", "0", "65535", "70000", "-1"] {
+        for (id, expected) in [
+            ("null", ShortIdError::Missing),
+            ("0", ShortIdError::OutOfRange),
+        ] {
             let id = format!(r#""shortServerId":{id}"#);
-            assert_eq!(with(r#""shortServerId":123"#, &id), AccountError::ShortId);
+            assert_eq!(with(r#""shortServerId":123"#, &id), expected.into());
         }
         assert_eq!(with("5685", "0"), AccountError::Uri);
         assert_eq!(with("5685", "65536"), AccountError::Uri);
@@ -479,12 +436,13 @@ mod tests {
 
     #[test]
     fn keys_that_are_none_are_refused_and_not_quoted() {
+        let wrong = |kind| AccountError::Key(WrongKey(kind));
         for (security, from, to, expected) in [
             (PSK, "SOME_PSK_ID", "", AccountError::Psk),
             (PSK, "7365", "xx65", AccountError::Psk),
-            (RPK, "MIGH", "MIGI", AccountError::PrivateKey),
-            (RPK, "MFkw", "MFkx", AccountError::PublicKey),
-            (X509, "MIICBzCC", "MIICBzCD", AccountError::Certificate),
+            (RPK, "MIGH", "MIGI", wrong(KeyKind::PrivateKey)),
+            (RPK, "MFkw", "MFkx", wrong(KeyKind::PublicKey)),
+            (X509, "MIICBzCC", "MIICBzCD", wrong(KeyKind::Certificate)),
         ] {
             let credentials = security.credentials.replace(from, to);
             assert_ne!(credentials, security.credentials);
@@ -494,6 +452,6 @@ mod tests {
         }
         let server = RPK.profile.replace("MFkw", "MIGH");
         let refused = accounts(&admission_with(&server, RPK.credentials));
-        assert_eq!(refused, Err(AccountError::PublicKey));
+        assert_eq!(refused, Err(wrong(KeyKind::PublicKey)));
     }
 }

@@ -26,6 +26,7 @@ mod text;
 
 use std::{
     collections::VecDeque,
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -49,7 +50,7 @@ use crate::{
 };
 
 use admission::Candidate;
-use session::{BootstrapSession, Next};
+use session::BootstrapSession;
 
 pub use request::{BootstrapRequest, Target};
 pub use session::Cause;
@@ -439,20 +440,19 @@ impl Bootstrap {
         };
         let (peer, platform) = (session.peer.id, Arc::clone(&session.platform));
         let mut lines = Vec::new();
-        let next = session.answered(operation, &path, response, &self.name, |line| {
+        let answered = session.answered(operation, &path, response, &self.name, |line| {
             lines.push(line);
         });
-        let next = match next {
-            Next::Request => session.next().map_err(|cause| Next::End(Err(cause))),
-            Next::End(result) => Err(Next::End(result)),
+        let next = match answered {
+            ControlFlow::Continue(()) => session.next().map_err(Err),
+            ControlFlow::Break(result) => Err(result),
         };
         for line in lines {
             self.log(now, &platform, line);
         }
         match next {
             Ok((operation, path, request)) => self.request(now, peer, operation, path, &request),
-            Err(Next::End(result)) => self.end(now, result),
-            Err(Next::Request) => {}
+            Err(result) => self.end(now, result),
         }
     }
 

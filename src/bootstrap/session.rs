@@ -1,6 +1,6 @@
 //! One run through the requests to a device: Discover, Deletes, Writes, Finish, one at a time.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fmt, ops::ControlFlow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -64,15 +64,6 @@ impl fmt::Display for Cause {
             Self::RequestFailed => "REQUEST_FAILED",
         })
     }
-}
-
-/// What comes after an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The next request, of which [`BootstrapSession::next`] says more.
-    Request,
-    /// The end.
-    End(Result<(), Cause>),
 }
 
 impl BootstrapSession {
@@ -157,7 +148,7 @@ impl BootstrapSession {
         Some((own.operation, own.path))
     }
 
-    /// Takes an answer, with lines for the log.
+    /// Takes an answer, with lines for the log. Breaks with how the session ended; else [`Self::next`] says what follows.
     pub(super) fn answered(
         &mut self,
         operation: Operation,
@@ -165,7 +156,7 @@ impl BootstrapSession {
         response: &Message,
         endpoint: &EndpointName,
         mut log: impl FnMut(String),
-    ) -> Next {
+    ) -> ControlFlow<Result<(), Cause>> {
         let success = response.code().is_success();
         let found = (success && operation == Operation::Discover)
             .then(|| Discovered::read(&response.payload()).ok())
@@ -184,9 +175,11 @@ impl BootstrapSession {
             self.steps = plan(std::mem::take(&mut self.accounts), discovered).into();
         }
         match (operation, success) {
-            (Operation::Finish, true) => Next::End(Ok(())),
-            (Operation::Finish, false) => Next::End(Err(Cause::FinishFailed)),
-            (Operation::Discover | Operation::Delete | Operation::Write, _) => Next::Request,
+            (Operation::Finish, true) => ControlFlow::Break(Ok(())),
+            (Operation::Finish, false) => ControlFlow::Break(Err(Cause::FinishFailed)),
+            (Operation::Discover | Operation::Delete | Operation::Write, _) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 }

@@ -54,6 +54,9 @@ fn check(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
         Ok(loaded) => loaded,
         Err(errors) => return refuse(&errors, out),
     };
+    for variable in &loaded.variables {
+        writeln!(out, "note: {variable}")?;
+    }
     for warning in loaded
         .warnings
         .iter()
@@ -69,6 +72,9 @@ fn check(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
         Mode::Kafka => Vec::new(),
     };
     if let Err(error) = key_files(&loaded.settings).load() {
+        problems.push(error.to_string());
+    }
+    if let Some(Err(error)) = loaded.settings.http.tls.files().map(|files| files.load()) {
         problems.push(error.to_string());
     }
     for problem in &problems {
@@ -87,6 +93,10 @@ fn print(loaded: Result<Loaded, ConfigErrors>, out: &mut impl Write) -> io::Resu
     };
     for value in &loaded.values {
         writeln!(out, "{value}")?;
+    }
+    // What has an effect stands beside its value.
+    for variable in loaded.variables.iter().filter(|own| !own.has_effect) {
+        writeln!(out, "# {variable}")?;
     }
     Ok(true)
 }

@@ -48,12 +48,17 @@ pub(super) fn publish(health: &Health, metrics: &Metrics) {
     }
     set(&metrics.kafka_forbidden_uplinks, health.forbidden);
     set(&metrics.kafka_notifications, health.notifications);
+    set(&metrics.kafka_limited_uplinks, health.limited);
     set(&metrics.kafka_late_answers, health.late_answers);
+    set(&metrics.kafka_unreadable_answers, health.unreadable_answers);
     set(&metrics.kafka_producer_rebuilds, health.producer_rebuilds);
     let dropped = |reason| metrics.kafka_notifications_dropped.of(reason);
     set(dropped(CoreDrop::UnknownSession), health.unknown_sessions);
     set(dropped(CoreDrop::MailboxFull), health.full_mailboxes);
-    set(dropped(CoreDrop::Unreadable), health.garbage);
+    set(
+        dropped(CoreDrop::Unreadable),
+        health.unreadable_notifications,
+    );
     let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.kafka_queued_records.set(gauge(health.queued));
     metrics.kafka_waiting_uplinks.set(gauge(health.waiting));
@@ -76,6 +81,7 @@ impl From<thingsboard::RecordKind> for RecordKind {
             thingsboard::RecordKind::Session => Self::Session,
             thingsboard::RecordKind::SharedAttributes => Self::SharedAttributes,
             thingsboard::RecordKind::Telemetry => Self::Telemetry,
+            thingsboard::RecordKind::Usage => Self::Usage,
         }
     }
 }

@@ -65,9 +65,14 @@ enum What {
     },
     /// A certificate of that authority for a server: lwm2mserver.pem and lwm2mserver_key.pem.
     Server {
-        /// Names and addresses by which devices know the server.
-        #[arg(default_value = "localhost")]
+        /// Names and addresses by which devices know the server, and callers of its HTTPS.
+        #[arg(default_values = ["localhost", "127.0.0.1"])]
         names: Vec<String>,
+    },
+    /// A certificate of that authority for a caller of the HTTPS side: NAME.pem and NAME.key.pem.
+    Client {
+        /// Its common name.
+        name: String,
     },
 }
 
@@ -76,6 +81,7 @@ const EXAMPLES: &str = "Examples:
   lightship keygen ca --out pki
   lightship keygen server lwm2m.example.org --out pki
   lightship keygen device meter-2 --out pki > registry/devices/meter-2.json
+  lightship keygen client operator --out pki
 
 The printed document is what embedded mode reads from registry/devices, and its member `credentials` is what the platform
 stores for a device. Private keys are written so that only you can read them. For trials: the authority has no way to
@@ -128,18 +134,17 @@ impl Keygen {
                 Ok(None)
             }
             What::Device { endpoint, pinned } => {
-                let key = new_key()?;
-                let mut params = valid_for_ten_years(endpoint);
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-                let (certificate, chain) = self.sign(params, &key)?;
-                self.write_key(&key_file(endpoint)?, &key)?;
-                self.write(&file_name(endpoint, "pem")?, &chain, false)?;
+                let (certificate, key) = self.make_client(endpoint)?;
                 let own = STANDARD.encode(&certificate);
                 let pin = if *pinned { own.as_str() } else { "" };
                 let client = json!({ "securityConfigClientMode": "X509", "endpoint": endpoint, "cert": pin });
                 let secret = STANDARD.encode(key.serialized_der());
                 let account = json!({ "securityMode": "X509", "clientPublicKeyOrId": own, "clientSecretKey": secret });
                 Ok(Some(document(endpoint, client, account)))
+            }
+            What::Client { name } => {
+                self.make_client(name)?;
+                Ok(None)
             }
             What::Server { names } => {
                 let key = new_key()?;
@@ -153,6 +158,17 @@ impl Keygen {
                 Ok(None)
             }
         }
+    }
+
+    /// Writes a certificate for who opens connections, and its key; the certificate in DER, and the key.
+    fn make_client(&self, name: &str) -> anyhow::Result<(Vec<u8>, KeyPair)> {
+        let key = new_key()?;
+        let mut params = valid_for_ten_years(name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let (certificate, chain) = self.sign(params, &key)?;
+        self.write_key(&key_file(name)?, &key)?;
+        self.write(&file_name(name, "pem")?, &chain, false)?;
+        Ok((certificate, key))
     }
 
     /// Has the authority in the folder sign; the certificate in DER, and in PEM with the authority's behind it.
@@ -267,7 +283,10 @@ mod tests {
 
     use crate::{
         platform::credentials::ClientCredentials,
-        server::keys::settings::{CredentialSettings, TrustSettings},
+        server::keys::{
+            self,
+            settings::{CredentialSettings, TrustSettings},
+        },
     };
 
     use super::*;
@@ -352,8 +371,9 @@ mod tests {
         for pinned in [false, true] {
             let name = if pinned { "pinned" } else { "chained" };
             let made = client(keygen(out, device(name, pinned)).unwrap());
-            let pem = fs::read(out.join(format!("{name}.pem"))).unwrap();
-            let leaf = pem::parse_many(pem).unwrap().swap_remove(0).into_contents();
+            let leaf = keys::certificates(&out.join(format!("{name}.pem")), "")
+                .unwrap()
+                .swap_remove(0);
             let (_, certificate) = X509Certificate::from_der(&leaf).unwrap();
             assert_eq!(certificate.issuer(), authority.subject());
             assert_eq!(certificate.subject().to_string(), format!("CN={name}"));

@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod device;
 pub mod healthcheck;
+mod https;
 #[cfg(feature = "kafka")]
 mod kafka_metrics;
 pub mod keygen;

@@ -18,6 +18,8 @@ use crate::{
     server::clock,
 };
 
+use super::https::Https;
+
 use hint::Failed;
 
 /// Arguments of `rpc`.
@@ -34,6 +36,8 @@ pub struct Rpc {
     /// Where the HTTP API is. A token is taken from LIGHTSHIP__HTTP__API_TOKEN.
     #[arg(long, default_value = "http://127.0.0.1:8083")]
     url: String,
+    #[command(flatten)]
+    https: Https,
     /// How long the device may take, seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
@@ -79,8 +83,9 @@ fn shown(example: &str) -> String {
 impl Rpc {
     /// Exit status 0 when the command succeeded, else 1.
     pub fn run(&self) -> ExitCode {
-        let api = Api::new(self, env::var("LIGHTSHIP__HTTP__API_TOKEN").ok());
-        match self.call(&api) {
+        let token = env::var("LIGHTSHIP__HTTP__API_TOKEN").ok();
+        let called = Api::new(self, token).and_then(|api| self.call(&api));
+        match called {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(message) => {
@@ -141,18 +146,20 @@ struct Api {
 }
 
 impl Api {
-    fn new(args: &Rpc, token: Option<String>) -> Self {
+    fn new(args: &Rpc, token: Option<String>) -> Result<Self, String> {
+        let tls = args.https.config(&args.url);
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(tls.map_err(|error| format!("{error:#}"))?)
             // The server answers in time; this ends a connection that died.
             .timeout_global(Some(Duration::from_secs(args.timeout.saturating_add(10))))
             .build();
         let token = token.filter(|token| !token.is_empty());
-        Self {
+        Ok(Self {
             agent: agent.into(),
             url: args.url.trim_end_matches('/').to_owned(),
             authorization: token.map(|token| format!("Bearer {token}")),
-        }
+        })
     }
 
     /// Status and body of the answer.
@@ -283,7 +290,7 @@ mod tests {
             "--url",
             &url,
         ]);
-        let api = Api::new(&args, Some("t0ken".to_owned()));
+        let api = Api::new(&args, Some("t0ken".to_owned())).unwrap();
         let params = params(args.params.as_deref()).unwrap();
         assert_eq!(
             args.send(&api, &params).unwrap(),
@@ -312,7 +319,7 @@ mod tests {
         );
         let args = args(&["ep", "Read", "--url", &url]);
         assert_eq!(
-            args.send(&Api::new(&args, Some(String::new())), &Value::Null)
+            args.send(&Api::new(&args, Some(String::new())).unwrap(), &Value::Null)
                 .unwrap(),
             (504, r#"{"error":"TIMEOUT"}"#.to_owned())
         );
@@ -330,7 +337,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         let args = args(&["ep", "Read", "--url", &url]);
-        let message = args.call(&Api::new(&args, None)).unwrap_err();
+        let message = args.call(&Api::new(&args, None).unwrap()).unwrap_err();
         assert!(message.contains("is the server running"), "{message}");
     }
 

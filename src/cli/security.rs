@@ -1,6 +1,6 @@
 //! How a simulated device proves who it is.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -11,6 +11,7 @@ use crate::{
         client::{ClientConfig, ClientCredential},
     },
     platform::key_text,
+    server::keys,
 };
 
 /// Arguments for the security of a device.
@@ -41,23 +42,17 @@ impl Security {
         let Some(key) = &self.key else {
             return Ok(None);
         };
-        let key_file = pem_sections(key)?;
-        let key_section = key_file
-            .iter()
-            .find(|section| section.tag().ends_with("PRIVATE KEY"))
-            .with_context(|| format!("no private key in {}", key.display()))?;
-        let chain = match &self.cert {
-            Some(cert) => certificates(cert)?,
-            None => Vec::new(),
+        let private = keys::private_key(key, "")?;
+        let make = |chain| {
+            let credentials = Credentials::new(chain, &private);
+            credentials.with_context(|| format!("{} cannot be used", key.display()))
         };
-        let has_certificate = !chain.is_empty();
-        let credentials = Credentials::new(chain, key_section.contents())
-            .with_context(|| format!("{} cannot be used", key.display()))?;
-        let credentials = Arc::new(credentials);
-        let credential = if has_certificate {
-            ClientCredential::Certificate(credentials)
-        } else {
-            ClientCredential::RawPublicKey(credentials)
+        let credential = match &self.cert {
+            Some(cert) => {
+                let chain = keys::certificates(cert, "")?;
+                ClientCredential::Certificate(Arc::new(make(chain)?))
+            }
+            None => ClientCredential::RawPublicKey(Arc::new(make(Vec::new())?)),
         };
         let suites = vec![
             CipherSuite::EcdheEcdsaWithAes128Ccm8,
@@ -66,7 +61,7 @@ impl Security {
         ];
         let mut config = ClientConfig::new(suites, credential);
         if let Some(file) = &self.server_cert {
-            let certificates = certificates(file)?;
+            let certificates = keys::certificates(file, "")?;
             let first = certificates
                 .first()
                 .and_then(|der| X509Certificate::from_der(der).ok());
@@ -91,15 +86,27 @@ pub(crate) fn pre_shared_key(text: &str) -> Option<ClientConfig> {
     Some(ClientConfig::new(suites, credential))
 }
 
-fn certificates(file: &PathBuf) -> anyhow::Result<Vec<Vec<u8>>> {
-    let sections = pem_sections(file)?.into_iter();
-    Ok(sections
-        .filter(|section| section.tag() == "CERTIFICATE")
-        .map(pem::Pem::into_contents)
-        .collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn pem_sections(file: &PathBuf) -> anyhow::Result<Vec<pem::Pem>> {
-    let text = fs::read(file).with_context(|| file.display().to_string())?;
-    pem::parse_many(text).with_context(|| file.display().to_string())
+    #[test]
+    fn a_file_without_the_certificates_it_should_have_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own.key.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&file, key.serialize_pem()).unwrap();
+        let with = |cert, server_cert| Security {
+            key: Some(file.clone()),
+            cert,
+            server_cert,
+            ..Security::default()
+        };
+        assert!(with(None, None).config().unwrap().is_some());
+        for (cert, server_cert) in [(Some(file.clone()), None), (None, Some(file.clone()))] {
+            let error = with(cert, server_cert).config().unwrap_err().to_string();
+            let told = format!("{}: there is no certificate in it", file.display());
+            assert_eq!(error, told);
+        }
+    }
 }

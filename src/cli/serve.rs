@@ -147,7 +147,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return match error {
             HttpError::Bind { .. } => PORT_TAKEN,
             HttpError::Thread(_) => FAILED,
-            HttpError::Unprotected(_) => WRONG_SETTINGS,
+            HttpError::Unprotected(_) | HttpError::Keys(_) => WRONG_SETTINGS,
         };
     }
     if let Some(error) = error.downcast_ref::<store::OpenError>() {

@@ -19,7 +19,8 @@ use crate::{
     bootstrap::BootstrapSessionSettings,
     config::{Mode, Settings},
     endpoint::{
-        EndpointSettings, HeldRpc, ota::PushSlots, settings::AwakeWindows, telemetry::TimeForm,
+        EndpointSettings, FileGeneration, HeldRpc, ota::PushSlots, settings::AwakeWindows,
+        telemetry::TimeForm,
     },
     lwm2m::model::core,
     platform::{
@@ -77,10 +78,11 @@ impl Service {
         let directory = foundation.directory();
         let sink = MeteredSink::new(Arc::clone(&directory), Arc::clone(&metrics));
         let service_id = settings.service.id.as_deref().unwrap_or_default();
-        let store = records::open(&settings.state, service_id, &metrics)?;
         // The platform side may wait for its core for minutes; until then whoever asks is told that it starts.
         let late = Arc::new(OnceLock::new());
         let endpoint = endpoint_settings(&settings);
+        let generation = &endpoint.file_generation;
+        let store = records::open(&settings.state, service_id, &metrics, generation)?;
         let services = Services {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
@@ -96,7 +98,12 @@ impl Service {
                 .then(|| Arc::new(EmbeddedCommands(Arc::clone(&late))) as Arc<dyn Commands>),
             clock: clock::now,
         };
-        let http = HttpServer::start(&settings.http, options.next_free_port, services)?;
+        let http = HttpServer::start(
+            &settings.http,
+            options.next_free_port,
+            settings.lwm2m.credentials_reload(),
+            services,
+        )?;
         let platform = PlatformSide::start(&settings, Arc::new(sink)).await?;
         late.get_or_init(|| platform.clone());
         let mut ports = Ports::new(options);
@@ -144,7 +151,11 @@ impl Service {
         health.set_state(State::Restoring);
         let server = foundation.start(parts).await?;
         tracing::info!(address = %server.address(), "serving LwM2M over CoAP");
-        tracing::info!(address = %http.address(), "serving health, metrics and the API over HTTP");
+        let protocol = match settings.http.tls.cert_file {
+            Some(_) => "HTTPS",
+            None => "HTTP",
+        };
+        tracing::info!(address = %http.address(), "serving health, metrics and the API over {protocol}");
         if let Some(address) = server.bootstrap_address() {
             tracing::info!(%address, "serving LwM2M bootstrap over CoAP");
         }
@@ -159,10 +170,9 @@ impl Service {
                 tracing::info!(%address, "{text}");
             }
         }
-        let interval = settings.lwm2m.credentials_reload_s;
-        if interval > 0 {
-            let interval = Duration::from_secs(interval);
-            actix::spawn(reload(files, key_watch, interval, keys_sender));
+        if let Some(interval) = settings.lwm2m.credentials_reload() {
+            let load = move || files.load();
+            actix::spawn(reload(key_watch, load, interval, keys_sender));
         }
         health.set_state(State::Ready);
         Ok(Self {
@@ -366,6 +376,7 @@ fn endpoint_settings(settings: &Settings) -> EndpointSettings {
             .state
             .folder()
             .map(|_| Duration::from_millis(settings.state.commit_interval_ms / 2)),
+        file_generation: FileGeneration::default(),
         core_models: Arc::new(core::catalog().iter().cloned().collect()),
     }
 }
@@ -430,6 +441,7 @@ fn thingsboard_settings(settings: &Settings) -> crate::platform::thingsboard::Th
             report_ms: millis(settings.transport.activity_report_ms),
             inactivity_ms: millis(settings.transport.session_inactivity_ms),
         },
+        usage: settings.usage,
         redis: settings.redis.clone(),
         package_cache_bytes: settings.ota.cache_bytes,
         zookeeper: settings.zookeeper.clone(),

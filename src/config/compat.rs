@@ -19,44 +19,67 @@ pub struct Alias {
 pub enum Kind {
     /// As it is.
     Copy,
+    /// As it is, but for a compression that this program does not have.
+    Compression,
     /// As the host of a `host:port` key.
     Host,
+    /// Whether it is `https`, when the given switch is on.
+    Https(&'static str),
+    /// The member of this name of a line for the login of the Java client, when the given switch is on.
+    Login {
+        /// `username` or `password`.
+        member: &'static str,
+        /// The switch.
+        switch: &'static str,
+    },
     /// As the port of a `host:port` key.
     Port,
     /// As the mode: the name of the platform's queue.
     Queue,
+    /// A switch: `false` sets a number of seconds to 0, "never".
+    Never,
     /// As it is, also when it is empty, which says "none".
     Optional,
-    /// `false` sets a number of seconds to 0, "never".
-    Switch,
+    /// A switch: the given value when it is on, else nothing.
+    Switch(&'static str),
+    /// As it is, when the given switch is on.
+    When(&'static str),
 }
 
-const fn copy(name: &'static str, key: &'static str) -> Alias {
-    Alias {
-        name,
-        key,
-        kind: Kind::Copy,
+impl Kind {
+    /// The switch without which the name has no effect.
+    pub const fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::Https(switch) | Self::Login { switch, .. } | Self::When(switch) => Some(switch),
+            Self::Copy
+            | Self::Compression
+            | Self::Host
+            | Self::Never
+            | Self::Optional
+            | Self::Port
+            | Self::Queue
+            | Self::Switch(_) => None,
+        }
     }
 }
 
-/// The names that have an effect.
+const fn alias(name: &'static str, key: &'static str, kind: Kind) -> Alias {
+    Alias { name, key, kind }
+}
+
+const fn copy(name: &'static str, key: &'static str) -> Alias {
+    alias(name, key, Kind::Copy)
+}
+
+const CLOUD: &str = "TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD";
+const TLS: &str = "TB_KAFKA_SSL_ENABLED";
+
+/// The names that have an effect, in the order in which they are read.
 pub const ALIASES: &[Alias] = &[
-    Alias {
-        name: "TB_QUEUE_TYPE",
-        key: "mode",
-        kind: Kind::Queue,
-    },
+    alias("TB_QUEUE_TYPE", "mode", Kind::Queue),
     copy("TB_SERVICE_ID", "service.id"),
-    Alias {
-        name: "HTTP_BIND_ADDRESS",
-        key: "http.bind",
-        kind: Kind::Host,
-    },
-    Alias {
-        name: "HTTP_BIND_PORT",
-        key: "http.bind",
-        kind: Kind::Port,
-    },
+    alias("HTTP_BIND_ADDRESS", "http.bind", Kind::Host),
+    alias("HTTP_BIND_PORT", "http.bind", Kind::Port),
     copy("METRICS_ENABLED", "http.metrics"),
     copy("RUST_LOG", "log.level"),
     copy("LWM2M_SERVER_ID", "lwm2m.server.id"),
@@ -73,11 +96,11 @@ pub const ALIASES: &[Alias] = &[
         "lwm2m.bootstrap.secure_bind",
     ),
     copy("LWM2M_BS_SECURITY_BIND_PORT", "lwm2m.bootstrap.secure_port"),
-    Alias {
-        name: "LWM2M_DTLS_CONNECTION_ID_LENGTH",
-        key: "lwm2m.dtls.connection_id_length",
-        kind: Kind::Optional,
-    },
+    alias(
+        "LWM2M_DTLS_CONNECTION_ID_LENGTH",
+        "lwm2m.dtls.connection_id_length",
+        Kind::Optional,
+    ),
     copy(
         "LWM2M_DTLS_RETRANSMISSION_TIMEOUT_MS",
         "lwm2m.dtls.retransmission_ms",
@@ -94,11 +117,11 @@ pub const ALIASES: &[Alias] = &[
         "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_CHECK_INTERVAL_SECONDS",
         "lwm2m.credentials_reload_s",
     ),
-    Alias {
-        name: "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
-        key: "lwm2m.credentials_reload_s",
-        kind: Kind::Switch,
-    },
+    alias(
+        "TB_TRANSPORT_SSL_CERTIFICATE_RELOAD_ENABLED",
+        "lwm2m.credentials_reload_s",
+        Kind::Never,
+    ),
     copy(
         "LWM2M_SERVER_CREDENTIALS_ENABLED",
         "lwm2m.server.credentials.enabled",
@@ -179,7 +202,11 @@ pub const ALIASES: &[Alias] = &[
     copy("TB_QUEUE_PREFIX", "kafka.prefix"),
     copy("TB_KAFKA_ACKS", "kafka.acks"),
     copy("TB_KAFKA_LINGER_MS", "kafka.linger_ms"),
-    copy("TB_KAFKA_COMPRESSION_TYPE", "kafka.compression"),
+    alias(
+        "TB_KAFKA_COMPRESSION_TYPE",
+        "kafka.compression",
+        Kind::Compression,
+    ),
     copy("TB_KAFKA_BATCH_SIZE", "kafka.batch_size_bytes"),
     copy("TB_KAFKA_MAX_REQUEST_SIZE", "kafka.max_message_bytes"),
     copy("TB_BUFFER_MEMORY", "kafka.buffer_bytes"),
@@ -203,7 +230,66 @@ pub const ALIASES: &[Alias] = &[
         "TB_QUEUE_TRANSPORT_MAX_PENDING_REQUESTS",
         "kafka.api_max_pending",
     ),
+    // A cloud first: with both switches on the Java client uses TLS alone.
+    alias(CLOUD, "kafka.security_protocol", Kind::Switch("sasl_ssl")),
+    alias(CLOUD, "kafka.sasl.mechanism", Kind::Switch("PLAIN")),
+    alias(
+        "TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL",
+        "kafka.security_protocol",
+        Kind::When(CLOUD),
+    ),
+    alias(
+        "TB_QUEUE_KAFKA_CONFLUENT_SSL_ALGORITHM",
+        "kafka.ssl.verify_hostname",
+        Kind::Https(CLOUD),
+    ),
+    alias(
+        "TB_QUEUE_KAFKA_CONFLUENT_SASL_MECHANISM",
+        "kafka.sasl.mechanism",
+        Kind::When(CLOUD),
+    ),
+    alias(
+        "TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG",
+        "kafka.sasl.username",
+        Kind::Login {
+            member: "username",
+            switch: CLOUD,
+        },
+    ),
+    alias(
+        "TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG",
+        "kafka.sasl.password",
+        Kind::Login {
+            member: "password",
+            switch: CLOUD,
+        },
+    ),
+    alias(TLS, "kafka.security_protocol", Kind::Switch("ssl")),
+    alias(
+        "TB_KAFKA_SSL_TRUSTSTORE_LOCATION",
+        "kafka.ssl.ca_file",
+        Kind::When(TLS),
+    ),
+    alias(
+        "TB_KAFKA_SSL_KEYSTORE_LOCATION",
+        "kafka.ssl.keystore_file",
+        Kind::When(TLS),
+    ),
+    alias(
+        "TB_KAFKA_SSL_KEYSTORE_PASSWORD",
+        "kafka.ssl.keystore_password",
+        Kind::When(TLS),
+    ),
+    alias(
+        "TB_KAFKA_SSL_KEY_PASSWORD",
+        "kafka.ssl.key_password",
+        Kind::When(TLS),
+    ),
     copy("TB_QUEUE_KAFKA_OTHER_PROPERTIES", "kafka.extra"),
+    copy(
+        "TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE",
+        "kafka.consumer_extra",
+    ),
     copy(
         "TB_QUEUE_TRANSPORT_API_REQUEST_TOPIC",
         "kafka.topics.api_requests",
@@ -217,6 +303,7 @@ pub const ALIASES: &[Alias] = &[
         "kafka.topics.notifications",
     ),
     copy("TB_QUEUE_CORE_TOPIC", "kafka.topics.core"),
+    copy("TB_QUEUE_US_TOPIC", "kafka.topics.usage_stats"),
     copy(
         "TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES",
         "kafka.topics.core_properties",
@@ -233,6 +320,13 @@ pub const ALIASES: &[Alias] = &[
         "TB_QUEUE_KAFKA_NOTIFICATIONS_TOPIC_PROPERTIES",
         "kafka.topics.notifications_properties",
     ),
+    copy("USAGE_STATS_REPORT_ENABLED", "usage.report"),
+    copy(
+        "USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED",
+        "usage.per_customer",
+    ),
+    copy("USAGE_STATS_REPORT_INTERVAL", "usage.interval_s"),
+    copy("USAGE_STATS_REPORT_PACK_SIZE", "usage.pack_size"),
     copy("TB_QUEUE_CORE_PARTITIONS", "core.partitions"),
     copy("CACHE_TYPE", "redis.cache_type"),
     copy("REDIS_HOST", "redis.host"),
@@ -282,19 +376,16 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "TB_KAFKA_SSL_ENABLED",
-            "TB_KAFKA_SSL_TRUSTSTORE_LOCATION",
             "TB_KAFKA_SSL_TRUSTSTORE_PASSWORD",
-            "TB_KAFKA_SSL_KEYSTORE_LOCATION",
-            "TB_KAFKA_SSL_KEYSTORE_PASSWORD",
-            "TB_KAFKA_SSL_KEY_PASSWORD",
-            "TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD",
-            "TB_QUEUE_KAFKA_CONFLUENT_SSL_ALGORITHM",
-            "TB_QUEUE_KAFKA_CONFLUENT_SASL_MECHANISM",
-            "TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG",
-            "TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL",
+            "TB_QUEUE_KAFKA_CONFLUENT_USERNAME",
+            "TB_QUEUE_KAFKA_CONFLUENT_PASSWORD",
+            "TB_QUEUE_KAFKA_CONFLUENT_OAUTH_CLIENT_ID",
+            "TB_QUEUE_KAFKA_CONFLUENT_OAUTH_CLIENT_SECRET",
+            "TB_QUEUE_KAFKA_CONFLUENT_OAUTH_ENDPOINT_URL",
+            "TB_QUEUE_KAFKA_CONFLUENT_OAUTH_SCOPE",
         ],
-        "this release speaks to Kafka without TLS and SASL",
+        "trusted certificates are PEM and need no password; user and password come from \
+         TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG, and there is no OAuth",
     ),
     (
         &[
@@ -304,6 +395,25 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "REDIS_MASTER",
             "REDIS_SENTINELS",
             "REDIS_SENTINEL_PASSWORD",
+            "REDIS_CLIENT_NAME",
+            "REDIS_CLIENT_CONNECT_TIMEOUT",
+            "REDIS_CLIENT_READ_TIMEOUT",
+            "REDIS_CLIENT_USE_POOL_CONFIG",
+            "REDIS_USE_DEFAULT_CLIENT_CONFIG",
+            "REDIS_USE_DEFAULT_POOL_CONFIG",
+            "REDIS_POOL_CONFIG_MAX_TOTAL",
+            "REDIS_POOL_CONFIG_MAX_IDLE",
+            "REDIS_POOL_CONFIG_MIN_IDLE",
+            "REDIS_POOL_CONFIG_TEST_ON_BORROW",
+            "REDIS_POOL_CONFIG_TEST_ON_RETURN",
+            "REDIS_POOL_CONFIG_TEST_WHILE_IDLE",
+            "REDIS_POOL_CONFIG_MIN_EVICTABLE_MS",
+            "REDIS_POOL_CONFIG_EVICTION_RUNS_MS",
+            "REDIS_POOL_CONFIG_MAX_WAIT_MS",
+            "REDIS_POOL_CONFIG_NUMBER_TESTS_PER_EVICTION_RUN",
+            "REDIS_POOL_CONFIG_BLOCK_WHEN_EXHAUSTED",
+            "CACHE_SPECS_ENTITY_LIMITS_TTL",
+            "CACHE_SPECS_ENTITY_LIMITS_MAX_SIZE",
             "TB_REDIS_SSL_ENABLED",
             "TB_REDIS_SSL_PEM_CERT",
             "TB_REDIS_SSL_PEM_KEY",
@@ -313,18 +423,13 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "USAGE_STATS_REPORT_ENABLED",
-            "USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED",
-            "USAGE_STATS_REPORT_INTERVAL",
-        ],
-        "this release reports no usage to the core",
-    ),
-    (
-        &[
             "LWM2M_UPLINK_POOL_SIZE",
             "LWM2M_DOWNLINK_POOL_SIZE",
             "LWM2M_OTA_POOL_SIZE",
             "LWM2M_CLEAN_PERIOD_IN_SEC",
+            "LWM2M_PROTOCOL_STAGE_THREAD_COUNT",
+            "TB_QUEUE_TRANSPORT_MAX_CALLBACK_THREADS",
+            "JAVA_OPTS",
             "TB_TRANSPORT_CALLBACK_THREAD_POOL_SIZE",
         ],
         "every endpoint has its own timers, and runtime.workers says how many threads serve them",
@@ -339,9 +444,10 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "TB_QUEUE_KAFKA_FETCH_MAX_BYTES",
             "TB_QUEUE_KAFKA_SESSION_TIMEOUT_MS",
             "TB_QUEUE_KAFKA_TOPICS_CACHE_TTL_MS",
-            "TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE",
             "TB_QUEUE_KAFKA_HOUSEKEEPER_TOPIC_PROPERTIES",
             "TB_QUEUE_TRANSPORT_RESPONSE_POLL_INTERVAL_MS",
+            "TB_QUEUE_TRANSPORT_REQUEST_POLL_INTERVAL_MS",
+            "TB_QUEUE_TRANSPORT_NOTIFICATIONS_POLL_INTERVAL_MS",
             "TB_QUEUE_RULE_ENGINE_TOPIC",
             "TB_HOUSEKEEPER_TOPIC",
         ],
@@ -359,6 +465,25 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "JSON_TYPE_CAST_ENABLED",
             "JSON_MAX_STRING_VALUE_LENGTH",
             "CLIENT_SIDE_RPC_TIMEOUT",
+            "REMOTE_JS_EVAL_REQUEST_TOPIC",
+            "REMOTE_JS_EVAL_RESPONSE_TOPIC",
+            "REMOTE_JS_MAX_PENDING_REQUESTS",
+            "REMOTE_JS_MAX_REQUEST_TIMEOUT",
+            "REMOTE_JS_RESPONSE_AUTO_COMMIT_INTERVAL_MS",
+            "REMOTE_JS_RESPONSE_POLL_INTERVAL_MS",
+            "TB_NOTIFICATION_RULES_DEDUPLICATION_DURATIONS",
+            "TB_QUEUE_CORE_NOTIFICATIONS_TOPIC",
+            "TB_QUEUE_CORE_PACK_PROCESSING_TIMEOUT_MS",
+            "TB_QUEUE_CORE_POLL_INTERVAL_MS",
+            "TB_QUEUE_CORE_STATS_ENABLED",
+            "TB_QUEUE_CORE_STATS_PRINT_INTERVAL_MS",
+            "TB_QUEUE_KAFKA_JE_TOPIC_PROPERTIES",
+            "TB_QUEUE_RULE_ENGINE_NOTIFICATIONS_TOPIC",
+            "TB_QUEUE_RULE_ENGINE_PACK_PROCESSING_TIMEOUT_MS",
+            "TB_QUEUE_RULE_ENGINE_POLL_INTERVAL_MS",
+            "TB_QUEUE_RULE_ENGINE_STATS_ENABLED",
+            "TB_QUEUE_RULE_ENGINE_STATS_PRINT_INTERVAL_MS",
+            "USAGE_STATS_REPORT_URGENT_INTERVAL",
         ],
         "it concerns other programs of the platform or other protocols",
     ),

@@ -10,7 +10,7 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source, Va
 use serde::Deserialize;
 
 use super::{
-    ConfigErrors, EffectiveValue, Settings, Sources,
+    ConfigErrors, EffectiveValue, PlatformVariable, Settings, Sources,
     compat::{ALIASES, Alias, Kind, UNSERVED, WITHOUT_EFFECT},
     values::{flatten, flatten_json},
 };
@@ -22,6 +22,17 @@ pub(super) struct Layers {
     preset: Option<Value>,
     warnings: Vec<String>,
     errors: Vec<String>,
+    /// What becomes of the platform's variables that are set, by name.
+    effects: BTreeMap<String, Vec<Effect>>,
+}
+
+/// What becomes of a variable of the platform.
+#[derive(Clone, Debug)]
+enum Effect {
+    /// Nothing, for this reason.
+    None(String),
+    /// It sets this key, unless a later layer does.
+    Sets(&'static str),
 }
 
 impl Layers {
@@ -146,54 +157,132 @@ impl Layers {
     }
 
     fn read_aliases(&mut self, environment: &BTreeMap<&str, &str>) {
-        let set = |name: &&str| environment.get(name).copied().filter(|v| !v.is_empty());
+        let set = |name: &str| environment.get(name).copied().filter(|v| !v.is_empty());
+        let is_on = |name: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let known = known_keys();
+        let mut off: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for Alias { name, key, kind } in ALIASES {
-            let value = match kind {
-                Kind::Optional => environment.get(name).copied(),
-                Kind::Copy | Kind::Host | Kind::Port | Kind::Queue | Kind::Switch => set(name),
+            let value = match *kind == Kind::Optional {
+                true => environment.get(name).copied(),
+                false => set(name),
             };
             let (Some(value), true) = (value, known.contains(*key)) else {
                 continue;
             };
-            let origin = format!("environment variable {name}");
-            match kind {
-                Kind::Copy | Kind::Optional => self.set(key, value, &origin),
-                Kind::Switch if value.eq_ignore_ascii_case("false") => self.set(key, "0", &origin),
-                Kind::Switch => {}
-                Kind::Queue if value == "in-memory" => self.set(key, "embedded", &origin),
-                Kind::Queue => self.set(key, value, &origin),
-                Kind::Host => {
-                    let (_, port) = self.host_and_port(key);
-                    let host = match value.contains(':') && !value.starts_with('[') {
-                        true => format!("[{value}]"),
-                        false => value.to_owned(),
-                    };
-                    self.set(key, &format!("{host}:{port}"), &origin);
+            if let Some(switch) = kind.switch().filter(|switch| !is_on(switch)) {
+                off.entry(switch).or_default().insert(name);
+                continue;
+            }
+            match self.carried_over(*kind, key, value, is_on(name)) {
+                Some(value) => {
+                    self.set(key, &value, &format!("environment variable {name}"));
+                    self.note(name, Effect::Sets(key));
                 }
-                Kind::Port => {
-                    let (host, _) = self.host_and_port(key);
-                    self.set(key, &format!("{host}:{value}"), &origin);
-                }
+                None => self.note(name, Effect::None("its value changes nothing".into())),
             }
         }
-        // Going on in plain text where encryption was asked for would be worse than not starting.
-        for name in ["TB_KAFKA_SSL_ENABLED", "TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD"] {
-            if set(&name).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-                self.errors.push(format!(
-                    "{name}: this release speaks to Kafka without TLS and SASL only"
-                ));
-            }
-        }
-        for (names, reason) in WITHOUT_EFFECT {
-            let names: Vec<_> = names
-                .iter()
-                .filter(|name| set(name).is_some())
-                .copied()
-                .collect();
+        let off = off.into_iter().map(|(switch, names)| {
+            let names = names.into_iter().collect::<Vec<_>>();
+            (names, format!("{switch} is not true"))
+        });
+        let listed = WITHOUT_EFFECT.iter().map(|(names, reason)| {
+            let names = names.iter().filter(|name| set(name).is_some());
+            (names.copied().collect(), (*reason).to_owned())
+        });
+        for (names, reason) in off.chain(listed) {
             if !names.is_empty() {
                 self.warnings
                     .push(format!("without effect: {}: {reason}", names.join(", ")));
+            }
+            for name in names {
+                self.note(name, Effect::None(reason.clone()));
+            }
+        }
+    }
+
+    /// The value that `kind` makes of a variable; `None` for none.
+    fn carried_over(&mut self, kind: Kind, key: &str, value: &str, is_on: bool) -> Option<String> {
+        Some(match kind {
+            Kind::Copy | Kind::Optional | Kind::When(_) => value.to_owned(),
+            Kind::Compression if value == "zstd" => {
+                let message = "zstd is not built in, lz4 is used: whoever reads records knows it";
+                self.warnings.push(format!("{key}: {message}"));
+                "lz4".to_owned()
+            }
+            Kind::Compression => value.to_owned(),
+            Kind::Queue if value == "in-memory" => "embedded".to_owned(),
+            Kind::Queue => value.to_owned(),
+            Kind::Never => {
+                return value.eq_ignore_ascii_case("false").then(|| "0".to_owned());
+            }
+            Kind::Switch(text) => return is_on.then(|| text.to_owned()),
+            Kind::Https(_) => value.eq_ignore_ascii_case("https").to_string(),
+            Kind::Login { member, .. } => return login_member(value, member),
+            Kind::Host => {
+                let (_, port) = self.host_and_port(key);
+                match value.contains(':') && !value.starts_with('[') {
+                    true => format!("[{value}]:{port}"),
+                    false => format!("{value}:{port}"),
+                }
+            }
+            Kind::Port => {
+                let (host, _) = self.host_and_port(key);
+                format!("{host}:{value}")
+            }
+        })
+    }
+
+    fn note(&mut self, name: &str, effect: Effect) {
+        self.effects
+            .entry(name.to_owned())
+            .or_default()
+            .push(effect);
+    }
+
+    /// Every variable of the platform that is set, and what becomes of it.
+    pub(super) fn variables(&self) -> Vec<PlatformVariable> {
+        let effects = self.effects.iter();
+        effects
+            .map(|(name, effects)| {
+                let sets = |effect: &Effect| matches!(effect, Effect::Sets(_));
+                let origin = format!("environment variable {name}");
+                let texts: Vec<_> = effects
+                    .iter()
+                    // One that sets something may say nothing of the rest.
+                    .filter(|effect| sets(effect) || !effects.iter().any(sets))
+                    .map(|effect| self.explain_effect(&origin, effect))
+                    .collect();
+                PlatformVariable {
+                    name: name.clone(),
+                    has_effect: texts.iter().any(|(_, has_effect)| *has_effect),
+                    effect: texts
+                        .into_iter()
+                        .map(|(text, _)| text)
+                        .collect::<Vec<_>>()
+                        .join("; "),
+                }
+            })
+            .collect()
+    }
+
+    fn explain_effect(&self, origin: &str, effect: &Effect) -> (String, bool) {
+        match effect {
+            Effect::None(reason) => (format!("no effect: {reason}"), false),
+            Effect::Sets(key) => {
+                let winner = self.origin(key);
+                let unserved = UNSERVED.iter().find(|(start, _)| key.starts_with(start));
+                // Host and port of one key come from two variables.
+                let shares = ALIASES.iter().any(|alias| {
+                    let half = matches!(alias.kind, Kind::Host | Kind::Port);
+                    half && alias.key == *key && winner.ends_with(alias.name)
+                });
+                if winner != origin && !shares {
+                    (format!("no effect on {key}: {winner} sets it"), false)
+                } else if let Some((_, reason)) = unserved {
+                    (format!("sets {key}, without effect: {reason}"), false)
+                } else {
+                    (format!("sets {key}"), true)
+                }
             }
         }
     }
@@ -318,6 +407,18 @@ impl Layers {
     }
 }
 
+/// A member of a line for the login of the Java client.
+#[cfg(feature = "kafka")]
+fn login_member(line: &str, member: &str) -> Option<String> {
+    crate::platform::thingsboard::security::jaas_value(line, member)
+}
+
+/// No login without brokers.
+#[cfg(not(feature = "kafka"))]
+const fn login_member(_: &str, _: &str) -> Option<String> {
+    None
+}
+
 fn read_toml(file: &Path) -> Result<Map<String, Value>, String> {
     let yaml = ["yaml", "yml"].map(OsStr::new);
     if file
@@ -413,7 +514,11 @@ pub(super) const PRESET: &str = "coap.preset";
 /// Keys whose value may stand in a file named by `<key>_file`.
 pub(super) const SECRETS: &[&str] = &[
     "http.api_token",
+    "http.tls.key_password",
     "kafka.extra",
+    "kafka.sasl.password",
+    "kafka.ssl.key_password",
+    "kafka.ssl.keystore_password",
     "lwm2m.bootstrap.credentials.key_password",
     "lwm2m.bootstrap.credentials.keystore_password",
     "lwm2m.server.credentials.key_password",

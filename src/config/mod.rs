@@ -56,6 +56,25 @@ pub struct Loaded {
     pub values: Vec<EffectiveValue>,
     /// What is worth a WARN line: names that contradict each other, names without effect.
     pub warnings: Vec<String>,
+    /// The platform's variables that are set, by name.
+    pub variables: Vec<PlatformVariable>,
+}
+
+/// A variable of the platform that is set, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformVariable {
+    /// Its name.
+    pub name: String,
+    /// Whether anything does.
+    pub has_effect: bool,
+    /// What does, or why nothing does.
+    pub effect: String,
+}
+
+impl fmt::Display for PlatformVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.effect)
+    }
 }
 
 /// One effective value.
@@ -95,7 +114,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
     Ok(Loaded {
         values: layers.effective(&settings),
-        warnings: layers.take_warnings(),
+        warnings: layers
+            .take_warnings()
+            .into_iter()
+            .chain(settings.warnings())
+            .collect(),
+        variables: layers.variables(),
         settings,
     })
 }
@@ -147,6 +171,8 @@ impl fmt::Display for ConfigErrors {
 mod tests {
     use std::{fs, path::Path};
 
+    #[cfg(feature = "kafka")]
+    use crate::platform::thingsboard::security::SecurityProtocol;
     use crate::{
         dtls::ExtendedMasterSecret, platform::embedded::OutputTarget,
         server::keys::settings::StoreForm,
@@ -209,16 +235,182 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "kafka")]
     #[test]
     fn encryption_that_cannot_be_had_is_an_error() {
-        let errors = errors(&[("TB_KAFKA_SSL_ENABLED", "true")], &[]);
-        assert!(
-            errors
-                .iter()
-                .any(|error| error.starts_with("TB_KAFKA_SSL_ENABLED: ")),
-            "{errors:?}"
+        let tls = [
+            ("TB_KAFKA_SERVERS", "kafka:9093"),
+            ("TB_KAFKA_SSL_ENABLED", "true"),
+        ];
+        if cfg!(feature = "kafka-tls") {
+            let loaded = load_with(&tls, &[]).unwrap();
+            let protocol = loaded.settings.kafka.security_protocol;
+            assert_eq!(protocol, SecurityProtocol::Ssl);
+        } else {
+            assert_eq!(
+                errors(&tls, &[]),
+                [
+                    "kafka.security_protocol: this program was built without the feature `kafka-tls` \
+                    (from environment variable TB_KAFKA_SSL_ENABLED)"
+                ]
+            );
+        }
+        let off = [("TB_KAFKA_SSL_ENABLED", "false")];
+        let loaded = load_with(&off, &[]).unwrap();
+        let protocol = loaded.settings.kafka.security_protocol;
+        assert_eq!(protocol, SecurityProtocol::Plaintext);
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn users_and_passwords_of_a_cloud_count_only_with_its_switch() {
+        let login = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";"#;
+        let cloud = |switch| {
+            let names = [
+                ("TB_KAFKA_SERVERS", "kafka:9092"),
+                ("TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD", switch),
+                ("TB_QUEUE_KAFKA_CONFLUENT_SSL_ALGORITHM", "https"),
+                (
+                    "TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL",
+                    "SASL_PLAINTEXT",
+                ),
+                ("TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG", login),
+            ];
+            load_with(&names, &[]).unwrap()
+        };
+        let loaded = cloud("true");
+        let kafka = &loaded.settings.kafka;
+        assert_eq!(kafka.security_protocol, SecurityProtocol::SaslPlaintext);
+        assert_eq!(kafka.sasl.mechanism, "PLAIN");
+        assert_eq!(kafka.sasl.username, "u");
+        assert_eq!(kafka.sasl.password.expose(), "p");
+        assert!(kafka.ssl.verify_hostname);
+        let effect = |loaded: &Loaded, name: &str| {
+            let variable = loaded.variables.iter().find(|own| own.name == name);
+            variable.unwrap().effect.clone()
+        };
+        assert_eq!(
+            effect(&loaded, "TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG"),
+            "sets kafka.sasl.username; sets kafka.sasl.password"
         );
-        assert!(load_with(&[("TB_KAFKA_SSL_ENABLED", "false")], &[]).is_ok());
+        assert_eq!(
+            effect(&loaded, "TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD"),
+            "no effect on kafka.security_protocol: environment variable \
+             TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL sets it; sets kafka.sasl.mechanism"
+        );
+        let loaded = cloud("false");
+        assert_eq!(loaded.settings.kafka.sasl.username, "");
+        assert_eq!(
+            loaded.settings.kafka.security_protocol,
+            SecurityProtocol::Plaintext
+        );
+        assert_eq!(
+            effect(&loaded, "TB_QUEUE_KAFKA_CONFLUENT_SASL_JAAS_CONFIG"),
+            "no effect: TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD is not true"
+        );
+    }
+
+    /// All of them at once, each with the default of its key.
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn o1_every_name_of_the_platform_sets_its_key() {
+        let defaults = load_with(&[], &["service.id=id"]).unwrap().values;
+        let environment: Vec<_> = compat::ALIASES
+            .iter()
+            .map(|alias| {
+                let default = || {
+                    let default = defaults.iter().find(|value| value.key == alias.key);
+                    match default.map(|default| (default.value.as_str(), &default.value)) {
+                        None | Some((Some(""), _)) => "a:b=c".to_owned(),
+                        Some((Some(text), _)) => text.to_owned(),
+                        Some((None, other)) => other.to_string(),
+                    }
+                };
+                let value = match alias.kind {
+                    compat::Kind::Switch(_) => "true".to_owned(),
+                    compat::Kind::Https(_) => "https".to_owned(),
+                    compat::Kind::Login { .. } => {
+                        r#"x required username="u" password="p";"#.to_owned()
+                    }
+                    compat::Kind::Host => "127.0.0.1".to_owned(),
+                    compat::Kind::Never => "false".to_owned(),
+                    compat::Kind::Port => "8083".to_owned(),
+                    compat::Kind::Queue => "kafka".to_owned(),
+                    compat::Kind::Compression
+                    | compat::Kind::Copy
+                    | compat::Kind::Optional
+                    | compat::Kind::When(_) => default(),
+                };
+                (alias.name.to_owned(), value)
+            })
+            .collect();
+        let layers = Layers::read(&Sources {
+            files: vec![PathBuf::from("/dev/null")],
+            set: Vec::new(),
+            environment,
+        });
+        layers.settings().unwrap();
+        for alias in compat::ALIASES {
+            let origin = layers.origin(alias.key);
+            let mut names = compat::ALIASES.iter().filter(|own| own.key == alias.key);
+            let last = names.next_back().unwrap().name;
+            assert_eq!(origin, format!("environment variable {last}"));
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn every_variable_that_is_set_is_explained() {
+        let loaded = load_with(
+            &[
+                ("TB_KAFKA_SERVERS", "kafka:9092"),
+                ("TB_KAFKA_COMPRESSION_TYPE", "zstd"),
+                ("TB_QUEUE_KAFKA_OTHER_PROPERTIES", "max.poll.records:5"),
+                ("LWM2M_TIMEOUT", "5000"),
+                ("HTTP_BIND_PORT", "8081"),
+                ("HTTP_BIND_ADDRESS", "127.0.0.1"),
+                ("JAVA_OPTS", "-Xmx1g"),
+                ("PATH", "/bin"),
+            ],
+            &["lwm2m.timeout_ms=6000"],
+        )
+        .unwrap();
+        let variables: Vec<_> = loaded.variables.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            variables,
+            [
+                "HTTP_BIND_ADDRESS: sets http.bind",
+                "HTTP_BIND_PORT: sets http.bind",
+                "JAVA_OPTS: no effect: every endpoint has its own timers, and runtime.workers says how many threads \
+                 serve them",
+                "LWM2M_TIMEOUT: no effect on lwm2m.timeout_ms: --set lwm2m.timeout_ms sets it",
+                "TB_KAFKA_COMPRESSION_TYPE: sets kafka.compression",
+                "TB_KAFKA_SERVERS: sets kafka.bootstrap_servers",
+                "TB_QUEUE_KAFKA_OTHER_PROPERTIES: sets kafka.extra",
+            ]
+        );
+        let is_told = |start: &str| loaded.warnings.iter().any(|own| own.starts_with(start));
+        assert!(is_told("kafka.compression: zstd is not built in"));
+        assert!(is_told("without effect: max.poll.records in kafka.extra"));
+        assert!(is_told("without effect: JAVA_OPTS: "));
+        let wrong = [
+            "kafka.prefix=a b",
+            "kafka.topics.core_properties=partitions",
+            "kafka.consumer_extra=topic:name",
+        ];
+        let keys: Vec<_> = errors(&[], &wrong)
+            .into_iter()
+            .map(|error| error.split(':').next().unwrap().to_owned())
+            .collect();
+        let expected = [
+            "kafka.prefix",
+            "kafka.topics.core_properties",
+            "kafka.consumer_extra",
+        ];
+        assert_eq!(keys, expected);
+        let older = ["compat.core_version=3.7", "kafka.topics.notifications=n"];
+        let loaded = load_with(&[], &older).unwrap();
+        assert!(loaded.warnings[0].starts_with("kafka.topics.notifications: cores before 4.0"));
     }
 
     #[test]

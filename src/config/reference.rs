@@ -256,13 +256,14 @@ Settings come from layers; a later one wins:
 2. TOML files: those given by `--config`, else those in `LIGHTSHIP_CONFIG` (separated by `:`), else
    `/etc/lightship/lightship.toml` and `./lightship.toml` where they exist;
 3. the environment names of ThingsBoard's LwM2M transport, so that an environment made for it works unchanged (an empty
-   variable counts as not set);
+   variable counts as not set; those of `kafka.ssl` count while `TB_KAFKA_SSL_ENABLED` is true, those of `kafka.sasl` while
+   `TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD` is);
 4. `LIGHTSHIP__SECTION__KEY` variables: `LIGHTSHIP__LWM2M__SERVER__PORT=5683` sets `lwm2m.server.port`;
 5. `--set section.key=value`.
 
-A key that does not exist is an error. `lightship config check` reads all layers and tells everything that is wrong or
-has no effect; `lightship config print` shows every value with the layer it comes from. Both exit with 2 when the settings
-cannot be used.
+A key that does not exist is an error. `lightship config check` reads all layers, says of every variable of ThingsBoard what
+it sets, and tells everything that is wrong or has no effect; `lightship config print` shows every value with the layer it
+comes from, and then, as comments, the variables that set nothing. Both exit with 2 when the settings cannot be used.
 ";
 
 const TABLE: &str = "| Key | Default | ThingsBoard name | Meaning |\n|---|---|---|---|\n";

@@ -6,7 +6,11 @@ use tracing_subscriber::EnvFilter;
 #[cfg(feature = "kafka")]
 use crate::platform::thingsboard::{
     discovery::ZooKeeperSettings,
-    settings::{CoreSettings, CoreVersion, KafkaSettings, RedisSettings},
+    extra, security,
+    settings::{
+        CoreSettings, CoreVersion, KafkaSettings, RedisSettings, TopicSettings, UsageSettings,
+    },
+    topics::{TopicProperties, Topics, parse_properties},
 };
 use crate::{
     coap::TransmissionParameters,
@@ -58,6 +62,9 @@ pub struct Settings {
     /// The platform core.
     #[cfg(feature = "kafka")]
     pub core: CoreSettings,
+    /// Reports of what tenants use.
+    #[cfg(feature = "kafka")]
+    pub usage: UsageSettings,
     /// Where the platform leaves update packages.
     #[cfg(feature = "kafka")]
     pub redis: RedisSettings,
@@ -168,7 +175,12 @@ impl Settings {
         require(
             !self.http.is_unprotected(),
             "http.api",
-            "`all` on an address that is not loopback needs http.api_token",
+            "`all` on an address that is not loopback needs http.api_token or http.tls.client_ca_file",
+        );
+        require(
+            !self.http.tls.lacks_certificate(),
+            "http.tls.cert_file",
+            "must be set where other keys of http.tls are, or HTTP would be served in plain text",
         );
         require(
             EnvFilter::try_new(&self.log.level).is_ok(),
@@ -270,8 +282,84 @@ impl Settings {
             ] {
                 require(value > 0, key, "must be above 0");
             }
+            problems.extend(self.kafka_problems());
         }
         problems
+    }
+
+    #[cfg(feature = "kafka")]
+    fn kafka_problems(&self) -> Vec<(&'static str, String)> {
+        let kafka = &self.kafka;
+        let mut problems = match self.mode {
+            Mode::Embedded => Vec::new(),
+            Mode::Kafka => security::problems(kafka),
+        };
+        // The id itself is checked by itself.
+        if let Err(error) = Topics::new(kafka, "0") {
+            problems.push(("kafka.prefix", error.to_string()));
+        }
+        let topics = &kafka.topics;
+        let properties = [
+            ("kafka.topics.core_properties", &topics.core_properties),
+            (
+                "kafka.topics.rule_engine_properties",
+                &topics.rule_engine_properties,
+            ),
+            (
+                "kafka.topics.transport_api_properties",
+                &topics.transport_api_properties,
+            ),
+            (
+                "kafka.topics.notifications_properties",
+                &topics.notifications_properties,
+            ),
+        ];
+        let checked = properties
+            .into_iter()
+            .map(|(key, text)| (key, TopicProperties::parse(text).map(|_| ())))
+            .chain([
+                (
+                    "kafka.extra",
+                    parse_properties(kafka.extra.expose()).map(|_| ()),
+                ),
+                (
+                    "kafka.consumer_extra",
+                    extra::check_of_topics(&kafka.consumer_extra),
+                ),
+            ]);
+        for (key, result) in checked {
+            if let Err(error) = result {
+                problems.push((key, error.to_string()));
+            }
+        }
+        problems
+    }
+
+    /// What is worth a WARN line though nothing is wrong.
+    #[cfg(feature = "kafka")]
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let kafka = &self.kafka;
+        let mut warnings = Vec::new();
+        let idle = extra::without_effect(kafka.extra.expose(), &kafka.consumer_extra);
+        if !idle.is_empty() {
+            warnings.push(format!(
+                "without effect: {} in kafka.extra or kafka.consumer_extra: only the Java client has that",
+                idle.join(", ")
+            ));
+        }
+        let default = TopicSettings::default().notifications;
+        if self.compat.core_version == CoreVersion::V3_7 && kafka.topics.notifications != default {
+            warnings.push(format!(
+                "kafka.topics.notifications: cores before 4.0 write to `{default}` whatever is set"
+            ));
+        }
+        warnings
+    }
+
+    /// Nothing, without brokers.
+    #[cfg(not(feature = "kafka"))]
+    pub(super) const fn warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

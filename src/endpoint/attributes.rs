@@ -13,7 +13,7 @@ use crate::{
         node::{ObjectInstance, Resource, ResourceContent, ResourceInstance},
         version::Lwm2mVersion,
     },
-    platform::profile::VersionedPath,
+    platform::{package::PackageKind, profile::VersionedPath},
     store::record,
 };
 
@@ -118,7 +118,7 @@ impl Endpoint {
         let names = &registration.profile.transport.observe_attr.key_name;
         let names = names.iter().map(|(_, name)| name);
         let keys: BTreeSet<_> = names
-            .filter(|name| !name.is_empty() && !is_package(name))
+            .filter(|name| !name.is_empty() && PackageKind::of_attribute(name).is_none())
             .collect();
         // To ask for nothing is to ask for everything.
         if !keys.is_empty() {
@@ -159,7 +159,7 @@ impl Endpoint {
             let Some(registration) = &self.registration else {
                 return;
             };
-            if is_package(&name) {
+            if PackageKind::of_attribute(&name).is_some() {
                 continue;
             }
             let session = Arc::clone(&registration.session);
@@ -291,26 +291,6 @@ fn shown(value: &KeyValue) -> String {
     }
 }
 
-/// Whether an attribute belongs to the update of firmware or software (`ota.md` 2).
-fn is_package(name: &str) -> bool {
-    let own = name
-        .strip_prefix("fw_")
-        .or_else(|| name.strip_prefix("sw_"));
-    own.is_some_and(|own| PACKAGE_KEYS.contains(&own))
-}
-
-const PACKAGE_KEYS: [&str; 9] = [
-    "title",
-    "version",
-    "ts",
-    "state",
-    "size",
-    "checksum",
-    "checksum_algorithm",
-    "url",
-    "tag",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,15 +360,5 @@ mod tests {
         assert_eq!(left(one(1, 5001)), Some(one(1, 5001)));
         let link = Resource::single(0, Value::ObjectLink(3, 0));
         assert_eq!(difference(Some(&link), Node::Resource(link.clone())), None);
-    }
-
-    #[test]
-    fn o18_only_the_exact_names_belong_to_packages() {
-        for name in ["fw_title", "sw_version", "fw_checksum_algorithm", "sw_ts"] {
-            assert!(is_package(name), "{name}");
-        }
-        for name in ["pkgversion", "state", "lights", "fw_titles", "fw_", "title"] {
-            assert!(!is_package(name), "{name}");
-        }
     }
 }

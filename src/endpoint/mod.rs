@@ -81,7 +81,7 @@ use timer::{Timer, Timers};
 
 pub(crate) use held::DEFAULT_LIMIT as HELD_RPC_LIMIT;
 pub use held::HeldRpc;
-pub use persistence::{Ticket, UnusableRecord, Urgency};
+pub use persistence::{FileGeneration, Ticket, UnusableRecord, Urgency};
 pub use registration::{EndpointName, RegistrationId, Target, register_name};
 pub use settings::EndpointSettings;
 pub use stats::{EndpointStats, EndpointSummary, OpenWork};

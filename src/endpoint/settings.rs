@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    FileGeneration,
     held::HeldRpc,
     ota::{OtaSettings, PushSlots},
     rpc::RpcSettings,
@@ -53,6 +54,8 @@ pub struct EndpointSettings {
     pub awake_windows: AwakeWindows,
     /// How long changes of an endpoint's record gather before it is handed over; `None`: no records are kept.
     pub record_delay: Option<Duration>,
+    /// In which file they are kept.
+    pub file_generation: FileGeneration,
     /// Built-in object models, for the test whether a resource is executable.
     pub core_models: Arc<Models>,
 }
@@ -101,6 +104,7 @@ impl Default for EndpointSettings {
             push_slots: PushSlots::new(0),
             time_form: TimeForm::default(),
             record_delay: None,
+            file_generation: FileGeneration::default(),
             core_models: Arc::default(),
         }
     }

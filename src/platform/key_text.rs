@@ -3,6 +3,8 @@
 //! Only the outer shape of a DER structure is looked at, enough to tell one kind from another: what it holds is checked by
 //! whoever uses it.
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 /// Base64 text without PEM markers and line breaks, as the platform stores it.
@@ -41,6 +43,43 @@ pub enum KeyKind {
     /// A SubjectPublicKeyInfo (RFC 5280 section 4.1).
     PublicKey,
 }
+
+impl KeyKind {
+    /// What stands for it in text.
+    pub const fn form(self) -> &'static str {
+        match self {
+            Self::Certificate => "the base64 of a DER X.509 certificate with an EC key",
+            Self::PrivateKey => "the base64 of a DER PKCS#8 with an EC key",
+            Self::PublicKey => "the base64 of a DER SubjectPublicKeyInfo with an EC key",
+        }
+    }
+
+    /// The DER behind a text that stands for one of this kind.
+    ///
+    /// # Errors
+    /// [`WrongKey`]
+    pub fn read(self, text: &str) -> Result<Vec<u8>, WrongKey> {
+        let der = base64(text).filter(|der| kind(der) == Some(self));
+        der.ok_or(WrongKey(self))
+    }
+}
+
+/// A text does not stand for what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongKey(pub KeyKind);
+
+impl fmt::Display for WrongKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wanted = match self.0 {
+            KeyKind::Certificate => "certificate",
+            KeyKind::PrivateKey => "private key",
+            KeyKind::PublicKey => "public key",
+        };
+        write!(f, "the {wanted} is not {}", self.0.form())
+    }
+}
+
+impl std::error::Error for WrongKey {}
 
 /// What `der` is; `None` when it is nothing of this, or has another algorithm.
 pub fn kind(der: &[u8]) -> Option<KeyKind> {

@@ -21,12 +21,38 @@ impl PackageKind {
 
     /// The name of a shared attribute of this kind, `fw_title` for `title`.
     pub fn attribute(self, name: &str) -> String {
+        format!("{}{name}", self.prefix())
+    }
+
+    /// The kind to which a shared attribute belongs; of the names that begin as those of packages only the ones that the
+    /// platform uses (`ota.md` 2).
+    pub fn of_attribute(attribute: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| {
+            let name = attribute.strip_prefix(kind.prefix());
+            name.is_some_and(|name| ATTRIBUTES.contains(&name))
+        })
+    }
+
+    const fn prefix(self) -> &'static str {
         match self {
-            Self::Firmware => format!("fw_{name}"),
-            Self::Software => format!("sw_{name}"),
+            Self::Firmware => "fw_",
+            Self::Software => "sw_",
         }
     }
 }
+
+/// The shared attributes of a package, without what says its kind.
+const ATTRIBUTES: [&str; 9] = [
+    "title",
+    "version",
+    "ts",
+    "state",
+    "size",
+    "checksum",
+    "checksum_algorithm",
+    "url",
+    "tag",
+];
 
 /// The id of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,10 +166,10 @@ impl PackageCache {
     ///
     /// # Errors
     /// As [`Self::make_room`].
-    pub fn insert(&mut self, id: PackageId, bytes: Bytes) -> Result<Arc<Package>, NoRoom> {
+    pub fn insert(&mut self, id: PackageId, package: Package) -> Result<Arc<Package>, NoRoom> {
         self.packages.retain(|(own, _)| *own != id);
-        self.make_room(bytes.len())?;
-        let package = Arc::new(Package::new(bytes));
+        self.make_room(package.bytes.len())?;
+        let package = Arc::new(package);
         self.packages.push((id, Arc::clone(&package)));
         Ok(package)
     }
@@ -175,8 +201,25 @@ mod tests {
         PackageId(Uuid::from_u128(number))
     }
 
-    fn bytes(length: usize) -> Bytes {
-        vec![7; length].into()
+    fn package(length: usize) -> Package {
+        Package::new(vec![7; length].into())
+    }
+
+    #[test]
+    fn o18_only_the_exact_names_belong_to_packages() {
+        let of = PackageKind::of_attribute;
+        for (firmware, software) in [
+            ("fw_title", "sw_title"),
+            ("fw_version", "sw_version"),
+            ("fw_checksum_algorithm", "sw_checksum_algorithm"),
+            ("fw_ts", "sw_ts"),
+        ] {
+            assert_eq!(of(firmware), Some(PackageKind::Firmware), "{firmware}");
+            assert_eq!(of(software), Some(PackageKind::Software), "{software}");
+        }
+        for name in ["pkgversion", "state", "lights", "fw_titles", "fw_", "title"] {
+            assert_eq!(of(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -191,7 +234,7 @@ mod tests {
     #[test]
     fn o19_all_users_of_a_package_share_its_bytes() {
         let mut cache = PackageCache::new(30 << 20);
-        let first = cache.insert(id(1), bytes(20 << 20)).unwrap();
+        let first = cache.insert(id(1), package(20 << 20)).unwrap();
         let users: Vec<_> = (0..500).map(|_| cache.get(id(1)).unwrap()).collect();
         let start = first.bytes().as_ptr();
         assert!(users.iter().all(|user| user.bytes().as_ptr() == start));
@@ -201,19 +244,19 @@ mod tests {
     #[test]
     fn packages_in_use_stay_and_the_others_make_room() {
         let mut cache = PackageCache::new(100);
-        let used = cache.insert(id(1), bytes(40)).unwrap();
-        cache.insert(id(2), bytes(30)).unwrap();
-        cache.insert(id(3), bytes(30)).unwrap();
+        let used = cache.insert(id(1), package(40)).unwrap();
+        cache.insert(id(2), package(30)).unwrap();
+        cache.insert(id(3), package(30)).unwrap();
         assert!(cache.get(id(2)).is_some());
-        cache.insert(id(4), bytes(30)).unwrap();
+        cache.insert(id(4), package(30)).unwrap();
         assert!(
             cache.get(id(3)).is_none(),
             "the one that was used longest ago"
         );
         assert!(cache.get(id(1)).is_some() && cache.get(id(2)).is_some());
-        assert_eq!(cache.insert(id(5), bytes(61)), Err(NoRoom::Now));
-        assert_eq!(cache.insert(id(5), bytes(101)), Err(NoRoom::Ever));
+        assert_eq!(cache.insert(id(5), package(61)), Err(NoRoom::Now));
+        assert_eq!(cache.insert(id(5), package(101)), Err(NoRoom::Ever));
         drop(used);
-        assert!(cache.insert(id(5), bytes(100)).is_ok());
+        assert!(cache.insert(id(5), package(100)).is_ok());
     }
 }

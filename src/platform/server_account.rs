@@ -49,11 +49,40 @@ pub struct ServerAccount {
 }
 
 impl ServerAccount {
-    /// The short server id; `None` for "none", which a bootstrap server has. Upstream's default is that of its LwM2M server.
-    pub fn short_server_id(&self) -> Option<i64> {
-        self.short_server_id
-            .unwrap_or_else(|| (!self.bootstrap_server_is).then_some(DEFAULT_SHORT_SERVER_ID))
+    /// The short server id, 1 to 65534; a bootstrap server has none, and platforms of other releases store that as null or
+    /// as 0 (`measured.md` M9). Upstream's default is that of its LwM2M server.
+    ///
+    /// # Errors
+    /// [`ShortIdError`]
+    pub fn short_server_id(&self) -> Result<Option<u16>, ShortIdError> {
+        let default = || (!self.bootstrap_server_is).then_some(DEFAULT_SHORT_SERVER_ID);
+        match (
+            self.bootstrap_server_is,
+            self.short_server_id.unwrap_or_else(default),
+        ) {
+            (true, None | Some(0)) => Ok(None),
+            (true, Some(_)) => Err(ShortIdError::OfBootstrapServer),
+            (false, None) => Err(ShortIdError::Missing),
+            (false, Some(id)) => match u16::try_from(id) {
+                Ok(id @ 1..=65534) => Ok(Some(id)),
+                Ok(_) | Err(_) => Err(ShortIdError::OutOfRange),
+            },
+        }
     }
+}
+
+/// What is wrong with a short server id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShortIdError {
+    /// A bootstrap server has one.
+    #[error("short ID must be 0 for the bootstrap server")]
+    OfBootstrapServer,
+    /// An LwM2M server has none.
+    #[error("a LwM2M server has no short ID")]
+    Missing,
+    /// It is not one that an LwM2M server may have.
+    #[error("short ID must be 1 to 65534 for a LwM2M server")]
+    OutOfRange,
 }
 
 /// Tells a null from an absent member.
@@ -90,7 +119,7 @@ mod tests {
     #[test]
     fn absent_members_have_the_defaults_of_the_platform() {
         let read = account(r#"{"securityMode": "NO_SEC", "host": "h", "port": 5685, "other": {}}"#);
-        assert_eq!(read.short_server_id(), Some(123));
+        assert_eq!(read.short_server_id(), Ok(Some(123)));
         assert_eq!(
             (
                 read.lifetime,
@@ -113,16 +142,31 @@ mod tests {
     }
 
     #[test]
-    fn b20_a_bootstrap_server_has_no_short_id() {
-        for (id, expected) in [
-            (r#""shortServerId": null,"#, None),
-            (r#""shortServerId": 0,"#, Some(0)),
-            ("", None),
-        ] {
+    fn b20_a_bootstrap_server_has_no_short_id_and_others_have_one_of_16_bits() {
+        let of = |is_bootstrap: bool, id: &str| {
             let json = format!(
-                r#"{{{id} "securityMode": "PSK", "bootstrapServerIs": true, "host": "h", "port": 1}}"#
+                r#"{{{id} "securityMode": "PSK", "bootstrapServerIs": {is_bootstrap}, "host": "h", "port": 1}}"#
             );
-            assert_eq!(account(&json).short_server_id(), expected);
+            account(&json).short_server_id()
+        };
+        let stated = |id: i64| format!(r#""shortServerId": {id},"#);
+        for id in [r#""shortServerId": null,"#, &stated(0), ""] {
+            assert_eq!(of(true, id), Ok(None), "{id}");
+        }
+        for id in [-1, 1, 111, 65535] {
+            let refused = Err(ShortIdError::OfBootstrapServer);
+            assert_eq!(of(true, &stated(id)), refused, "{id}");
+        }
+        assert_eq!(
+            of(false, r#""shortServerId": null,"#),
+            Err(ShortIdError::Missing)
+        );
+        for id in [1, 65534] {
+            assert_eq!(of(false, &stated(id.into())), Ok(Some(id)));
+        }
+        for id in [-1, 0, 65535, 65537] {
+            let refused = Err(ShortIdError::OutOfRange);
+            assert_eq!(of(false, &stated(id)), refused, "{id}");
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 use super::{
-    Phase, deliver,
+    Phase, ask_all, deliver,
     ingress::{Decision, Ingress},
     listen,
     metrics::{self, Metrics},
@@ -78,21 +78,13 @@ impl BootstrapDirectory {
 
     /// How many devices are being bootstrapped.
     pub(super) async fn busy(&self) -> usize {
-        let asked: Vec<_> = self.all().iter().map(|actor| actor.send(IsBusy)).collect();
-        let mut busy = 0;
-        for answer in asked {
-            busy += usize::from(answer.await.is_ok_and(|busy| busy));
-        }
-        busy
+        let busy = ask_all(self.all(), IsBusy).await;
+        busy.into_iter().filter(|busy| *busy).count()
     }
 
     /// Ends everything.
     pub(super) async fn stop(&self) {
-        let stops: Vec<_> = self.all().iter().map(|actor| actor.send(Stop)).collect();
-        for stop in stops {
-            // An error means that it had ended already.
-            stop.await.ok();
-        }
+        ask_all(self.all(), Stop).await;
     }
 
     fn all(&self) -> Vec<Addr<BootstrapActor>> {

@@ -240,13 +240,10 @@ impl Directory {
     }
 
     /// Every actor, in the order of names.
-    pub(crate) fn all(&self) -> Vec<EndpointAddr> {
-        self.read()
-            .names
-            .values()
-            .filter(|addr| addr.actor.connected())
-            .cloned()
-            .collect()
+    pub(crate) fn actors(&self) -> Vec<Addr<EndpointActor>> {
+        let tables = self.read();
+        let actors = tables.names.values().map(|addr| &addr.actor);
+        actors.filter(|actor| actor.connected()).cloned().collect()
     }
 
     /// Whether a package is assigned to the device at this peer; with `by_address`, to any device at its address.

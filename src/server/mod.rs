@@ -25,8 +25,8 @@ mod socket;
 
 use std::{fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use actix::Arbiter;
-use futures_util::future::BoxFuture;
+use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -410,16 +410,7 @@ impl Server {
     /// Ends every endpoint: its session is closed at the platform, unless the endpoint is kept for the next start. Returns
     /// when all have done so.
     pub async fn stop_endpoints(&self) {
-        let stops: Vec<_> = self
-            .directory
-            .all()
-            .into_iter()
-            .map(|addr| addr.actor.send(Stop))
-            .collect();
-        for stop in stops {
-            // An error means that the endpoint had ended already.
-            stop.await.ok();
-        }
+        ask_all(self.directory.actors(), Stop).await;
         self.bootstrap.stop().await;
     }
 
@@ -436,21 +427,22 @@ impl Server {
     }
 
     async fn unfinished(&self) -> usize {
-        // All are asked before the first answer is awaited: one round trip each would outlast the limits of a stop.
-        let asked: Vec<_> = self
-            .directory
-            .all()
-            .into_iter()
-            .map(|addr| addr.actor.send(Unfinished))
-            .collect();
-        let mut endpoints = self.bootstrap.busy().await;
-        for answer in asked {
-            if answer.await.is_ok_and(|open| open > 0) {
-                endpoints += 1;
-            }
-        }
-        endpoints
+        let open = ask_all(self.directory.actors(), Unfinished).await;
+        let endpoints = open.into_iter().filter(|open| *open > 0).count();
+        endpoints + self.bootstrap.busy().await
     }
+}
+
+/// What these actors answer to a message; those that have ended say nothing. All are asked before the first answer is
+/// awaited: one round trip each would outlast the limits of a stop.
+async fn ask_all<A, M>(actors: Vec<Addr<A>>, message: M) -> Vec<M::Result>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result: Send> + Copy + Send + 'static,
+{
+    let asked = actors.iter().map(|actor| actor.send(message));
+    let answers = join_all(asked).await;
+    answers.into_iter().filter_map(Result::ok).collect()
 }
 
 /// The ways to the peers of one shard, and what feeds its DTLS engine, if it has one.
@@ -495,11 +487,8 @@ fn bind(
 impl Endpoints for Directory {
     fn list(&self) -> BoxFuture<'_, Vec<EndpointSummary>> {
         Box::pin(async {
-            let mut all = Vec::new();
-            for addr in self.all() {
-                all.extend(addr.actor.send(Describe).await.ok().flatten());
-            }
-            all
+            let all = ask_all(self.actors(), Describe).await;
+            all.into_iter().flatten().collect()
         })
     }
 

@@ -14,7 +14,7 @@ use actix::Addr;
 use tokio::sync::mpsc;
 
 use crate::{
-    endpoint::{EndpointName, Urgency, actor::EndpointActor},
+    endpoint::{EndpointName, FileGeneration, Urgency, actor::EndpointActor},
     platform::time::{Now, UnixMillis},
     store::{Moment, OpenError, Store, Watch, record::Endpoint as Record, settings::StateSettings},
 };
@@ -38,7 +38,8 @@ pub(super) struct Records {
 /// A record on its way to the shard that restores it.
 pub(super) type Kept = (EndpointName, Record);
 
-/// Opens the store of the instance with this service id; `None`: the settings keep nothing.
+/// Opens the store of the instance with this service id, of which endpoints know the `generation`; `None`: the settings
+/// keep nothing.
 ///
 /// # Errors
 /// [`OpenError`]
@@ -46,8 +47,12 @@ pub fn open(
     settings: &StateSettings,
     service_id: &str,
     metrics: &Arc<Metrics>,
+    generation: &FileGeneration,
 ) -> Result<Option<Arc<Store>>, OpenError> {
-    let watch = Arc::new(Watcher(Arc::clone(metrics)));
+    let watch = Arc::new(Watcher {
+        metrics: Arc::clone(metrics),
+        generation: generation.clone(),
+    });
     Ok(Store::open(settings, service_id, moment, watch)?.map(Arc::new))
 }
 
@@ -176,11 +181,14 @@ impl Records {
 }
 
 /// Counts what the store does.
-struct Watcher(Arc<Metrics>);
+struct Watcher {
+    metrics: Arc<Metrics>,
+    generation: FileGeneration,
+}
 
 impl Watch for Watcher {
     fn committed(&self, puts: usize, deletes: usize, took: Duration) {
-        let metrics = &self.0;
+        let metrics = &self.metrics;
         for (operation, rows) in [
             (StateOperation::Put, puts),
             (StateOperation::Delete, deletes),
@@ -191,7 +199,11 @@ impl Watch for Watcher {
     }
 
     fn failed(&self) {
-        self.0.state_failures.inc();
+        self.metrics.state_failures.inc();
+    }
+
+    fn replaced(&self) {
+        self.generation.advance();
     }
 }
 

@@ -72,6 +72,12 @@ pub struct Lwm2mSettings {
 }
 
 impl Lwm2mSettings {
+    /// `credentials_reload_s`; `None`: never.
+    pub fn credentials_reload(&self) -> Option<Duration> {
+        let seconds = self.credentials_reload_s;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     /// `timeout_ms`
     pub const fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)

@@ -54,7 +54,7 @@ impl File {
                 fs::rename(&path, &aside).map_err(io)?;
                 tracing::error!(
                     event = "state_damaged",
-                    "the state file is damaged and was moved to {}: devices will register again",
+                    "the state file is damaged and was moved to {}: what it alone held is lost, and a new one is begun",
                     aside.display()
                 );
                 create()?

@@ -50,6 +50,8 @@ pub trait Watch: Send + Sync {
     fn committed(&self, puts: usize, deletes: usize, took: Duration);
     /// A transaction failed; what it held is kept.
     fn failed(&self);
+    /// An empty file has taken the place of the one before.
+    fn replaced(&self);
 }
 
 impl Store {

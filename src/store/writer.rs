@@ -233,7 +233,12 @@ impl Shared {
         *file = None;
         let now = (self.clock)().wall;
         match File::open(&self.folder, self.cache_bytes, &self.owner, now) {
-            Ok(opened) => *file = Some(opened),
+            Ok(opened) => {
+                if matches!(opened.alive(), Ok(None)) {
+                    self.watch.replaced();
+                }
+                *file = Some(opened);
+            }
             Err(error) => tracing::debug!(%error, "the state file cannot be opened"),
         }
     }
@@ -278,7 +283,10 @@ const RETRY: Duration = Duration::from_secs(2);
 mod tests {
     use std::{
         fs,
-        sync::mpsc::{Receiver, Sender, channel},
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc::{Receiver, Sender, channel},
+        },
         thread,
         time::Instant,
     };
@@ -288,8 +296,8 @@ mod tests {
     use super::*;
     use crate::store::Moment;
 
-    /// Rows put, rows removed; nothing for a failure.
-    struct Told(Sender<Option<(usize, usize)>>);
+    /// Rows put, rows removed; nothing for a failure. And how often the file was replaced.
+    struct Told(Sender<Option<(usize, usize)>>, Arc<AtomicUsize>);
 
     impl Watch for Told {
         fn committed(&self, puts: usize, deletes: usize, _: Duration) {
@@ -298,6 +306,10 @@ mod tests {
 
         fn failed(&self) {
             self.0.send(None).ok();
+        }
+
+        fn replaced(&self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -312,6 +324,7 @@ mod tests {
     struct Fixture {
         shared: Arc<Shared>,
         told: Receiver<Option<(usize, usize)>>,
+        replaced: Arc<AtomicUsize>,
         folder: TempDir,
     }
 
@@ -323,7 +336,8 @@ mod tests {
             ..StateSettings::default()
         };
         let (sender, told) = channel();
-        let watch = Arc::new(Told(sender));
+        let replaced = Arc::default();
+        let watch = Arc::new(Told(sender, Arc::clone(&replaced)));
         let path = folder.path().join("state");
         let mut shared = Shared::open(&settings, &path, "ls-0", clock, watch).unwrap();
         shared.retry = Duration::from_millis(2);
@@ -331,6 +345,7 @@ mod tests {
         Fixture {
             shared: Arc::new(shared),
             told,
+            replaced,
             folder,
         }
     }
@@ -424,5 +439,27 @@ mod tests {
         thread.join().unwrap();
         assert_eq!(fixture.shared.get("a"), Some(vec![2]));
         assert_eq!(fixture.shared.pending(), 0);
+    }
+
+    #[test]
+    fn a65_a_file_that_is_opened_again_is_told_when_it_is_another() {
+        for (is_removed, replaced) in [(false, 0), (true, 1)] {
+            let fixture = fixture(|_| {});
+            let thread = fixture.run();
+            fixture.put("a", &[1]).unwrap();
+            assert_eq!(fixture.told(), Some((1, 0)));
+            // As after an error of the disk.
+            fixture.shared.close();
+            if is_removed {
+                fs::remove_dir_all(&fixture.shared.folder).unwrap();
+            }
+            fixture.put("b", &[2]).unwrap();
+            assert_eq!(fixture.told(), None);
+            assert_eq!(fixture.told(), Some((1, 0)));
+            fixture.shared.stop();
+            thread.join().unwrap();
+            assert_eq!(fixture.replaced.load(Ordering::Relaxed), replaced);
+            assert_eq!(fixture.shared.get("a").is_none(), is_removed);
+        }
     }
 }

@@ -18,9 +18,12 @@ mod process;
 mod bootstrap;
 mod commands;
 mod demo;
+#[cfg(feature = "kafka")]
+mod deployment;
 mod docs;
 mod flood;
 mod http;
+mod https;
 mod registry;
 mod restart;
 mod secure;

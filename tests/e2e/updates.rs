@@ -74,8 +74,9 @@ fn a_package_whose_file_is_damaged_is_not_given_to_devices() {
     let entry =
         package("FIRMWARE", "fw").replacen('{', &format!(r#"{{"checksum": "{checksum}","#), 1);
     home.write("registry/packages/fw.json", &entry);
-    let record = server.expect_log("has not the checksum that its description states");
+    let record = server.expect_log("is not given to devices");
     assert_eq!(record["level"], "WARN");
+    assert_eq!(record["event"], "package_damaged");
     expect(&home, "fw_state", "FAILED");
 }
 

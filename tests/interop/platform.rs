@@ -1,12 +1,17 @@
 //! The spine as an operator runs it: the built binary, a real Kafka broker, the double of the core, a real client.
 
+use std::process::Command;
+
 use lightship::lwm2m::path::ObjectVersion;
 use serde_json::json;
 
 use crate::{
-    peers::{free_udp_port, kafka::Broker, leshan, wakaama},
+    peers::{free_udp_port, kafka::Broker, leshan, process::Process, wakaama},
     scene::{Lightship, PATIENCE, PROFILE, core},
-    support::{ddf, strict_core::RpcProgress},
+    support::{
+        ddf,
+        strict_core::{RpcProgress, StrictCore},
+    },
 };
 
 fn answered(progress: &RpcProgress) -> (&[String], &str) {
@@ -261,4 +266,118 @@ fn l25_after_kill_9_a_client_goes_on_and_o8_a_command_sent_meanwhile_is_carried_
     assert_eq!(core.violations(), [] as [String; 0]);
     assert!(lightship.stop().success());
     assert!(core.has_session(device), "a stop closes no session either");
+}
+
+#[test]
+fn a60_a_poison_record_is_named_once_with_its_place_counted_and_skipped() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let (core, profile) = core(&*broker, "poison");
+    core.add_nosec_device("urn:poison:1", profile);
+    let mut lightship = Lightship::start(&broker.bootstrap_servers(), "poison");
+    for topic in ["tb_transport.api.responses", "tb_transport.notifications"] {
+        let topic = format!("poison.{topic}.ls-0");
+        let offset = broker.records(&topic).len();
+        core.send_raw(&topic, Some("no key of ours"), b"\xff\xff no protobuf");
+        let is_named = |line: &str| line.contains("is skipped") && line.contains(&topic);
+        let line = lightship.process.expect(PATIENCE, is_named);
+        assert!(line.contains("partition=0"), "{line}");
+        assert!(line.contains(&format!("offset={offset}")), "{line}");
+        let lines = lightship.process.lines();
+        assert_eq!(lines.iter().filter(|line| is_named(line)).count(), 1);
+    }
+    let metrics = lightship.get("/metrics");
+    for counter in [
+        "lightship_kafka_unreadable_answers_total 1",
+        "lightship_kafka_notifications_dropped_total{reason=\"unreadable\"} 1",
+    ] {
+        assert!(metrics.contains(counter), "{counter} in {metrics}");
+    }
+    assert!(lightship.stop().success());
+}
+
+#[test]
+fn a_user_that_the_broker_refuses_ends_the_start_and_is_named() {
+    let Some(broker) = Broker::start_secured() else {
+        return;
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
+    command
+        .arg("serve")
+        .env_clear()
+        .env("TB_KAFKA_SERVERS", broker.sasl_servers())
+        .env("LIGHTSHIP__KAFKA__SECURITY_PROTOCOL", "sasl_plaintext")
+        .env("LIGHTSHIP__KAFKA__SASL__MECHANISM", "PLAIN")
+        .env("LIGHTSHIP__KAFKA__SASL__USERNAME", "stranger")
+        .env("LIGHTSHIP__KAFKA__SASL__PASSWORD", "guess-0815")
+        .env("HTTP_BIND_ADDRESS", "127.0.0.1")
+        .env("HTTP_BIND_PORT", "0")
+        .env("LIGHTSHIP__LOG__FORMAT", "text");
+    let mut process = Process::spawn("lightship", &mut command);
+    assert_eq!(process.wait(PATIENCE).code(), Some(4));
+    let lines = process.lines();
+    let told = lines
+        .iter()
+        .any(|line| line.contains("SASL authentication error"));
+    assert!(told, "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("guess-0815")));
+}
+
+/// The environment of the platform's published deployment, of which addresses and ports alone are overridden.
+#[test]
+fn the_environment_of_the_published_deployment_serves_a_device() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topics = StrictCore::topics("", "tb-lwm2m-transport");
+    let topics: Vec<_> = topics
+        .iter()
+        .map(|(name, partitions)| (name.as_str(), *partitions))
+        .collect();
+    broker.create_topics(&topics);
+    let core = StrictCore::start(&broker.bootstrap_servers(), "");
+    for (object, version) in [
+        (3, ObjectVersion::new(1, 2)),
+        (3303, ObjectVersion::new(1, 0)),
+    ] {
+        core.add_model(&ddf::built_in(object, version));
+    }
+    let profile = core.add_profile("profile", PROFILE, None);
+    let device = core.add_nosec_device("urn:deployment:1", profile);
+    let variables = include_str!("../data/deployment.env")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='));
+    let port = free_udp_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lightship"));
+    command
+        .arg("serve")
+        .env_clear()
+        .envs(variables)
+        .env(
+            "LIGHTSHIP__KAFKA__BOOTSTRAP_SERVERS",
+            broker.bootstrap_servers(),
+        )
+        .env("LIGHTSHIP__LWM2M__SERVER__BIND", "127.0.0.1")
+        .env("LIGHTSHIP__LWM2M__SERVER__PORT", port.to_string())
+        .env("LIGHTSHIP__LWM2M__SERVER__SECURE_PORT", "0")
+        .env(
+            "LIGHTSHIP__LWM2M__BOOTSTRAP__PORT",
+            free_udp_port().to_string(),
+        )
+        .env("LIGHTSHIP__LWM2M__BOOTSTRAP__SECURE_PORT", "0")
+        .env("LIGHTSHIP__HTTP__BIND", "127.0.0.1:0");
+    let mut process = Process::spawn("lightship", &mut command);
+    process.expect(PATIENCE, |line| line.contains("serving LwM2M over CoAP"));
+    let options = leshan::Options::default();
+    let uri = format!("coap://127.0.0.1:{port}");
+    let Some(mut client) = leshan::Client::start(&uri, "urn:deployment:1", options) else {
+        return;
+    };
+    client.expect_event("registered");
+    core.await_session(device, PATIENCE);
+    core.await_values(device, 1, PATIENCE);
+    assert_eq!(core.violations(), [] as [String; 0]);
+    assert!(process.terminate(PATIENCE).success());
 }

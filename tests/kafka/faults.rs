@@ -26,8 +26,13 @@ fn a60_garbage_on_every_consumed_topic_is_counted_and_skipped() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
     let topics = topics(&fixture);
-    let garbage: [&[u8]; 4] = [
+    let large = vec![0x0a; 900_000];
+    // A command whose last byte is missing.
+    let truncated = b"\x08\x01\x32\x06\x12\x04Rea";
+    let garbage: [&[u8]; 6] = [
         b"",
+        &large,
+        truncated,
         b"\xff\xff\xff\xff",
         b"no protobuf at all",
         &[0x0a; 3000],
@@ -39,7 +44,10 @@ fn a60_garbage_on_every_consumed_topic_is_counted_and_skipped() {
         }
     }
     // An empty notification is a legal message that says nothing.
-    eventually("the garbage", || fixture.health().garbage == 8 + 6);
+    eventually("the garbage", || {
+        let health = fixture.health();
+        (health.unreadable_answers, health.unreadable_notifications) == (12, 10)
+    });
     let rpc = fixture.core.rpc(fixture.device, "Read", "{}");
     assert_eq!(fixture.sink.take_rpc().id.uuid, rpc);
     let id = endpoint.post(&session, "n", KeyValue::Long(1)).unwrap();

@@ -41,7 +41,7 @@ pub(crate) struct Fixture<B = MockBroker> {
     pub(crate) broker: B,
     pub(crate) profile: Uuid,
     pub(crate) device: Uuid,
-    settings: ThingsBoardSettings,
+    pub(crate) settings: ThingsBoardSettings,
 }
 
 impl Fixture {
@@ -127,7 +127,7 @@ impl<B> Fixture<B> {
     }
 }
 
-fn connect(settings: &ThingsBoardSettings, sink: &Arc<Sink>) -> Arc<ThingsBoard> {
+pub(crate) fn connect(settings: &ThingsBoardSettings, sink: &Arc<Sink>) -> Arc<ThingsBoard> {
     let sink = Arc::clone(sink) as Arc<dyn DownlinkSink>;
     Arc::new(ThingsBoard::start(settings, sink).unwrap())
 }

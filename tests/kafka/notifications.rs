@@ -5,7 +5,7 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 use lightship::{
     lwm2m::path::ObjectVersion,
     platform::{
-        Downlink, PlatformId, Question, RpcRequest, SessionInfo, Uplink,
+        Answer, Downlink, PlatformId, Question, RpcRequest, SessionInfo, Uplink,
         downlink::{Scope, SessionCloseReason},
         profile::PowerSettings,
         uplink::{KeyValue, RpcBody, RpcStatus},
@@ -299,6 +299,46 @@ fn a_deleted_model_is_taken_from_its_endpoints() {
         received,
         Received::Broadcast(Scope::Tenant(admission.device.tenant), gone)
     );
+}
+
+#[test]
+fn a_saved_model_is_asked_for_again_and_given_to_its_endpoints() {
+    let fixture = Fixture::start();
+    let (_, session) = fixture.registered();
+    let model = |name: &str| {
+        format!(
+            r#"<LWM2M><Object ObjectType="MODefinition"><Name>{name}</Name><ObjectID>33000</ObjectID>
+            <ObjectVersion>1.0</ObjectVersion><MultipleInstances>Multiple</MultipleInstances>
+            <Mandatory>Optional</Mandatory><Resources/></Object></LWM2M>"#
+        )
+    };
+    fixture.core.add_model(&model("Old"));
+    let ask = || {
+        let question = Question::Models {
+            tenant: session.device.tenant,
+            keys: vec![(33000, ObjectVersion::V1_0)],
+        };
+        match fixture.endpoint().ask(question).unwrap() {
+            Answer::Models(models) => models[0].name.clone(),
+            Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_) => {
+                panic!("not asked for")
+            }
+        }
+    };
+    assert_eq!(ask(), "Old");
+    fixture
+        .core
+        .change_model("33000_1.0", &model("New"), SERVICE);
+    let received = fixture
+        .sink
+        .take(|received| matches!(received, Received::Broadcast(..)));
+    let Received::Broadcast(scope, Downlink::ModelChanged { model, .. }) = received else {
+        panic!("{received:?}");
+    };
+    assert_eq!(scope, Scope::Tenant(session.device.tenant));
+    assert_eq!(model.unwrap().name, "New");
+    assert_eq!(ask(), "New");
+    assert_eq!(fixture.core.questions("model"), 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use lightship::{
     },
 };
 
-use crate::fixture::{Fixture, PATIENCE, eventually};
+use crate::fixture::{Fixture, PATIENCE, SERVICE, eventually};
 
 const MODEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <LWM2M><Object ObjectType="MODefinition"><Name>Thermometer</Name><Description1/><ObjectID>33000</ObjectID>
@@ -43,6 +43,47 @@ fn a_device_is_admitted_with_its_credentials_and_profile() {
     assert_eq!(admission.profile.id, PlatformId(fixture.profile));
     let observed = &admission.profile.transport.observe_attr.observe;
     assert_eq!(observed.len(), 1);
+}
+
+#[test]
+fn credentials_of_every_form_are_found_by_their_id() {
+    let fixture = Fixture::start();
+    let endpoint = || "ep2".to_owned();
+    let hash = "4a".repeat(32);
+    for (id, document, expected) in [
+        (
+            "identity",
+            r#"{"securityConfigClientMode":"PSK","endpoint":"ep2","identity":"identity","key":"00ff"}"#,
+            ClientCredentials::Psk {
+                endpoint: endpoint(),
+                identity: "identity".to_owned(),
+                key: "00ff".to_owned(),
+            },
+        ),
+        (
+            "ep2",
+            r#"{"securityConfigClientMode":"RPK","endpoint":"ep2","key":"MFk="}"#,
+            ClientCredentials::Rpk {
+                endpoint: endpoint(),
+                key: "MFk=".to_owned(),
+            },
+        ),
+        (
+            &hash,
+            r#"{"securityConfigClientMode":"X509","endpoint":"ep2","cert":"MIIB"}"#,
+            ClientCredentials::X509 {
+                endpoint: endpoint(),
+                cert: Some("MIIB".to_owned()),
+            },
+        ),
+    ] {
+        let device = fixture
+            .core
+            .add_device("name", fixture.profile, id, document);
+        let admission = fixture.endpoint().credentials(id).unwrap();
+        assert_eq!(admission.client, expected);
+        assert_eq!(admission.device.device, PlatformId(device));
+    }
 }
 
 #[test]
@@ -135,6 +176,45 @@ fn a60_an_answer_that_comes_twice_is_taken_once() {
     // The answers about device and tenant come two times too often.
     eventually("four late answers", || fixture.health().late_answers == 4);
     assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+}
+
+#[test]
+fn a60_an_answer_that_comes_late_or_to_nobody_is_only_counted() {
+    let fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 500);
+    fixture.core.delay(Duration::from_secs(3));
+    let endpoint = fixture.endpoint();
+    let asked = endpoint.credentials("ep1");
+    assert_eq!(asked, Err(QuestionError::Unavailable));
+    eventually("the late answer", || fixture.health().late_answers == 1);
+    assert!(endpoint.reply_within(Duration::from_millis(100)).is_none());
+    fixture.core.delay(Duration::ZERO);
+    // An answer to a question of somebody else.
+    fixture.core.answer_nobody(SERVICE);
+    eventually("another one", || fixture.health().late_answers == 2);
+    assert_eq!(fixture.health().unreadable_answers, 0);
+    // Half a second may be short on a busy machine.
+    eventually("an answer in time", || endpoint.credentials("ep1").is_ok());
+}
+
+#[test]
+fn a_core_that_is_late_is_waited_for_and_asked_for_its_queues_first() {
+    let mut fixture = Fixture::start_with(|settings| settings.kafka.api_timeout_ms = 500);
+    fixture.platform.stop();
+    let before = fixture.core.questions("routing");
+    fixture.core.silent(true);
+    std::thread::scope(|scope| {
+        let core = &fixture.core;
+        scope.spawn(move || {
+            core.await_questions("routing", before + 1, PATIENCE);
+            core.silent(false);
+        });
+        let settings = fixture.settings.clone();
+        let sink = std::sync::Arc::clone(&fixture.sink);
+        fixture.platform = crate::fixture::connect(&settings, &sink);
+    });
+    assert_eq!(fixture.core.questions("routing"), before + 2);
+    assert_eq!(fixture.core.questions("tenant"), 0);
+    fixture.endpoint().credentials("ep1").unwrap();
 }
 
 #[test]

@@ -24,7 +24,7 @@ use lightship::{
     sim::{SimDevice, SimEvent, SimSettings},
 };
 
-use crate::world::{admission, objects, peer, rpc_request};
+use crate::world::{admission, objects, peer, pop_due, rpc_request};
 
 /// Which server a datagram comes from or goes to.
 type Server = ServerRole;
@@ -43,7 +43,7 @@ struct World {
     /// Percent.
     loss: u64,
     random: Random,
-    in_flight: VecDeque<(Instant, Server, bool, Bytes)>,
+    in_flight: VecDeque<(Instant, (Server, bool, Bytes))>,
     replies: VecDeque<(Server, Reply)>,
 }
 
@@ -125,14 +125,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        while self
-            .in_flight
-            .front()
-            .is_some_and(|(at, ..)| *at <= self.now.mono)
-        {
-            let Some((_, server, to_device, datagram)) = self.in_flight.pop_front() else {
-                break;
-            };
+        while let Some(arrived) = pop_due(&mut self.in_flight, self.now.mono) {
+            let (server, to_device, datagram) = arrived;
             let sender = as_peer(server);
             match (to_device, server) {
                 (true, _) => self.device.handle_datagram(self.now.mono, server, datagram),
@@ -230,7 +224,7 @@ impl World {
     fn send(&mut self, server: Server, to_device: bool, payload: Bytes) {
         if self.random.uniform(0..=99) >= self.loss {
             let at = self.now.mono + Duration::from_millis(20);
-            self.in_flight.push_back((at, server, to_device, payload));
+            self.in_flight.push_back((at, (server, to_device, payload)));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod bootstrap;
+mod clock;
 mod commands;
 mod composite;
 mod observation;

@@ -211,6 +211,21 @@ fn l25_a_profile_that_changed_while_down_is_carried_out() {
 }
 
 #[test]
+fn l25_a_profile_whose_names_alone_changed_while_down_costs_the_device_nothing() {
+    let mut world = World::kept(PROFILE, 212);
+    let before = requests(&world).len();
+    let profile = PROFILE.replace("batteryLevel", "battery");
+    assert_ne!(profile, PROFILE);
+    world.platform.admission = Ok(Arc::new(admission("dev1", &profile)));
+    world.crash(seconds(1));
+    world.run(seconds(5));
+    assert_eq!(requests(&world)[before..], [""; 0]);
+    world.set("/3/0/9", Value::Integer(7));
+    world.run(seconds(2));
+    assert_eq!(world.posted("battery"), [KeyValue::Long(7)]);
+}
+
+#[test]
 fn l25_work_of_the_profile_that_was_not_done_is_done_after_the_restart() {
     let mut world = World::kept(PROFILE, 209);
     // Another profile comes while the device is out of reach, and the server goes.
@@ -386,6 +401,21 @@ fn a_device_that_saves_power_counts_as_asleep_until_it_says_something() {
     world.device.update(world.now.mono);
     world.run(seconds(1));
     assert_eq!(requests(&world).len(), before + 1);
+}
+
+#[test]
+fn a65_a_record_that_has_not_changed_is_written_to_another_file() {
+    let mut world = World::kept(PROFILE, 213);
+    let written = world.store.written;
+    world.store.record = None;
+    world.settings.file_generation.advance();
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.store.written, written + 1);
+    assert!(world.store.record.is_some());
+    world.device.update(world.now.mono);
+    world.run(seconds(2));
+    assert_eq!(world.store.written, written + 1);
 }
 
 #[test]

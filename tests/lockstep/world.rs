@@ -19,7 +19,7 @@ use lightship::{
         Urgency,
     },
     lwm2m::{
-        model::{ObjectModel, core},
+        model::{ObjectModel, Operations, core},
         path::{ObjectVersion, Path},
         value::Value,
     },
@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) events: Vec<SimEvent>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) store: KeptRecord,
-    settings: Arc<EndpointSettings>,
+    pub(crate) settings: Arc<EndpointSettings>,
     /// What leads to the endpoint.
     pub(crate) bound: Vec<Key>,
     /// Datagrams that the endpoint did not take for its own.
@@ -59,7 +59,7 @@ pub(crate) struct World {
     pub(crate) sent_by_device: Vec<(Instant, Bytes)>,
     /// Every datagram that left the server.
     pub(crate) sent_by_server: Vec<(Instant, Bytes)>,
-    in_flight: VecDeque<(Instant, Towards, PeerId, Bytes)>,
+    in_flight: VecDeque<(Instant, (Towards, PeerId, Bytes))>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,23 @@ impl World {
     ) -> Self {
         let parameters = TransmissionParameters::default();
         Self::build(profile, seed, parameters, false, updatable(), change)
+    }
+
+    /// The same, and the device answers 4.05 at these resources; the platform's models say nothing of it.
+    pub(crate) fn with_refusals(profile: &str, seed: u8, resources: &[&str]) -> Self {
+        let mut world = Self::with_updates(profile, seed, |_| {});
+        let mut refused = updatable();
+        for path in resources {
+            let path: Path = path.parse().unwrap();
+            let object = path.object_id().unwrap();
+            let own = refused.models().find(|model| model.id == object);
+            let mut model = ObjectModel::clone(own.unwrap());
+            let resource = model.resources.get_mut(&path.resource_id().unwrap());
+            resource.unwrap().operations = Operations::default();
+            refused.add_object(Arc::new(model));
+        }
+        world.device = sim_device(seed, false, world.settings.coap.clone(), refused);
+        world
     }
 
     /// A world whose device registers in Queue Mode.
@@ -254,21 +271,13 @@ impl World {
         };
         change(&mut settings);
         let settings = Arc::new(settings);
-        let sim = SimSettings {
-            endpoint: "dev1".to_owned(),
-            lifetime: Duration::from_secs(300),
-            confirmable: true,
-            queue_mode,
-            updates: false,
-            coap: parameters,
-        };
         Self {
             now,
             endpoint: Endpoint::new(EndpointName::new("dev1"), Arc::clone(&settings), [seed; 32]),
             settings,
             store: KeptRecord::default(),
             platform: ScriptedPlatform::new(profile, &objects),
-            device: SimDevice::new(sim, objects, (), [seed.wrapping_add(100); 32]),
+            device: sim_device(seed, queue_mode, parameters, objects),
             peer: peer(5683),
             network: Network {
                 delay: Duration::from_millis(20),
@@ -382,14 +391,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        while self
-            .in_flight
-            .front()
-            .is_some_and(|(at, ..)| *at <= self.now.mono)
-        {
-            let Some((_, towards, peer, datagram)) = self.in_flight.pop_front() else {
-                break;
-            };
+        let now = self.now.mono;
+        while let Some((towards, peer, datagram)) = pop_due(&mut self.in_flight, now) {
             match towards {
                 Towards::Server if self.closed.is_none() => {
                     self.endpoint
@@ -402,25 +405,11 @@ impl World {
             }
             self.drain();
         }
-        while let Some((_, reply)) = self
-            .platform
-            .due
-            .front()
-            .is_some_and(|(at, _)| *at <= self.now.mono)
-            .then(|| self.platform.due.pop_front())
-            .flatten()
-        {
+        while let Some(reply) = pop_due(&mut self.platform.due, now) {
             self.endpoint.handle_reply(self.now, reply);
             self.drain();
         }
-        while let Some((_, ticket)) = self
-            .store
-            .due
-            .front()
-            .is_some_and(|(at, _)| *at <= self.now.mono)
-            .then(|| self.store.due.pop_front())
-            .flatten()
-        {
+        while let Some(ticket) = pop_due(&mut self.store.due, now) {
             self.endpoint.handle_kept_record(self.now, ticket);
             self.drain();
         }
@@ -505,7 +494,7 @@ impl World {
             let at = self.now.mono + network.delay + Duration::from_millis(jitter);
             let index = self.in_flight.partition_point(|(other, ..)| *other <= at);
             self.in_flight
-                .insert(index, (at, towards, peer, payload.clone()));
+                .insert(index, (at, (towards, peer, payload.clone())));
         }
     }
 
@@ -704,6 +693,30 @@ pub(crate) fn objects() -> SimObjects {
         objects.set(path.parse::<Path>().unwrap(), value);
     }
     objects
+}
+
+fn sim_device(
+    seed: u8,
+    queue_mode: bool,
+    coap: Arc<TransmissionParameters>,
+    objects: SimObjects,
+) -> SimDevice<()> {
+    let settings = SimSettings {
+        endpoint: "dev1".to_owned(),
+        lifetime: Duration::from_secs(300),
+        confirmable: true,
+        queue_mode,
+        updates: false,
+        coap,
+    };
+    SimDevice::new(settings, objects, (), [seed.wrapping_add(100); 32])
+}
+
+/// The first of what is due at `now`.
+pub(crate) fn pop_due<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<T> {
+    let is_due = queue.front().is_some_and(|(at, _)| *at <= now);
+    let (_, first) = is_due.then(|| queue.pop_front()).flatten()?;
+    Some(first)
 }
 
 /// The same, and Objects 5 and 9 with nothing installed.

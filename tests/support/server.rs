@@ -206,30 +206,30 @@ fn listening(process: &mut Process, text: &str) -> SocketAddr {
 
 /// Status and body of a page, asked for with this token.
 pub(crate) fn get(url: &str, token: Option<&str>) -> (u16, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
-    let mut request = agent.get(url);
+    let mut request = agent().get(url);
     if let Some(token) = token {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    let mut response = request.call().expect("the HTTP side answers");
-    let body = response.body_mut().read_to_string().expect("it is text");
-    (response.status().as_u16(), body)
+    read(request.call())
 }
 
 /// Status and body of the answer to JSON.
 #[allow(dead_code, reason = "shared with other test programs")]
 pub(crate) fn post(url: &str, body: &str) -> (u16, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let request = agent().post(url).content_type("application/json");
+    read(request.send(body))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE))
         .build()
-        .into();
-    let request = agent.post(url).content_type("application/json");
-    let mut response = request.send(body).expect("the HTTP side answers");
+        .into()
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
+    let mut response = answer.expect("the HTTP side answers");
     let body = response.body_mut().read_to_string().expect("it is text");
     (response.status().as_u16(), body)
 }

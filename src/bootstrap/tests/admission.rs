@@ -1,20 +1,80 @@
 //! Who is bootstrapped, and with what.
 
-use crate::platform::key_text;
+use crate::{
+    lwm2m::{node::ResourceContent, value::Value},
+    platform::key_text,
+};
 
 use super::*;
 
+/// What was written to resources 2 to 5 of the account of the LwM2M server: mode, what the device shows, what the server
+/// shows, the secret (OMA LwM2M Core, "LwM2M Object: LwM2M Security").
+fn keys_written(world: &World) -> Vec<Value> {
+    let models: Models = core::catalog().iter().cloned().collect();
+    let messages = world.sent.iter().map(|(_, message)| message);
+    let blocks = messages.filter(|own| own.code() == Code::PUT && own.uri_path().eq(["0", "1"]));
+    let payload: Vec<u8> = blocks.flat_map(Message::payload).collect();
+    let path = "/0/1".parse().unwrap();
+    let read = format::decode(ContentFormat::TLV, &path, &payload.into(), &models).unwrap();
+    let Node::ObjectInstance(instance) = read.node else {
+        panic!("{:?}", read.node);
+    };
+    let keys = (instance.resources.into_iter()).filter(|own| (2..=5).contains(&own.id));
+    let values = keys.map(|own| match own.content {
+        ResourceContent::Single(value) => value,
+        other @ ResourceContent::Multiple { .. } => panic!("{other:?}"),
+    });
+    values.collect()
+}
+
 #[test]
 fn b8_b9_b10_b11_secured_devices_get_their_keys() {
-    let spki = Bytes::from(key_text::base64(samples::PUBLIC_KEY).unwrap());
-    for (sample, peer, asked) in [
-        (PSK, psk(1, "SOME_PSK_ID"), "SOME_PSK_ID"),
-        (RPK, secured(1, PeerIdentity::RawPublicKey(spki)), "dev1"),
-        (X509, secured(1, certificate("dev1", "dev1")), "dev1"),
+    let der = |text| Bytes::from(key_text::base64(text).unwrap());
+    let (spki, private) = (der(samples::PUBLIC_KEY), der(samples::PRIVATE_KEY));
+    let chained = der(samples::CERTIFICATE);
+    let pinned = X509
+        .credentials
+        .replace(r#""cert":"""#, r#""cert":"MIICBzCC""#);
+    for (sample, credentials, identity, asked, expected) in [
+        (
+            PSK,
+            PSK.credentials,
+            PeerIdentity::PreSharedKey("SOME_PSK_ID".into()),
+            "SOME_PSK_ID",
+            // In ASCII, as the core's tests have it (`security.md` 13).
+            (0, [&b"SOME_PSK_ID"[..], b"", b"secretPSKsecretP"]),
+        ),
+        (
+            RPK,
+            RPK.credentials,
+            PeerIdentity::RawPublicKey(spki.clone()),
+            "dev1",
+            (1, [&spki[..], &spki, &private]),
+        ),
+        (
+            X509,
+            X509.credentials,
+            certificate("dev1", "dev1"),
+            "dev1",
+            (2, [&chained[..], &chained, &private]),
+        ),
+        (
+            X509,
+            &pinned,
+            certificate("other", "dev1"),
+            "dev1",
+            (2, [&chained[..], &chained, &private]),
+        ),
     ] {
-        let mut world = World::discovering(sample, &peer);
+        let mut world = World::new();
+        world.ask(&secured(1, identity), &["ep=dev1"]);
+        world.admit(Ok(admission_with(sample.profile, credentials)));
         assert_eq!(world.questions(), [asked]);
         world.complete();
+        let (mode, keys) = expected;
+        let keys = keys.map(|key| Value::Opaque(Bytes::copy_from_slice(key)));
+        let written = [vec![Value::Integer(mode)], keys.to_vec()].concat();
+        assert_eq!(keys_written(&world), written);
         assert_eq!(world.machine.stats().finished, 1);
         assert_eq!(world.machine.stats().secrets_over_nosec, 0);
     }

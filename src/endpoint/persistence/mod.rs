@@ -10,7 +10,9 @@
 
 pub(super) mod values;
 
-use crate::store::record;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{platform::profile::ObserveAttr, store::record};
 
 use super::{observation::Observed, presence::PowerSaving, *};
 
@@ -34,8 +36,25 @@ struct Kept {
     session: Arc<SessionInfo>,
     profile: Arc<DeviceProfile>,
     profile_mark: u64,
-    changes: [u64; 3],
+    changes: [u64; 4],
     settled: bool,
+}
+
+/// Counts the files in which records are kept, one after the other: what the one before held is not in the next. All
+/// endpoints of the process share it.
+#[derive(Clone, Debug, Default)]
+pub struct FileGeneration(Arc<AtomicU64>);
+
+impl FileGeneration {
+    /// An empty file has taken the place of the one before: every endpoint hands its record over when it next has
+    /// something to do.
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn current(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a restored endpoint was when the record was made.
@@ -44,7 +63,7 @@ struct Restoring {
     question: RequestId,
     profile_mark: u64,
     settled: bool,
-    changes: [u64; 3],
+    changes: [u64; 4],
     /// The device has said something since.
     heard: bool,
 }
@@ -320,8 +339,9 @@ impl Endpoint {
         })
     }
 
-    fn changes(&self, registration: &Registration) -> [u64; 3] {
+    fn changes(&self, registration: &Registration) -> [u64; 4] {
         [
+            self.settings.file_generation.current(),
             registration.changes,
             self.observations.changes(),
             self.attributes.changes(),
@@ -415,10 +435,23 @@ impl Endpoint {
     }
 }
 
-/// Stands for a profile: another one has another mark, but for one case in 2^64.
+/// Stands for what of a profile is work at a device: another one has another mark, but for one case in 2^64. A new name of
+/// a key is none (`observation::profile_change`).
 fn mark(profile: &DeviceProfile) -> u64 {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(format!("{:?}", profile.transport));
+    let ObserveAttr {
+        observe,
+        attribute,
+        telemetry,
+        key_name: _,
+        notification_attributes,
+        read_by_observe_strategy,
+        observe_strategy,
+    } = &profile.transport.observe_attr;
+    let lists = (observe, attribute, telemetry, notification_attributes);
+    let digest = Sha256::digest(format!(
+        "{lists:?} {read_by_observe_strategy} {observe_strategy:?}"
+    ));
     let start = digest.iter().take(8);
     start.fold(0, |mark, byte| mark << 8 | u64::from(*byte))
 }

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::platform::{
-    credentials::SecurityMode,
-    key_text::{self, KeyKind},
-    profile::TransportConfiguration,
+    credentials::SecurityMode, key_text::KeyKind, profile::TransportConfiguration,
+    server_account::ShortIdError,
 };
 
 /// The first thing that is wrong: JSON pointer below the transport configuration, and text.
@@ -18,33 +17,15 @@ pub(super) fn problem(transport: &TransportConfiguration) -> Option<(String, Str
         let at = |member: &str, text: &str| {
             Some((format!("/bootstrap/{index}/{member}"), text.to_owned()))
         };
-        let id = match (entry.bootstrap_server_is, entry.short_server_id()) {
-            (true, _) if !transport.bootstrap_server_update_enable => {
-                return at(
-                    "bootstrapServerIs",
-                    "Bootstrap config must not include \"Bootstrap Server\". \"Include Bootstrap Server updates\" (bootstrapServerUpdateEnable) is false.",
-                );
-            }
-            (true, None | Some(0)) => None,
-            (true, Some(_)) => {
-                return at(
-                    "shortServerId",
-                    "Bootstrap Server ShortServerId must be null!",
-                );
-            }
-            (false, None) => {
-                return at(
-                    "shortServerId",
-                    "LwM2M Server ShortServerId must not be null!",
-                );
-            }
-            (false, Some(id)) if !(1..=65534).contains(&id) => {
-                return at(
-                    "shortServerId",
-                    "LwM2M Server ShortServerId must be in range [1 - 65534]!",
-                );
-            }
-            (false, id) => id,
+        if entry.bootstrap_server_is && !transport.bootstrap_server_update_enable {
+            return at(
+                "bootstrapServerIs",
+                "Bootstrap config must not include \"Bootstrap Server\". \"Include Bootstrap Server updates\" (bootstrapServerUpdateEnable) is false.",
+            );
+        }
+        let id = match entry.short_server_id() {
+            Ok(id) => id,
+            Err(error) => return at("shortServerId", short_id_text(error)),
         };
         if !ids.insert(id) {
             return at(
@@ -64,23 +45,25 @@ pub(super) fn problem(transport: &TransportConfiguration) -> Option<(String, Str
                 "\"Host + port\" must be a unique value for all servers!",
             );
         }
-        let (kind, text) = match entry.security_mode {
+        let (name, kind) = match entry.security_mode {
             SecurityMode::NoSec | SecurityMode::Psk => continue,
-            SecurityMode::Rpk => (
-                KeyKind::PublicKey,
-                "RPK public key must be the base64 of a DER SubjectPublicKeyInfo with an EC key",
-            ),
-            SecurityMode::X509 => (
-                KeyKind::Certificate,
-                "X509 certificate must be the base64 of a DER X.509 certificate with an EC key",
-            ),
+            SecurityMode::Rpk => ("RPK public key", KeyKind::PublicKey),
+            SecurityMode::X509 => ("X509 certificate", KeyKind::Certificate),
         };
-        let der = key_text::base64(&entry.server_public_key).unwrap_or_default();
-        if key_text::kind(&der) != Some(kind) {
-            return at("serverPublicKey", text);
+        if kind.read(&entry.server_public_key).is_err() {
+            let text = format!("{name} must be {}", kind.form());
+            return at("serverPublicKey", &text);
         }
     }
     None
+}
+
+const fn short_id_text(error: ShortIdError) -> &'static str {
+    match error {
+        ShortIdError::OfBootstrapServer => "Bootstrap Server ShortServerId must be null!",
+        ShortIdError::Missing => "LwM2M Server ShortServerId must not be null!",
+        ShortIdError::OutOfRange => "LwM2M Server ShortServerId must be in range [1 - 65534]!",
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,11 @@ impl DeviceEntry {
             "/credentials/client/endpoint",
             "the endpoint is blank",
         );
+        let mut require_key = |kind: KeyKind, text: &str, pointer: &str| {
+            if let Err(wrong) = kind.read(text) {
+                require(false, pointer, &wrong.to_string());
+            }
+        };
         match self.client() {
             ClientCredentials::NoSec { .. } => {}
             ClientCredentials::Psk { identity, key, .. } => {
@@ -126,17 +131,15 @@ impl DeviceEntry {
                     ),
                 );
             }
-            ClientCredentials::Rpk { key, .. } => require(
-                is(key, KeyKind::PublicKey),
-                "/credentials/client/key",
-                NO_PUBLIC_KEY,
-            ),
-            ClientCredentials::X509 { cert, .. } => require(
-                cert.as_deref()
-                    .is_none_or(|cert| cert.trim().is_empty() || is(cert, KeyKind::Certificate)),
-                "/credentials/client/cert",
-                NO_CERTIFICATE,
-            ),
+            ClientCredentials::Rpk { key, .. } => {
+                require_key(KeyKind::PublicKey, key, "/credentials/client/key");
+            }
+            ClientCredentials::X509 { cert, .. } => {
+                let pinned = cert.as_deref().filter(|cert| !cert.trim().is_empty());
+                if let Some(cert) = pinned {
+                    require_key(KeyKind::Certificate, cert, "/credentials/client/cert");
+                }
+            }
         }
         let bootstrap = self.bootstrap();
         for (account, credentials) in [
@@ -164,6 +167,11 @@ fn account_problems(credentials: &AccountCredentials) -> Vec<(&'static str, Stri
             problems.push((member, message.to_owned()));
         }
     };
+    let mut require_key = |kind: KeyKind, text: &str, member| {
+        if let Err(wrong) = kind.read(text) {
+            require(false, member, &wrong.to_string());
+        }
+    };
     match credentials {
         AccountCredentials::NoSec => {}
         AccountCredentials::Psk {
@@ -183,49 +191,22 @@ fn account_problems(credentials: &AccountCredentials) -> Vec<(&'static str, Stri
             );
         }
         AccountCredentials::Rpk {
-            client_public_key_or_id: public,
+            client_public_key_or_id: own,
             client_secret_key: private,
         } => {
-            require(
-                is(public, KeyKind::PublicKey),
-                "clientPublicKeyOrId",
-                NO_PUBLIC_KEY,
-            );
-            require(
-                is(private.expose(), KeyKind::PrivateKey),
-                "clientSecretKey",
-                NO_PRIVATE_KEY,
-            );
+            require_key(KeyKind::PublicKey, own, "clientPublicKeyOrId");
+            require_key(KeyKind::PrivateKey, private.expose(), "clientSecretKey");
         }
         AccountCredentials::X509 {
-            client_public_key_or_id: certificate,
+            client_public_key_or_id: own,
             client_secret_key: private,
         } => {
-            require(
-                is(certificate, KeyKind::Certificate),
-                "clientPublicKeyOrId",
-                NO_CERTIFICATE,
-            );
-            require(
-                is(private.expose(), KeyKind::PrivateKey),
-                "clientSecretKey",
-                NO_PRIVATE_KEY,
-            );
+            require_key(KeyKind::Certificate, own, "clientPublicKeyOrId");
+            require_key(KeyKind::PrivateKey, private.expose(), "clientSecretKey");
         }
     }
     problems
 }
-
-/// Whether a text is the base64 of such a key or certificate.
-fn is(text: &str, kind: KeyKind) -> bool {
-    key_text::base64(text).is_some_and(|der| key_text::kind(&der) == Some(kind))
-}
-
-const NO_PUBLIC_KEY: &str =
-    "the raw public key is not the base64 of a DER SubjectPublicKeyInfo with an EC key";
-const NO_CERTIFICATE: &str =
-    "the certificate is not the base64 of a DER X.509 certificate with an EC key";
-const NO_PRIVATE_KEY: &str = "the private key is not the base64 of a DER PKCS#8 with an EC key";
 
 #[cfg(test)]
 mod tests {

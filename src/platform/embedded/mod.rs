@@ -17,6 +17,7 @@ mod event;
 mod folder;
 mod output;
 mod package;
+mod package_files;
 mod queue;
 mod registry;
 mod sessions;

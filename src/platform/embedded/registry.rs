@@ -39,8 +39,16 @@ pub(super) struct Registry {
     /// The built-in models, overridden by those of files.
     models: ModelCatalog,
     packages: BTreeMap<PackageId, (PathBuf, PackageEntry)>,
+    assigned: HashMap<PackageKind, Assigned>,
     /// Profile of unknown endpoints, if these are admitted.
     unknown: Option<Arc<DeviceProfile>>,
+}
+
+/// To whom the packages of one kind are assigned, by name.
+#[derive(Debug, Default)]
+struct Assigned {
+    devices: HashMap<String, PackageId>,
+    profiles: HashMap<String, PackageId>,
 }
 
 impl Registry {
@@ -127,26 +135,19 @@ impl Registry {
         changes.filter(|(_, changes)| !changes.is_empty()).collect()
     }
 
-    /// The package that is assigned to a device: its own, else that of its profile.
-    pub(super) fn assigned(&self, device: &DeviceInfo, kind: PackageKind) -> Option<&PackageEntry> {
-        let known = self.by_device.get(&device.device);
-        let device = known.map_or(device, |admission| &admission.device);
-        let all = self.packages.values().map(|(_, entry)| entry);
-        let mut of_kind = all.filter(|entry| entry.kind() == kind);
-        let own = of_kind
-            .clone()
-            .find(|own| own.devices.contains(&device.name));
-        own.or_else(|| of_kind.find(|own| own.profiles.contains(&device.kind)))
+    /// A device of a file.
+    pub(super) fn device(&self, id: PlatformId) -> Option<&DeviceInfo> {
+        let known = self.by_device.get(&id)?;
+        Some(&known.device)
     }
 
-    /// As [`Self::assigned`], for a device of which the id is known.
-    pub(super) fn assigned_to(
-        &self,
-        device: PlatformId,
-        kind: PackageKind,
-    ) -> Option<&PackageEntry> {
-        let known = self.by_device.get(&device)?;
-        self.assigned(&known.device, kind)
+    /// The package that is assigned to a device: its own, else that of its profile.
+    pub(super) fn assigned(&self, device: &DeviceInfo, kind: PackageKind) -> Option<&PackageEntry> {
+        let device = self.device(device.device).unwrap_or(device);
+        let assigned = self.assigned.get(&kind)?;
+        let own = assigned.devices.get(&device.name);
+        let id = own.or_else(|| assigned.profiles.get(&device.kind))?;
+        self.packages.get(id).map(|(_, entry)| entry)
     }
 
     /// A package, and the file with its bytes.
@@ -325,20 +326,20 @@ impl Registry {
     }
 
     fn add_packages(&mut self, folder: &Folder, problems: &mut Vec<Problem>) {
-        let mut assigned = HashMap::new();
         for (file, content) in folder.contents() {
             let Content::Package(entry) = content else {
                 continue;
             };
             let mut wrong: Vec<_> = entry.problems().into_iter().collect();
-            let devices = entry.devices.iter().map(|name| ("/devices", name));
-            let profiles = entry.profiles.iter().map(|name| ("/profiles", name));
-            for (pointer, name) in devices.chain(profiles) {
-                if assigned
-                    .insert((entry.kind(), pointer, name), file)
-                    .is_some()
-                {
-                    wrong.push((pointer, "another package is assigned there"));
+            let assigned = self.assigned.entry(entry.kind()).or_default();
+            for (pointer, names, assigned) in [
+                ("/devices", &entry.devices, &mut assigned.devices),
+                ("/profiles", &entry.profiles, &mut assigned.profiles),
+            ] {
+                for name in names {
+                    if assigned.insert(name.clone(), entry.id()).is_some() {
+                        wrong.push((pointer, "another package is assigned there"));
+                    }
                 }
             }
             if self.packages.contains_key(&entry.id()) {
@@ -375,7 +376,7 @@ fn shared_problems(
 ) -> impl Iterator<Item = (String, String)> {
     let names = &profile.transport.observe_attr.key_name;
     shared.iter().filter_map(move |(key, value)| {
-        let is_update = key.starts_with("fw_") || key.starts_with("sw_");
+        let is_update = PackageKind::of_attribute(key).is_some();
         let message = if value.is_null() {
             "null is no value".to_owned()
         } else if is_update || names.iter().any(|(_, name)| name == key) {
@@ -492,7 +493,7 @@ mod tests {
         };
         folder.write(
             "devices/a.json",
-            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x"}"#),
+            &with(r#"{"batteryLevel":null,"a/b~":1,"fw_title":"x","sw_titel":"x"}"#),
         );
         let root = folder.path().display();
         assert_eq!(
@@ -501,6 +502,9 @@ mod tests {
                 format!("{root}/devices/a.json: /0/shared/batteryLevel: null is no value"),
                 format!(
                     "{root}/devices/a.json: /0/shared/a~1b~0: profile `p` has no key name `a/b~`"
+                ),
+                format!(
+                    "{root}/devices/a.json: /0/shared/sw_titel: profile `p` has no key name `sw_titel`"
                 ),
             ]
         );

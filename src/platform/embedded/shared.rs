@@ -17,12 +17,21 @@ pub(super) struct SharedAttributes(HashMap<String, BTreeMap<String, (KeyValue, U
 /// An attribute as endpoints are told of it: key, value, and when it was set.
 pub(super) type Attribute = (String, KeyValue, UnixMillis);
 
+/// What a change came to.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Changed {
+    /// The attributes that were set.
+    pub set: Vec<Attribute>,
+    /// The keys of those that were there and are no more.
+    pub removed: Vec<String>,
+}
+
 /// An endpoint would have more than [`MAX_ATTRIBUTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl SharedAttributes {
-    /// Sets attributes at `now` and takes those away that are `null`. Returns those that were set.
+    /// Sets attributes at `now` and takes those away that are `null`.
     ///
     /// # Errors
     /// [`TooMany`], and nothing is changed.
@@ -31,7 +40,7 @@ impl SharedAttributes {
         endpoint: &str,
         changes: Map<String, Json>,
         now: UnixMillis,
-    ) -> Result<Vec<Attribute>, TooMany> {
+    ) -> Result<Changed, TooMany> {
         let own = self.0.entry(endpoint.to_owned()).or_default();
         let added = changes
             .iter()
@@ -39,18 +48,21 @@ impl SharedAttributes {
         if own.len().saturating_add(added.count()) > MAX_ATTRIBUTES {
             return Err(TooMany);
         }
-        let mut set = Vec::new();
+        let mut changed = Changed::default();
         for (key, value) in changes {
             let before = own
                 .remove(&key)
                 .map(|(_, ts)| UnixMillis(ts.0.saturating_add(1)));
-            if let Some(value) = key_value(value) {
-                let ts = before.max(Some(now)).unwrap_or(now);
-                own.insert(key.clone(), (value.clone(), ts));
-                set.push((key, value, ts));
+            match key_value(value) {
+                Some(value) => {
+                    let ts = before.max(Some(now)).unwrap_or(now);
+                    own.insert(key.clone(), (value.clone(), ts));
+                    changed.set.push((key, value, ts));
+                }
+                None => changed.removed.extend(before.map(|_| key)),
             }
         }
-        Ok(set)
+        Ok(changed)
     }
 
     /// All attributes of an endpoint.
@@ -108,9 +120,9 @@ mod tests {
     fn values_keep_their_types_and_are_given_back_as_they_came() {
         let values = json!({"b": true, "l": -7, "d": 2.5, "s": "x", "j": {"0": [1]}});
         let mut shared = SharedAttributes::default();
-        let set = shared
-            .change("ep", map(values.clone()), UnixMillis(5))
-            .unwrap();
+        let change = shared.change("ep", map(values.clone()), UnixMillis(5));
+        let Changed { set, removed } = change.unwrap();
+        assert_eq!(removed, [""; 0]);
         let at = |key: &str, value| (key.to_owned(), value, UnixMillis(5));
         assert_eq!(
             set,
@@ -132,8 +144,8 @@ mod tests {
     fn a_value_set_again_is_later_and_null_takes_it_away() {
         let mut shared = SharedAttributes::default();
         let mut time_of = |value: Json, now| {
-            let set = shared.change("ep", map(json!({ "k": value })), UnixMillis(now));
-            set.unwrap().first().map(|(_, _, ts)| ts.0)
+            let changed = shared.change("ep", map(json!({ "k": value })), UnixMillis(now));
+            changed.unwrap().set.first().map(|(_, _, ts)| ts.0)
         };
         assert_eq!(time_of(json!(1), 5), Some(5));
         assert_eq!(time_of(json!(2), 5), Some(6));
@@ -141,6 +153,18 @@ mod tests {
         assert_eq!(time_of(json!(4), 90), Some(90));
         assert_eq!(time_of(Json::Null, 91), None);
         assert!(shared.all("ep").is_empty());
+    }
+
+    #[test]
+    fn only_what_was_there_is_removed() {
+        let mut shared = SharedAttributes::default();
+        let mut removed = |changes: Json| {
+            let changed = shared.change("ep", map(changes), UnixMillis(5));
+            changed.unwrap().removed
+        };
+        assert_eq!(removed(json!({"a": 1, "b": 2, "c": null})), [""; 0]);
+        assert_eq!(removed(json!({"a": 1, "b": null, "c": null})), ["b"]);
+        assert_eq!(removed(json!({"a": null, "b": null})), ["a"]);
     }
 
     #[test]
@@ -154,7 +178,7 @@ mod tests {
         let mut change = |changes| {
             shared
                 .change("ep", changes, UnixMillis(0))
-                .map(|set| set.len())
+                .map(|changed| changed.set.len())
         };
         assert_eq!(change(many("a", MAX_ATTRIBUTES)), Ok(MAX_ATTRIBUTES));
         assert_eq!(change(many("a", 3)), Ok(3), "they are there already");

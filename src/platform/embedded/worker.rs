@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io, iter,
+    io, iter,
     sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
@@ -12,9 +12,9 @@ use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
 use crate::platform::{
-    Answer, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo, RpcRequest,
-    Undeliverable, Uplink, UplinkId,
-    package::{NoRoom, Package, PackageCache, PackageId, PackageKind},
+    Answer, DeviceInfo, Downlink, DownlinkSink, Outcome, Question, QuestionError, Reply, ReplyTo,
+    RpcRequest, Undeliverable, Uplink, UplinkId,
+    package::PackageKind,
     time::{Clock, Now},
     uplink::{RpcBody, RpcId, RpcStatus},
 };
@@ -25,11 +25,12 @@ use super::{
     folder::{Folder, Problem},
     output::Output,
     package::PackageEntry,
+    package_files::PackageFiles,
     queue::MessageReceiver,
     registry::Registry,
     sessions::Sessions,
     settings::EmbeddedSettings,
-    shared::{MAX_ATTRIBUTES, SharedAttributes, TooMany},
+    shared::{Attribute, Changed, MAX_ATTRIBUTES, SharedAttributes, TooMany},
     strangers::Strangers,
 };
 
@@ -82,7 +83,7 @@ pub(super) struct Worker {
     rpcs: HashMap<Uuid, RpcDone>,
     last_request: i32,
     strangers: Strangers,
-    packages: PackageCache,
+    packages: PackageFiles,
     /// Uplinks that are answered once the output is flushed.
     unflushed: Vec<(UplinkId, ReplyTo)>,
     output_fails: bool,
@@ -123,7 +124,7 @@ impl Worker {
             rpcs: HashMap::new(),
             last_request: 0,
             strangers: Strangers::default(),
-            packages: PackageCache::new(package_cache_bytes),
+            packages: PackageFiles::new(package_cache_bytes),
             unflushed: Vec::new(),
             output_fails: false,
         };
@@ -223,11 +224,7 @@ impl Worker {
             }
             Uplink::AttributesWanted { session, keys } => {
                 let endpoint = self.registry.endpoint(&session.device);
-                let assigned = PackageKind::ALL.into_iter();
-                let assigned =
-                    assigned.filter_map(|kind| self.registry.assigned(&session.device, kind));
-                let mut updated: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
-                updated.retain(|(key, ..)| keys.contains(key));
+                let mut updated = self.of_packages(&session.device, keys);
                 updated.extend(self.shared.some(endpoint, keys));
                 // Where there are none, the asker learns that there is nothing to wait for.
                 let found = Downlink::Attributes {
@@ -276,66 +273,22 @@ impl Worker {
             )),
             Question::Package { device, kind, .. } => {
                 // A device that the registry does not name has a session, or it could not ask.
-                let unnamed = self.sessions.all().find(|(_, own)| own.device == *device);
-                let unnamed = unnamed.and_then(|(_, own)| self.registry.assigned(own, *kind));
-                let named = self.registry.assigned_to(*device, *kind);
-                let entry = named.or(unnamed).ok_or(QuestionError::NotFound)?;
+                let named = self.registry.device(*device);
+                let device = named.or_else(|| self.sessions.device(*device));
+                let entry = device.and_then(|device| self.registry.assigned(device, *kind));
+                let entry = entry.ok_or(QuestionError::NotFound)?;
                 if entry.url.is_some() {
                     return Err(QuestionError::Invalid);
                 }
                 Ok(Answer::Package(entry.info()))
             }
-            Question::PackageBytes(id) => self.bytes_of(*id).map(Answer::PackageBytes),
-        }
-    }
-
-    /// The bytes of a package, read from its file unless they are in memory.
-    fn bytes_of(&mut self, id: PackageId) -> Result<Arc<Package>, QuestionError> {
-        if let Some(package) = self.packages.get(id) {
-            return Ok(package);
-        }
-        let (entry, file) = self.registry.package(id).ok_or(QuestionError::NotFound)?;
-        let failed = |error: &dyn std::error::Error| {
-            tracing::warn!(
-                event = "package_unreadable",
-                %error,
-                "{} is not given to devices",
-                file.display()
-            );
-        };
-        let read = fs::metadata(&file).and_then(|metadata| {
-            let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-            match self.packages.make_room(length) {
-                Ok(()) => fs::read(&file).map(Ok),
-                Err(error) => Ok(Err(error)),
+            Question::PackageBytes(id) => {
+                let found = self.registry.package(*id);
+                let (entry, file) = found.ok_or(QuestionError::NotFound)?;
+                let bytes = self.packages.bytes(*id, entry, &file);
+                bytes.map(Answer::PackageBytes)
             }
-        });
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                failed(&error);
-                return Err(match error {
-                    NoRoom::Ever => QuestionError::Invalid,
-                    NoRoom::Now => QuestionError::Unavailable,
-                });
-            }
-            Err(error) => {
-                failed(&error);
-                return Err(QuestionError::Invalid);
-            }
-        };
-        let inserted = self.packages.insert(id, bytes.into());
-        let package = inserted.map_err(|_| QuestionError::Unavailable)?;
-        let stated = entry.checksum.as_ref();
-        if stated.is_some_and(|stated| !stated.eq_ignore_ascii_case(&package.checksum())) {
-            tracing::warn!(
-                event = "package_damaged",
-                "{} has not the checksum that its description states; it is not given to devices",
-                file.display()
-            );
-            return Err(QuestionError::Invalid);
         }
-        Ok(package)
     }
 
     /// Tells devices what became assigned to them, or is no longer, since `old`.
@@ -363,7 +316,7 @@ impl Worker {
     }
 
     fn call(&mut self, now: Now, call: RpcCall) {
-        let Some(session) = self.sessions.of_endpoint(&call.endpoint) else {
+        let Some((session, _)) = self.sessions.of_endpoint(&call.endpoint) else {
             return end(call.done, Err(RpcError::UnknownEndpoint));
         };
         if self.rpcs.len() >= MAX_OPEN_RPC {
@@ -417,18 +370,35 @@ impl Worker {
         endpoint: &str,
         changes: Map<String, Json>,
     ) -> Result<(), TooMany> {
-        let updated = self.shared.change(endpoint, changes, now.wall)?;
-        if let Some(session) = self.sessions.of_endpoint(endpoint)
-            && !updated.is_empty()
-        {
-            let told = Downlink::Attributes {
-                updated,
+        let Changed {
+            mut set,
+            mut removed,
+        } = self.shared.change(endpoint, changes, now.wall)?;
+        if let Some((session, device)) = self.sessions.of_endpoint(endpoint) {
+            // What was set from outside hid what an assigned package says.
+            let shown = self.of_packages(device, &removed);
+            removed.retain(|key| shown.iter().all(|(own, ..)| own != key));
+            set.extend(shown);
+            let deleted = (!removed.is_empty()).then_some(Downlink::AttributesDeleted(removed));
+            let updated = (!set.is_empty()).then_some(Downlink::Attributes {
+                updated: set,
                 requested: false,
-            };
-            // A device that has gone meanwhile asks when it comes again.
-            self.sink.deliver(session, told).ok();
+            });
+            for told in deleted.into_iter().chain(updated) {
+                // A device that has gone meanwhile asks when it comes again.
+                self.sink.deliver(session, told).ok();
+            }
         }
         Ok(())
+    }
+
+    /// Those of these attributes that the packages assigned to a device bring.
+    fn of_packages(&self, device: &DeviceInfo, keys: &[String]) -> Vec<Attribute> {
+        let kinds = PackageKind::ALL.into_iter();
+        let assigned = kinds.filter_map(|kind| self.registry.assigned(device, kind));
+        let mut attributes: Vec<_> = assigned.flat_map(PackageEntry::attributes).collect();
+        attributes.retain(|(key, ..)| keys.contains(key));
+        attributes
     }
 
     /// Takes over the shared attributes in which the files differ from `old`.
@@ -507,6 +477,8 @@ impl Worker {
             Ok(registry) => {
                 let changes = registry.changes_since(&self.registry);
                 let old = std::mem::replace(&mut self.registry, registry);
+                self.packages
+                    .retain(|id| self.registry.package(id).is_some());
                 self.tell_assignments(&old);
                 tracing::info!(
                     event = "registry_reloaded",
@@ -565,519 +537,4 @@ const MAX_OPEN_RPC: usize = 10_000;
 const EVENTS: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use crate::platform::{
-        PlatformId, RequestId, SessionId, SessionInfo,
-        downlink::Scope,
-        embedded::test_support::{Endpoints, PROFILE, RegistryFolder, Replies, clock, device},
-        time::UnixMillis,
-        uplink::{KeyValue, Readings},
-    };
-
-    use super::*;
-
-    struct Fixture {
-        folder: RegistryFolder,
-        endpoints: Arc<Endpoints>,
-        replies: Arc<Replies>,
-        worker: Worker,
-    }
-
-    fn fixture() -> Fixture {
-        let folder = RegistryFolder::new();
-        folder.write("profiles/p.json", PROFILE);
-        folder.write("devices/a.json", &device("Meter", "p", "ep-1"));
-        let settings = EmbeddedSettings {
-            registry_dir: folder.path().to_owned(),
-            output: super::super::OutputTarget::JsonLines(folder.path().join("out.jsonl")),
-            ..EmbeddedSettings::default()
-        };
-        let endpoints = Arc::new(Endpoints::default());
-        let output = Output::open(&settings.output).unwrap();
-        let sink = Arc::<Endpoints>::clone(&endpoints);
-        let worker = Worker::new(settings, 1 << 20, output, sink, clock).unwrap();
-        Fixture {
-            folder,
-            endpoints,
-            replies: Replies::new(),
-            worker,
-        }
-    }
-
-    impl Fixture {
-        fn submit(&mut self, uplink: Uplink) {
-            let reply_to = self.replies.reply_to();
-            self.worker
-                .handle(clock(), Message::Uplink(uplink, reply_to));
-        }
-
-        fn ask(&mut self, question: Question) -> Result<Answer, QuestionError> {
-            let id = RequestId(7);
-            self.submit(Uplink::Question { id, question });
-            match self.replies.take().pop() {
-                Some(Reply::Answer {
-                    id: RequestId(7),
-                    result,
-                }) => result,
-                other => panic!("no answer: {other:?}"),
-            }
-        }
-
-        fn register(&mut self) -> Arc<SessionInfo> {
-            let id = "ep-1".to_owned();
-            let Ok(Answer::Credentials(admission)) = self.ask(Question::Credentials { id }) else {
-                panic!("not admitted");
-            };
-            let session = Arc::new(SessionInfo {
-                id: SessionId(Uuid::from_u128(1)),
-                device: admission.device.clone(),
-            });
-            *self.endpoints.session.lock().unwrap() = Some(session.id);
-            self.submit(Uplink::SessionOpened {
-                session: session.clone(),
-            });
-            session
-        }
-
-        fn telemetry(&mut self, session: &Arc<SessionInfo>, id: Option<UplinkId>) {
-            let readings = [1, 2].map(|ts| Readings {
-                ts: UnixMillis(ts),
-                values: vec![("batteryLevel".to_owned(), KeyValue::Long(ts))],
-            });
-            self.submit(Uplink::Telemetry {
-                id,
-                session: session.clone(),
-                readings: readings.to_vec(),
-            });
-        }
-
-        fn call(&mut self, endpoint: &str) -> oneshot::Receiver<Result<RpcBody, RpcError>> {
-            let (done, ended) = oneshot::channel();
-            let call = RpcCall {
-                endpoint: endpoint.to_owned(),
-                method: "Read".to_owned(),
-                params: r#"{"id":"/3/0/9"}"#.to_owned(),
-                timeout: Duration::from_secs(5),
-                done,
-            };
-            self.worker.handle(clock(), Message::Rpc(call));
-            ended
-        }
-
-        fn sent_rpc(&self) -> RpcRequest {
-            match self.endpoints.delivered.lock().unwrap().pop() {
-                Some(Downlink::Rpc(request)) => request,
-                other => panic!("no RPC: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn answers_who_may_come_in_and_which_models_there_are() {
-        let mut fixture = fixture();
-        fixture.register();
-        let unknown = Question::Credentials {
-            id: "stranger".to_owned(),
-        };
-        assert_eq!(fixture.ask(unknown), Err(QuestionError::NotFound));
-        let models = Question::Models {
-            tenant: PlatformId::NULL,
-            keys: vec![(3, "1.2".parse().unwrap()), (3, "9.9".parse().unwrap())],
-        };
-        let Ok(Answer::Models(models)) = fixture.ask(models) else {
-            panic!("no models");
-        };
-        let found: Vec<_> = models.iter().map(|model| model.id).collect();
-        assert_eq!(found, [3]);
-    }
-
-    #[test]
-    fn p42_a_model_is_the_exact_one_or_the_newest_of_its_major_version_or_none() {
-        let mut fixture = fixture();
-        for (object, version, expected) in [
-            (3, "1.1", Some("1.1")),
-            (3, "1.9", Some("1.2")),
-            (3, "2.0", None),
-            (21, "1.7", Some("1.1")),
-            (21, "2.3", Some("2.0")),
-            (4711, "1.0", None),
-        ] {
-            let question = Question::Models {
-                tenant: PlatformId::NULL,
-                keys: vec![(object, version.parse().unwrap())],
-            };
-            let Ok(Answer::Models(models)) = fixture.ask(question) else {
-                panic!("no answer");
-            };
-            let found = models.first().map(|model| model.version.to_string());
-            assert_eq!(found.as_deref(), expected, "{object} {version}");
-        }
-    }
-
-    #[test]
-    fn readings_are_durable_once_they_are_written() {
-        let mut fixture = fixture();
-        let session = fixture.register();
-        fixture.telemetry(&session, Some(UplinkId(3)));
-        assert_eq!(fixture.replies.take(), []);
-        fixture.worker.flush();
-        let done = Reply::Done {
-            id: UplinkId(3),
-            outcome: Outcome::Durable,
-        };
-        assert_eq!(fixture.replies.take(), [done]);
-        let written = fs::read_to_string(fixture.folder.path().join("out.jsonl")).unwrap();
-        assert_eq!(
-            written,
-            concat!(
-                r#"{"ts":1,"endpoint":"ep-1","device":"Meter","kind":"telemetry","values":{"batteryLevel":1}}"#,
-                "\n",
-                r#"{"ts":2,"endpoint":"ep-1","device":"Meter","kind":"telemetry","values":{"batteryLevel":2}}"#,
-                "\n",
-            )
-        );
-    }
-
-    #[test]
-    fn readings_that_cannot_be_written_stay_unacknowledged() {
-        let mut fixture = fixture();
-        let Ok(full) = Output::open(&super::super::OutputTarget::JsonLines("/dev/full".into()))
-        else {
-            return;
-        };
-        fixture.worker.output = full;
-        let session = fixture.register();
-        fixture.telemetry(&session, Some(UplinkId(3)));
-        fixture.telemetry(&session, None);
-        fixture.worker.flush();
-        let done = Reply::Done {
-            id: UplinkId(3),
-            outcome: Outcome::Unavailable,
-        };
-        assert_eq!(fixture.replies.take(), [done]);
-    }
-
-    #[test]
-    fn a_command_ends_with_the_reply() {
-        let mut fixture = fixture();
-        let session = fixture.register();
-        let mut ended = fixture.call("ep-1");
-        let request = fixture.sent_rpc();
-        assert_eq!(
-            (request.method.as_str(), request.params.as_str()),
-            ("Read", r#"{"id":"/3/0/9"}"#)
-        );
-        assert_eq!(request.expires, clock().wall.plus(Duration::from_secs(5)));
-        let body = RpcBody::Payload(r#"{"result":"CONTENT"}"#.to_owned());
-        fixture.submit(Uplink::RpcStatus {
-            session: session.clone(),
-            rpc: request.id,
-            status: RpcStatus::Sent,
-        });
-        assert!(ended.try_recv().is_err());
-        fixture.submit(Uplink::RpcReply {
-            session,
-            rpc: request.id,
-            body: body.clone(),
-        });
-        assert_eq!(ended.try_recv(), Ok(Ok(body)));
-    }
-
-    #[test]
-    fn a_command_ends_with_the_timeout_of_the_device() {
-        let mut fixture = fixture();
-        let session = fixture.register();
-        let mut ended = fixture.call("ep-1");
-        fixture.submit(Uplink::RpcStatus {
-            session,
-            rpc: fixture.sent_rpc().id,
-            status: RpcStatus::Timeout,
-        });
-        assert_eq!(ended.try_recv(), Ok(Err(RpcError::Timeout)));
-    }
-
-    #[test]
-    fn a_command_needs_a_registered_endpoint() {
-        let mut fixture = fixture();
-        let mut ended = fixture.call("ep-1");
-        assert_eq!(ended.try_recv(), Ok(Err(RpcError::UnknownEndpoint)));
-        let session = fixture.register();
-        fixture.submit(Uplink::SessionClosed { session });
-        let mut ended = fixture.call("ep-1");
-        assert_eq!(ended.try_recv(), Ok(Err(RpcError::UnknownEndpoint)));
-    }
-
-    #[test]
-    fn abandoned_commands_are_forgotten() {
-        let mut fixture = fixture();
-        fixture.register();
-        drop(fixture.call("ep-1"));
-        assert_eq!(fixture.worker.rpcs.len(), 1);
-        fixture.worker.poll();
-        assert_eq!(fixture.worker.rpcs.len(), 0);
-    }
-
-    #[test]
-    fn changes_of_the_folder_reach_the_endpoints() {
-        let mut fixture = fixture();
-        let session = fixture.register();
-        fixture.worker.poll();
-        assert_eq!(*fixture.endpoints.broadcast.lock().unwrap(), []);
-        fixture.folder.write("devices/a.json", "{ half");
-        fixture.worker.poll();
-        assert_eq!(*fixture.endpoints.broadcast.lock().unwrap(), []);
-        fixture
-            .folder
-            .write("devices/a.json", &device("Other", "p", "ep-2"));
-        fixture.worker.poll();
-        assert_eq!(
-            *fixture.endpoints.broadcast.lock().unwrap(),
-            [(
-                Scope::Device(session.device.device),
-                Downlink::DeviceDeleted
-            )]
-        );
-        fixture
-            .folder
-            .write("devices/a.json", &device("Other", "missing", "ep-2"));
-        fixture.worker.poll();
-        let id = "ep-2".to_owned();
-        assert!(fixture.ask(Question::Credentials { id }).is_ok());
-    }
-
-    /// What came of attributes that somebody set: all of them as JSON text, or why not.
-    fn set(fixture: &mut Fixture, endpoint: &str, changes: &str) -> String {
-        let (done, mut ended) = oneshot::channel();
-        let call = AttributesCall {
-            endpoint: endpoint.to_owned(),
-            changes: serde_json::from_str(changes).unwrap(),
-            done,
-        };
-        fixture.worker.handle(clock(), Message::Attributes(call));
-        match ended.try_recv().unwrap() {
-            Ok(all) => Json::from(all).to_string(),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    /// Key, number, milliseconds after the fixture's time, of what the device was told; and whether it had asked.
-    type Told = (Vec<(String, KeyValue, i64)>, bool);
-
-    fn told(fixture: &Fixture) -> Vec<Told> {
-        let delivered = std::mem::take(&mut *fixture.endpoints.delivered.lock().unwrap());
-        let told = delivered.into_iter().map(|downlink| {
-            let Downlink::Attributes { updated, requested } = downlink else {
-                panic!("no attributes: {downlink:?}");
-            };
-            let updated = updated.into_iter();
-            let updated = updated.map(|(key, value, ts)| (key, value, ts.0 - clock().wall.0));
-            (updated.collect(), requested)
-        });
-        told.collect()
-    }
-
-    #[test]
-    fn attributes_wait_for_the_device_and_reach_it_while_it_is_registered() {
-        let mut fixture = fixture();
-        let level = |value, ts| ("batteryLevel".to_owned(), KeyValue::Long(value), ts);
-        assert_eq!(
-            set(&mut fixture, "stranger", "{}"),
-            "no such endpoint is registered"
-        );
-        assert_eq!(
-            set(&mut fixture, "ep-1", r#"{"batteryLevel":7,"other":"x"}"#),
-            r#"{"batteryLevel":7,"other":"x"}"#
-        );
-        assert_eq!(told(&fixture), []);
-        let session = fixture.register();
-        fixture.submit(Uplink::AttributesWanted {
-            session: session.clone(),
-            keys: vec!["batteryLevel".to_owned(), "unset".to_owned()],
-        });
-        assert_eq!(told(&fixture), [(vec![level(7, 0)], true)]);
-        assert_eq!(
-            set(&mut fixture, "ep-1", r#"{"batteryLevel":8,"other":null}"#),
-            r#"{"batteryLevel":8}"#
-        );
-        assert_eq!(told(&fixture), [(vec![level(8, 1)], false)]);
-        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
-        assert_eq!(told(&fixture), []);
-        fixture.submit(Uplink::SessionClosed { session });
-        assert_eq!(set(&mut fixture, "ep-1", "{}"), r#"{"batteryLevel":8}"#);
-    }
-
-    #[test]
-    fn attributes_of_files_are_there_from_the_start_and_change_with_the_file() {
-        let mut fixture = fixture();
-        let with = |shared: &str| {
-            let device = device("Meter", "p", "ep-1");
-            let (device, _) = device.rsplit_once('}').unwrap();
-            format!(r#"{device},"shared":{shared}}}"#)
-        };
-        fixture
-            .folder
-            .write("devices/a.json", &with(r#"{"batteryLevel":7}"#));
-        fixture.worker.poll();
-        let all = set(&mut fixture, "ep-1", r#"{"batteryLevel":9}"#);
-        assert_eq!(all, r#"{"batteryLevel":9}"#);
-        fixture.register();
-        // What the file says has not changed: what was set since stands.
-        fixture
-            .folder
-            .write("devices/a.json", &with(r#"{ "batteryLevel":7}"#));
-        fixture.worker.poll();
-        assert_eq!(told(&fixture), []);
-        fixture
-            .folder
-            .write("devices/a.json", &with(r#"{"batteryLevel":8}"#));
-        fixture.worker.poll();
-        let level = ("batteryLevel".to_owned(), KeyValue::Long(8), 2);
-        assert_eq!(told(&fixture), [(vec![level], false)]);
-        fixture.folder.write("devices/a.json", &with("{}"));
-        fixture.worker.poll();
-        assert_eq!(set(&mut fixture, "ep-1", "{}"), "{}");
-    }
-
-    #[test]
-    fn wanted_attributes_may_be_none() {
-        let mut fixture = fixture();
-        let session = fixture.register();
-        let keys = vec!["batteryLevel".to_owned()];
-        fixture.submit(Uplink::AttributesWanted { session, keys });
-        assert_eq!(told(&fixture), [(Vec::new(), true)]);
-    }
-
-    #[test]
-    fn events_tell_of_every_uplink_of_a_session() {
-        let mut fixture = fixture();
-        let mut events = fixture.worker.events().subscribe();
-        let session = fixture.register();
-        fixture.telemetry(&session, None);
-        fixture.submit(Uplink::SessionClosed { session });
-        let mut seen = Vec::new();
-        while let Ok(event) = events.try_recv() {
-            seen.push(event.name());
-        }
-        assert_eq!(seen, ["opened", "telemetry", "telemetry", "closed"]);
-    }
-
-    const PACKAGE: &str =
-        r#"{"type":"FIRMWARE","title":"fw","version":"2","file":"fw.bin","devices":["Meter"]}"#;
-
-    fn keys(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn an_assigned_package_is_told_described_and_handed_out() {
-        let mut fixture = fixture();
-        fixture.folder.write("packages/fw.bin", "package");
-        fixture.folder.write("packages/fw.json", PACKAGE);
-        let session = fixture.register();
-        fixture.worker.poll();
-        let Some(Downlink::Attributes {
-            updated,
-            requested: false,
-        }) = fixture.endpoints.delivered.lock().unwrap().pop()
-        else {
-            panic!("the device was not told");
-        };
-        let told: Vec<_> = updated
-            .iter()
-            .map(|(key, value, _)| (key.as_str(), value))
-            .collect();
-        let text = |text: &str| KeyValue::String(text.to_owned());
-        assert_eq!(
-            told,
-            [("fw_title", &text("fw")), ("fw_version", &text("2"))]
-        );
-
-        fixture.submit(Uplink::AttributesWanted {
-            session: session.clone(),
-            keys: keys(&["fw_title", "sw_title"]),
-        });
-        let Some(Downlink::Attributes {
-            updated,
-            requested: true,
-        }) = fixture.endpoints.delivered.lock().unwrap().pop()
-        else {
-            panic!("not answered");
-        };
-        assert_eq!(updated.len(), 1);
-
-        let question = |kind| Question::Package {
-            tenant: session.device.tenant,
-            device: session.device.device,
-            kind,
-        };
-        let software = fixture.ask(question(PackageKind::Software));
-        assert_eq!(software, Err(QuestionError::NotFound));
-        let Ok(Answer::Package(info)) = fixture.ask(question(PackageKind::Firmware)) else {
-            panic!("no package");
-        };
-        assert_eq!(
-            (info.title.as_str(), info.file_name.as_str()),
-            ("fw", "fw.bin")
-        );
-        let Ok(Answer::PackageBytes(package)) = fixture.ask(Question::PackageBytes(info.id)) else {
-            panic!("no bytes");
-        };
-        assert_eq!(package.bytes(), "package");
-
-        fixture.folder.remove("packages/fw.json");
-        fixture.worker.poll();
-        assert_eq!(
-            fixture.endpoints.delivered.lock().unwrap().pop(),
-            Some(Downlink::AttributesDeleted(keys(&[
-                "fw_title",
-                "fw_version",
-                "fw_tag",
-                "fw_url"
-            ])))
-        );
-        let gone = fixture.ask(Question::PackageBytes(PackageId(Uuid::from_u128(1))));
-        assert_eq!(gone, Err(QuestionError::NotFound));
-    }
-
-    #[test]
-    fn the_package_of_a_device_goes_before_that_of_its_profile() {
-        let mut fixture = fixture();
-        let all = PACKAGE
-            .replace("\"2\"", "\"3\"")
-            .replace(r#""devices":["Meter"]"#, r#""profiles":["p"]"#);
-        fixture.folder.write("packages/all.json", &all);
-        fixture.folder.write("packages/fw.json", PACKAGE);
-        let session = fixture.register();
-        fixture.worker.poll();
-        let assigned = fixture
-            .worker
-            .registry
-            .assigned(&session.device, PackageKind::Firmware);
-        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("2"));
-        fixture.folder.remove("packages/fw.json");
-        fixture.worker.poll();
-        let assigned = fixture
-            .worker
-            .registry
-            .assigned(&session.device, PackageKind::Firmware);
-        assert_eq!(assigned.map(|entry| entry.version.as_str()), Some("3"));
-    }
-
-    #[test]
-    fn a_package_elsewhere_is_not_held_here() {
-        let mut fixture = fixture();
-        let elsewhere = PACKAGE.replace(
-            r#""file":"fw.bin""#,
-            r#""url":"https://example.org/fw.bin""#,
-        );
-        fixture.folder.write("packages/fw.json", &elsewhere);
-        let session = fixture.register();
-        fixture.worker.poll();
-        let question = Question::Package {
-            tenant: session.device.tenant,
-            device: session.device.device,
-            kind: PackageKind::Firmware,
-        };
-        assert_eq!(fixture.ask(question), Err(QuestionError::Invalid));
-    }
-}
+mod tests;

@@ -13,7 +13,8 @@ use super::super::{
 };
 use super::{
     book::{Book, Lookup},
-    convert::{ApiQuestion, Form, ProfileRecord, TenantRecord, TenantState},
+    convert::{ApiQuestion, Form, ProfileRecord, TenantProfile, TenantRecord, TenantState},
+    limits::TenantLimits,
     model_desk::ModelDesk,
     routing::{Queue, RoutingTable},
     settings::{CoreVersion, KafkaSettings},
@@ -33,6 +34,8 @@ pub(super) struct Route {
     pub(super) form: Form,
     /// Whether the tenant's devices may send.
     pub(super) enabled: bool,
+    /// How much they may send.
+    pub(super) limits: Arc<TenantLimits>,
 }
 
 /// Why there is no way (yet).
@@ -117,7 +120,11 @@ impl Caches {
         };
         let (owner, queue) = self
             .routing
-            .choose(profile.queue.as_deref(), device.tenant, tenant.isolated)
+            .choose(
+                profile.queue.as_deref(),
+                device.tenant,
+                tenant.profile.isolated,
+            )
             .ok_or(NoRoute::Nowhere)?;
         Ok(Route {
             queue: queue.clone(),
@@ -125,6 +132,7 @@ impl Caches {
             rule_chain: profile.rule_chain,
             form: self.form(tenant.state),
             enabled: tenant.state.is_none_or(|state| state.enabled),
+            limits: tenant.profile.limits,
         })
     }
 
@@ -138,6 +146,19 @@ impl Caches {
                 Some(state) if state.version == 0 => Form::Legacy,
                 Some(_) | None => Form::Both,
             },
+        }
+    }
+
+    /// Whether the core is older than 4.0, as far as is known. It is one for all tenants.
+    pub(super) fn is_before_4_0(&mut self) -> bool {
+        match self.core_version {
+            CoreVersion::V3_7 => true,
+            CoreVersion::V4_0 | CoreVersion::V4_1 => false,
+            CoreVersion::Auto => self
+                .tenants
+                .values_mut()
+                .filter_map(|(_, record)| record.state)
+                .all(|state| state.version == 0),
         }
     }
 
@@ -169,11 +190,11 @@ impl Caches {
         }
     }
 
-    /// The core told whether the tenants of a tenant profile have queues of their own.
-    pub(super) fn learn_isolation(&mut self, profile: PlatformId, isolated: bool) {
+    /// The core told what a tenant profile says.
+    pub(super) fn learn_tenant_profile(&mut self, profile: &TenantProfile) {
         let known = self.tenants.values_mut();
-        for (_, record) in known.filter(|(_, record)| record.profile == profile) {
-            record.isolated = isolated;
+        for (_, record) in known.filter(|(_, record)| record.profile.id == profile.id) {
+            record.profile = profile.clone();
         }
     }
 
@@ -275,7 +296,11 @@ mod tests {
     use super::*;
     use crate::platform::{
         session::{DeviceInfo, SessionId},
-        thingsboard::{clock, routing::QueueInfo},
+        thingsboard::{
+            clock,
+            limits::{LevelLimits, Rates},
+            routing::QueueInfo,
+        },
     };
 
     const TENANT: PlatformId = PlatformId(Uuid::from_u128(1));
@@ -311,8 +336,11 @@ mod tests {
 
     fn tenant(version: i64) -> TenantRecord {
         TenantRecord {
-            profile: PlatformId(Uuid::from_u128(4)),
-            isolated: false,
+            profile: TenantProfile {
+                id: PlatformId(Uuid::from_u128(4)),
+                isolated: false,
+                limits: Arc::default(),
+            },
             state: Some(TenantState {
                 tenant: TENANT,
                 enabled: true,
@@ -418,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_state_and_isolation_change_in_place() {
+    fn a_tenants_state_and_profile_change_in_place() {
         let (mut caches, now) = caches();
         caches.learn_profile(now, profile(1, "lw"));
         caches.tenants.learn(now, TENANT, Some(tenant(5)));
@@ -431,8 +459,22 @@ mod tests {
         assert!(caches.route(now, &session()).unwrap().enabled);
         caches.learn_state(disabled(6));
         assert!(!caches.route(now, &session()).unwrap().enabled);
-        caches.learn_isolation(tenant(0).profile, true);
-        assert!(caches.tenants.value(&TENANT).unwrap().isolated);
+        let limits = Arc::new(TenantLimits {
+            tenant: LevelLimits {
+                messages: Rates::parse("1:1").unwrap(),
+                ..LevelLimits::default()
+            },
+            ..TenantLimits::default()
+        });
+        let saved = TenantProfile {
+            isolated: true,
+            limits: Arc::clone(&limits),
+            ..tenant(0).profile
+        };
+        caches.learn_tenant_profile(&saved);
+        let route = caches.route(now, &session()).unwrap();
+        assert_eq!(route.limits, limits);
+        assert!(caches.tenants.value(&TENANT).unwrap().profile.isolated);
     }
 
     #[test]

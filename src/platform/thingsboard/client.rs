@@ -1,10 +1,18 @@
 //! Properties of the Kafka clients (`operations.md` 10) and their log.
 
-use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, error::KafkaError};
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    error::KafkaError,
+    message::DeliveryResult,
+    producer::{BaseProducer, Producer as _, ProducerContext},
+};
 use tracing::{debug, warn};
 
 use super::settings::{Acks, AutoOffsetReset, Compression, KafkaSettings};
-use super::topics::{PropertiesError, parse_properties};
+use super::{extra, security, topics::PropertiesError};
 
 /// The producer's properties.
 ///
@@ -57,14 +65,15 @@ pub(super) fn producer(
     Ok(config)
 }
 
-/// A consumer's properties. Offsets are committed by hand.
+/// The properties of the consumer of `topic`. Offsets are committed by hand.
 ///
 /// # Errors
-/// [`PropertiesError`] when `kafka.extra` cannot be read.
+/// [`PropertiesError`] when `kafka.extra` or `kafka.consumer_extra` cannot be read.
 pub(super) fn consumer(
     settings: &KafkaSettings,
     client_id: &str,
     group: &str,
+    topic: &str,
     reset: AutoOffsetReset,
 ) -> Result<ClientConfig, PropertiesError> {
     let mut config = ClientConfig::new();
@@ -89,6 +98,7 @@ pub(super) fn consumer(
         .set("receive.message.max.bytes", "100000000")
         .set("isolation.level", "read_uncommitted");
     common(&mut config, settings)?;
+    extra::apply_of_topic(&mut config, &settings.consumer_extra, topic)?;
     Ok(config)
 }
 
@@ -115,16 +125,26 @@ fn common(config: &mut ClientConfig, settings: &KafkaSettings) -> Result<(), Pro
         .set("reconnect.backoff.max.ms", "5000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
-    for (name, value) in parse_properties(settings.extra.expose())? {
-        config.set(name, value);
-    }
-    Ok(())
+    security::apply(config, settings);
+    extra::apply(config, settings.extra.expose())
 }
 
 /// Smaller batches than this only cost requests.
 const MIN_BATCH: u32 = 65_536;
 /// librdkafka's limit.
 const MAX_BUFFER_KBYTES: u64 = 2_147_483_647;
+
+/// Says in the log why no broker answers. The client that looks after topics keeps that to itself: it is never polled.
+pub(super) fn explain(config: &ClientConfig) {
+    let client = BaseProducer::from_config_and_context(config, Logged);
+    if let Ok(client) = client {
+        // Whatever becomes of it, the reason is in the log then.
+        drop(client.client().fetch_metadata(None, EXPLAIN_TIMEOUT));
+        client.poll(Duration::ZERO);
+    }
+}
+
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Forwards what a client has to say to the log.
 #[derive(Debug)]
@@ -138,6 +158,12 @@ impl ClientContext for Logged {
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
     }
+}
+
+impl ProducerContext for Logged {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -174,7 +200,24 @@ mod tests {
             let config = producer(&settings, "ls-0").unwrap();
             assert_eq!(config.get("enable.idempotence"), Some(idempotent));
             assert_eq!(config.get("batch.size"), Some("65536"));
+            assert_eq!(config.get("partitioner"), Some("murmur2_random"));
         }
+    }
+
+    #[test]
+    fn properties_of_a_topic_come_after_all_others() {
+        let settings = KafkaSettings {
+            extra: Secret::new("fetch.min.bytes:5"),
+            consumer_extra: "tb_transport.api:fetch.min.bytes=6".to_owned(),
+            ..KafkaSettings::default()
+        };
+        let of = |topic: &str| {
+            let reset = AutoOffsetReset::Latest;
+            let config = consumer(&settings, "client", "group", topic, reset).unwrap();
+            config.get("fetch.min.bytes").unwrap().to_owned()
+        };
+        assert_eq!(of("tb_transport.api.responses.ls-0"), "6");
+        assert_eq!(of("tb_transport.notifications.ls-0"), "5");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::{
     caches::{Caches, NoRoute, Route, session_of},
     clock,
     convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
+    limits::{Cost, Limiter, TenantLimits},
     package_store::PackageStore,
     partition::partition,
     producer::{Producer, Record, Refusal},
@@ -34,6 +35,7 @@ use super::{
     sync::lock,
     topic_keeper::{TopicKeeper, TopicKind},
     topics::{Topics, record_key},
+    usage::UsageCounter,
     waiting::Waiting,
 };
 
@@ -50,6 +52,8 @@ pub(super) struct Engine {
     pub(super) routing_changed: Condvar,
     pub(super) requests: Mutex<Requests<Asker>>,
     pub(super) sessions: Mutex<Sessions>,
+    pub(super) limiter: Mutex<Limiter>,
+    pub(super) usage: Arc<UsageCounter>,
     pub(super) packages: PackageStore,
     deadlines: Mutex<Deadlines>,
     next_attribute_request: AtomicI32,
@@ -78,6 +82,8 @@ impl Engine {
             routing_changed: Condvar::new(),
             requests: Mutex::new(Requests::new(timeout, settings.kafka.api_max_pending)),
             sessions: Mutex::new(Sessions::new(settings.activity)),
+            limiter: Mutex::default(),
+            usage: Arc::new(UsageCounter::new(settings.usage)),
             deadlines: Mutex::default(),
             next_attribute_request: AtomicI32::new(1),
             stopped: AtomicBool::new(false),
@@ -94,7 +100,11 @@ impl Engine {
         if let Uplink::Question { id, question } = uplink {
             return self.question(now, id, question, reply_to);
         }
-        let receipt = uplink_id(&uplink).map(|id| Arc::new(Receipt::new(id, reply_to)));
+        let waits = uplink_id(&uplink).map(|id| (id, Arc::clone(reply_to)));
+        let bill = session_of(&uplink)
+            .zip(data_points(&uplink))
+            .and_then(|(session, points)| self.usage.bill(&session.device, points));
+        let receipt = Receipt::new(waits, bill).map(Arc::new);
         self.submit_in_session(now, uplink, receipt)
     }
 
@@ -149,7 +159,7 @@ impl Engine {
 
     /// Gives a receipt its deadline; at once if the end has come.
     fn watch(&self, now: Now, receipt: &Arc<Receipt>) {
-        if !lock(&self.deadlines).add(now.mono, receipt) {
+        if receipt.is_awaited() && !lock(&self.deadlines).add(now.mono, receipt) {
             receipt.expire();
         }
     }
@@ -210,6 +220,10 @@ impl Engine {
 
     /// An uplink for which there is neither profile nor tenant nor queue.
     fn lead_nowhere(&self, uplink: &Uplink, receipt: Option<&Arc<Receipt>>) {
+        if let Uplink::SessionClosed { session } = uplink {
+            // Without a heartbeat the core, if it knows it still, closes it by itself.
+            lock(&self.sessions).closed(session.id);
+        }
         self.stats
             .failed(kind_of(uplink), FailureReason::TopicMissing);
         if let Some(receipt) = receipt {
@@ -217,7 +231,52 @@ impl Engine {
         }
     }
 
-    /// Writes the records of an uplink. The receipt's own part stays open.
+    /// Whether the tenant's state and limits let an uplink pass; takes from the limits what it costs.
+    ///
+    /// The begin and the end of a session pass in any case: of one that the core does not know its device could not be
+    /// reached later, and one that it does not close looks connected.
+    fn admits(&self, now: Now, uplink: &Uplink, route: &Route) -> bool {
+        let cost = match uplink {
+            Uplink::Telemetry { .. } | Uplink::Attributes { .. } => {
+                Cost::Values(data_points(uplink).unwrap_or(0).max(1))
+            }
+            Uplink::SessionOpened { .. }
+            | Uplink::SessionClosed { .. }
+            | Uplink::RpcStatus { .. }
+            | Uplink::RpcReply { .. }
+            | Uplink::AttributesWanted { .. }
+            | Uplink::PendingRpcWanted { .. } => Cost::Message,
+            Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => {
+                return true;
+            }
+        };
+        let Some(session) = session_of(uplink) else {
+            return true;
+        };
+        let reason = if !route.enabled {
+            Some(&self.stats.forbidden)
+        } else if *route.limits == TenantLimits::default() {
+            None
+        } else {
+            let device = &session.device;
+            let (tenant, device) = (device.tenant, device.device);
+            let passes = lock(&self.limiter).take(now.mono, tenant, device, &route.limits, cost);
+            (!passes).then_some(&self.stats.limited)
+        };
+        let is_session = matches!(
+            uplink,
+            Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. }
+        );
+        match reason.filter(|_| !is_session) {
+            Some(counter) => {
+                counter.add();
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Writes the records of an uplink, if it may pass. The receipt's own part stays open.
     ///
     /// # Errors
     /// [`SubmitError::Busy`] when nothing of the uplink was taken and the producer has no room.
@@ -228,8 +287,15 @@ impl Engine {
         route: &Route,
         receipt: Option<&Arc<Receipt>>,
     ) -> Result<(), SubmitError> {
+        if !self.admits(now, uplink, route) {
+            if let Some(receipt) = receipt {
+                receipt.add_part();
+                receipt.end_part(Outcome::Rejected(RejectReason::Limit));
+            }
+            return Ok(());
+        }
         let kind = kind_of(uplink);
-        let to_core = |session, message| match self.to_core(session, kind, message) {
+        let to_core = |session, message| match self.to_core(session, kind, message, receipt) {
             // It would be too large the next time as well.
             Ok(()) | Err(Refusal::TooLarge) => Ok(()),
             Err(Refusal::Busy) => Err(SubmitError::Busy),
@@ -320,6 +386,7 @@ impl Engine {
         session: &SessionInfo,
         kind: RecordKind,
         message: CoreMessage<'_>,
+        receipt: Option<&Arc<Receipt>>,
     ) -> Result<(), Refusal> {
         let device = session.device.device.0;
         let core = &self.settings.core;
@@ -332,7 +399,7 @@ impl Engine {
             key: record_key(device),
             value: core_message(session, &self.settings.service_id, message),
         };
-        self.producer.send(&record, kind, None)
+        self.producer.send(&record, kind, receipt)
     }
 
     /// Writes one message per group of values, in every partition if the queue wants that.
@@ -345,14 +412,6 @@ impl Engine {
         receipt: Option<&Arc<Receipt>>,
         groups: impl Iterator<Item = (Option<UnixMillis>, &'a [(String, KeyValue)])>,
     ) -> Result<(), SubmitError> {
-        if !route.enabled {
-            self.stats.forbidden.add();
-            if let Some(receipt) = receipt {
-                receipt.add_part();
-                receipt.end_part(Outcome::Rejected(RejectReason::Limit));
-            }
-            return Ok(());
-        }
         let first = partition(
             session.device.device.0,
             route.queue.partitions,
@@ -409,7 +468,7 @@ impl Engine {
                 Word::Open => (RecordKind::Session, CoreMessage::Opened),
                 Word::Report(at) => (RecordKind::Activity, CoreMessage::Activity(at)),
             };
-            if self.to_core(&due.session, kind, message).is_err() {
+            if self.to_core(&due.session, kind, message, None).is_err() {
                 match due.word {
                     Word::Heartbeat(_) => sessions.revive(due.session.id),
                     Word::Open => sessions.open_soon(due.session.id),
@@ -442,6 +501,25 @@ const fn uplink_id(uplink: &Uplink) -> Option<UplinkId> {
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
         | Uplink::AttributesWanted { .. }
+        | Uplink::PendingRpcWanted { .. }
+        | Uplink::Question { .. } => None,
+    }
+}
+
+/// How many values an uplink counts as in the usage of its tenant; `None` for what is not counted.
+fn data_points(uplink: &Uplink) -> Option<usize> {
+    match uplink {
+        Uplink::Telemetry { readings, .. } => {
+            Some(readings.iter().map(|readings| readings.values.len()).sum())
+        }
+        Uplink::Attributes { values, .. } => Some(values.len()),
+        Uplink::RpcStatus { .. } | Uplink::RpcReply { .. } | Uplink::AttributesWanted { .. } => {
+            Some(1)
+        }
+        Uplink::SessionOpened { .. }
+        | Uplink::SessionClosed { .. }
+        | Uplink::Activity { .. }
+        | Uplink::BootstrapReport { .. }
         | Uplink::PendingRpcWanted { .. }
         | Uplink::Question { .. } => None,
     }

@@ -2,18 +2,18 @@
 //!
 //! | thread | works on |
 //! |---|---|
-//! | callers of `submit` | `engine`: an uplink becomes records, by [`convert`], [`routing`] and [`partition`] |
+//! | callers of `submit` | `engine`: an uplink becomes records, by [`convert`], [`routing`], [`limits`] and [`partition`] |
 //! | `kafka-producer` | `producer`: delivery reports end receipts; a broken producer is replaced |
 //! | `kafka-responses` | `question`: answers of the core reach `caches` and who asked |
 //! | `kafka-notifications` | `notifications`: what the core sends unasked reaches endpoints and caches |
-//! | `kafka-timer` | deadlines, `activity`, knowledge that grew old |
+//! | `kafka-timer` | deadlines, `activity`, `usage`, knowledge that grew old |
 //! | `kafka-topics` | `topic_keeper`: missing topics |
 //! | `redis-packages` | `package_store`: the bytes of update packages |
 //! | `zookeeper` | [`discovery`]: the node by which the core finds this instance |
 //!
 //! Invariants: no caller waits for the broker; the records of a device are produced in the order of its submits, also
-//! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id. Usage
-//! statistics and rate limits of tenants are not made here yet.
+//! while they wait for a profile; one [`Reply`](super::downlink::Reply) per question and per uplink with an id; what a
+//! tenant's state or limits forbid is not written.
 
 mod activity;
 mod book;
@@ -24,11 +24,14 @@ mod consumer;
 pub mod convert;
 pub mod discovery;
 mod engine;
+pub mod extra;
 mod json;
+pub mod limits;
 mod model_desk;
 mod notifications;
 mod package_store;
 pub mod partition;
+mod poison;
 mod producer;
 mod proto;
 mod question;
@@ -36,12 +39,14 @@ mod receipt;
 mod request;
 mod responses;
 pub mod routing;
+pub mod security;
 mod seldom;
 pub mod settings;
 mod stats;
 mod sync;
 mod topic_keeper;
 pub mod topics;
+mod usage;
 mod waiting;
 
 pub use settings::ThingsBoardSettings;
@@ -115,8 +120,9 @@ impl ThingsBoard {
                 "`kafka.acks` is not `all`: a reading that was acknowledged to the device may be lost"
             );
         }
-        let (keeper, maker) = TopicKeeper::new(kafka, &client::admin(kafka, service_id)?)?;
-        prepare(&maker, &topics)?;
+        let admin = client::admin(kafka, service_id)?;
+        let (keeper, maker) = TopicKeeper::new(kafka, &admin)?;
+        prepare(&maker, &topics).inspect_err(|_| client::explain(&admin))?;
 
         let stats = Arc::new(Stats::default());
         let producer = Producer::new(client::producer(kafka, service_id)?, Arc::clone(&stats))?;
@@ -125,6 +131,7 @@ impl ThingsBoard {
                 kafka,
                 &format!("transport-api-response-{service_id}"),
                 &topics.group(),
+                &topics.api_responses(),
                 AutoOffsetReset::Latest,
             )?,
             topics.api_responses(),
@@ -134,6 +141,7 @@ impl ThingsBoard {
             kafka,
             &format!("transport-api-notifications-{service_id}"),
             &topics.group(),
+            &topics.notifications(),
             kafka.auto_offset_reset,
         )?;
         let (packages, reader) =
@@ -300,11 +308,13 @@ pub enum StartError {
     /// The core did not answer.
     #[error("the platform core did not answer: it tells no queues")]
     NoCore,
-    /// `kafka.extra` cannot be read.
-    #[error("`kafka.extra`")]
+    /// `kafka.extra` or `kafka.consumer_extra` cannot be read.
+    #[error("`kafka.extra` or `kafka.consumer_extra`")]
     Properties(#[from] PropertiesError),
     /// The Kafka client refuses a property. Its value may be a secret and is not shown.
-    #[error("`kafka.extra`: `{0}` is no property of the Kafka client, or its value is not usable")]
+    #[error(
+        "`kafka.extra` or `kafka.consumer_extra`: `{0}` is no property of the Kafka client, or its value is not usable"
+    )]
     Property(String),
     /// Topics cannot be named.
     #[error(transparent)]
@@ -373,6 +383,7 @@ fn run_timer(engine: &Engine, stop: &AtomicBool) {
     let start = clock::now().mono;
     let mut next_second = start;
     let mut next_routing = start + routing_age(engine);
+    let mut next_usage = engine.first_usage_report(start);
     let mut next_log = start + LOG_INTERVAL;
     let mut logged = BTreeMap::new();
     while !stop.load(Relaxed) {
@@ -385,12 +396,17 @@ fn run_timer(engine: &Engine, stop: &AtomicBool) {
             next_second = now.mono + Duration::from_secs(1);
             guarded(|| engine.ask_what_is_wanted(now.mono));
         }
+        if now.mono >= next_usage {
+            next_usage = now.mono + engine.usage_interval();
+            guarded(|| engine.report_usage());
+        }
         if now.mono >= next_routing {
             next_routing = now.mono + routing_age(engine);
             guarded(|| engine.ask_all([ApiQuestion::Routing]));
         }
         if now.mono >= next_log {
             next_log = now.mono + LOG_INTERVAL;
+            lock(&engine.limiter).forget_idle(now.mono);
             log_failures(engine, &mut logged);
         }
     }

@@ -18,7 +18,7 @@ use super::{
     convert::{ApiQuestion, Broadcast, CoreMessage, EntityKind, Notification, notification},
     engine::Engine,
     model_desk::ModelKey,
-    seldom::Seldom,
+    poison::Poison,
     stats::RecordKind,
     sync::lock,
 };
@@ -26,14 +26,14 @@ use super::{
 /// Handles the records of the notification topic.
 pub(super) struct Notifications {
     engine: Arc<Engine>,
-    garbage: Seldom,
+    poison: Poison,
 }
 
 impl Notifications {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            garbage: Seldom::default(),
+            poison: Poison::default(),
         }
     }
 }
@@ -47,10 +47,8 @@ impl Handler for Notifications {
         match notification(message.payload().unwrap_or_default()) {
             Ok(notification) => Some(notification),
             Err(error) => {
-                stats.garbage.add();
-                if self.garbage.is_due(clock::now().mono) {
-                    warn!(offset = message.offset(), %error, "a notification of the core cannot be read");
-                }
+                self.poison
+                    .note(&stats.unreadable_notifications, message, &error);
                 None
             }
         }
@@ -119,7 +117,7 @@ impl Engine {
                 rpc: request.id,
                 body: &body,
             };
-            if self.to_core(&info, RecordKind::Rpc, message).is_err() {
+            if self.to_core(&info, RecordKind::Rpc, message, None).is_err() {
                 debug!(%session, "a command was refused and the core could not be told");
             }
         }
@@ -174,8 +172,8 @@ impl Engine {
                 let ask = lock(&self.caches).tenants.ask_again(&tenant);
                 self.ask_all(ask.then_some(ApiQuestion::Tenant(tenant)));
             }
-            Broadcast::TenantProfile { profile, isolated } => {
-                lock(&self.caches).learn_isolation(profile, isolated);
+            Broadcast::TenantProfile(profile) => {
+                lock(&self.caches).learn_tenant_profile(&profile);
             }
             Broadcast::TenantState(state) => lock(&self.caches).learn_state(state),
         }

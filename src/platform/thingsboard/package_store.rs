@@ -112,9 +112,10 @@ impl PackageReader {
         }
         let now = clock::now().mono;
         if self.settings.cache_type != REDIS {
-            if self.warnings.is_due(now) {
+            if let Some(left_out) = self.warnings.due(now) {
                 warn!(
                     package = %id,
+                    left_out,
                     "the platform's packages cannot be read: `redis.cache_type` is not `redis`"
                 );
             }
@@ -124,14 +125,15 @@ impl PackageReader {
             return Err(QuestionError::Unavailable);
         }
         let read = self.read(id).and_then(|bytes| {
-            let insert = |bytes| self.cache.insert(id, bytes).map_err(ReadError::NoRoom);
-            bytes.map(insert).transpose()
+            let package = bytes.map(Package::new);
+            let insert = |package| self.cache.insert(id, package).map_err(ReadError::NoRoom);
+            package.map(insert).transpose()
         });
         match read {
             Ok(package) => package.ok_or(QuestionError::NotFound),
             Err(ReadError::NoRoom(error)) => {
-                if self.warnings.is_due(now) {
-                    warn!(package = %id, %error, "a package is not given to devices");
+                if let Some(left_out) = self.warnings.due(now) {
+                    warn!(package = %id, %error, left_out, "a package is not given to devices");
                 }
                 Err(match error {
                     NoRoom::Ever => QuestionError::Invalid,
@@ -141,9 +143,9 @@ impl PackageReader {
             Err(ReadError::Redis(error)) => {
                 self.connection = None;
                 self.resting = clock::now().mono.checked_add(REST);
-                if self.warnings.is_due(now) {
+                if let Some(left_out) = self.warnings.due(now) {
                     let RedisSettings { host, port, .. } = &self.settings;
-                    warn!(%error, package = %id, "no packages from Redis at {host}:{port} (`redis.host`)");
+                    warn!(%error, package = %id, left_out, "no packages from Redis at {host}:{port} (`redis.host`)");
                 }
                 Err(QuestionError::Unavailable)
             }

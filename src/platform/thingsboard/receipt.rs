@@ -1,4 +1,5 @@
-//! Answers to uplinks for which a device waits: one per uplink, whatever became of its records.
+//! Receipts of uplinks: whoever waits is answered once, whatever became of the records, and what the broker has is counted
+//! as used.
 
 use std::{
     collections::VecDeque,
@@ -10,15 +11,17 @@ use super::super::{
     downlink::{Reply, ReplyTo},
     uplink::{Outcome, UplinkId},
 };
-use super::sync::lock;
+use super::{sync::lock, usage::Bill};
 
-/// The receipt of one uplink: collects the outcomes of its records and replies once.
+/// The receipt of one uplink: collects the outcomes of its records, replies once if somebody waits, and charges what was
+/// stored.
 ///
 /// It begins with one part, that of the caller who adds the others: the uplink cannot end before it is complete.
 #[derive(Debug)]
 pub(super) struct Receipt {
-    id: UplinkId,
-    reply_to: ReplyTo,
+    /// Who waits for the uplink of this id.
+    waits: Option<(UplinkId, ReplyTo)>,
+    bill: Option<Bill>,
     progress: Mutex<Progress>,
 }
 
@@ -30,16 +33,22 @@ struct Progress {
 }
 
 impl Receipt {
-    pub(super) fn new(id: UplinkId, reply_to: &ReplyTo) -> Self {
-        Self {
-            id,
-            reply_to: Arc::clone(reply_to),
+    /// The receipt of an uplink; `None` when nobody waits for it and nothing is charged.
+    pub(super) fn new(waits: Option<(UplinkId, ReplyTo)>, bill: Option<Bill>) -> Option<Self> {
+        (waits.is_some() || bill.is_some()).then(|| Self {
+            waits,
+            bill,
             progress: Mutex::new(Progress {
                 open_parts: 1,
                 outcome: Outcome::Durable,
                 replied: false,
             }),
-        }
+        })
+    }
+
+    /// Whether somebody waits.
+    pub(super) const fn is_awaited(&self) -> bool {
+        self.waits.is_some()
     }
 
     /// Adds a part whose outcome must be known before the uplink ends.
@@ -60,11 +69,18 @@ impl Receipt {
             (Outcome::Durable, Outcome::Durable) => Outcome::Durable,
         };
         progress.open_parts = progress.open_parts.saturating_sub(1);
-        let ended = progress.open_parts == 0 && !std::mem::replace(&mut progress.replied, true);
         let outcome = progress.outcome;
+        let ended = progress.open_parts == 0;
+        let unanswered = ended && !std::mem::replace(&mut progress.replied, true);
         drop(progress);
-        if ended {
+        if unanswered {
             self.reply(outcome);
+        }
+        if ended
+            && outcome == Outcome::Durable
+            && let Some(bill) = &self.bill
+        {
+            bill.charge();
         }
     }
 
@@ -86,10 +102,9 @@ impl Receipt {
     }
 
     fn reply(&self, outcome: Outcome) {
-        self.reply_to.reply(Reply::Done {
-            id: self.id,
-            outcome,
-        });
+        if let Some((id, reply_to)) = &self.waits {
+            reply_to.reply(Reply::Done { id: *id, outcome });
+        }
     }
 }
 
@@ -155,7 +170,8 @@ mod tests {
     fn receipt() -> (Arc<Receipt>, mpsc::Receiver<Reply>) {
         let (sender, replies) = mpsc::channel();
         let reply_to: ReplyTo = Arc::new(Collector(sender));
-        (Arc::new(Receipt::new(UplinkId(4), &reply_to)), replies)
+        let receipt = Receipt::new(Some((UplinkId(4), reply_to)), None).unwrap();
+        (Arc::new(receipt), replies)
     }
 
     fn outcomes(replies: &mpsc::Receiver<Reply>) -> Vec<Outcome> {

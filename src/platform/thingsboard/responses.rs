@@ -6,30 +6,28 @@ use rdkafka::{
     Message,
     message::{BorrowedMessage, Headers},
 };
-use tracing::warn;
 use uuid::Uuid;
 
 use super::super::uplink::QuestionError;
 use super::{
-    clock,
     consumer::Handler,
     convert::{Answer, ConvertError, answer},
     engine::Engine,
+    poison::Poison,
     request::REQUEST_ID,
-    seldom::Seldom,
 };
 
 /// Handles the records of the response topic.
 pub(super) struct Responses {
     engine: Arc<Engine>,
-    garbage: Seldom,
+    poison: Poison,
 }
 
 impl Responses {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            garbage: Seldom::default(),
+            poison: Poison::default(),
         }
     }
 }
@@ -38,19 +36,18 @@ impl Handler for Responses {
     type Item = (Uuid, Result<Answer, QuestionError>);
 
     fn read(&mut self, message: &BorrowedMessage<'_>) -> Option<Self::Item> {
+        let unreadable = &self.engine.stats.unreadable_answers;
         let id = message
             .headers()
             .and_then(|headers| headers.iter().find(|header| header.key == REQUEST_ID))
             .and_then(|header| Uuid::from_slice(header.value?).ok());
         let Some(id) = id else {
-            self.engine.stats.garbage.add();
+            let error = format_args!("no usable header `{REQUEST_ID}`");
+            self.poison.note(unreadable, message, &error);
             return None;
         };
         let answer = answer(message.payload().unwrap_or_default()).map_err(|error| {
-            self.engine.stats.garbage.add();
-            if self.garbage.is_due(clock::now().mono) {
-                warn!(offset = message.offset(), %error, "an answer of the core cannot be used");
-            }
+            self.poison.note(unreadable, message, &error);
             verdict(&error)
         });
         Some((id, answer))

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::secret::Secret;
-use super::discovery::ZooKeeperSettings;
+use super::{
+    super::secret::Secret,
+    discovery::ZooKeeperSettings,
+    security::{SaslSettings, SecurityProtocol, SslSettings},
+};
 
 /// Everything [`super::ThingsBoard::start`] needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +21,8 @@ pub struct ThingsBoardSettings {
     pub core_version: CoreVersion,
     /// The parts of `transport` that concern sessions.
     pub activity: ActivitySettings,
+    /// `usage`
+    pub usage: UsageSettings,
     /// `redis`
     pub redis: RedisSettings,
     /// `ota.cache_bytes`
@@ -96,9 +101,20 @@ pub struct KafkaSettings {
     pub profile_refresh_s: u32,
     /// Age at which object models are asked for again, seconds. Default 3600.
     pub model_refresh_s: u32,
+    /// How connections to brokers are secured: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`. Default `plaintext`.
+    /// Upstream: `TB_KAFKA_SSL_ENABLED`, `TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD`,
+    /// `TB_QUEUE_KAFKA_CONFLUENT_SECURITY_PROTOCOL`.
+    pub security_protocol: SecurityProtocol,
+    /// TLS.
+    pub ssl: SslSettings,
+    /// User and password.
+    pub sasl: SaslSettings,
     /// Properties for every client, `name:value;..`, applied last; shown as `***`, because passwords may be among them.
     /// Default empty. Upstream: `TB_QUEUE_KAFKA_OTHER_PROPERTIES`.
     pub extra: Secret,
+    /// Properties for the reader of a topic, `topic:name=value;..`, by the full name of the topic or its longest
+    /// beginning. Default empty. Upstream: `TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE`.
+    pub consumer_extra: String,
     /// Names and properties of topics.
     pub topics: TopicSettings,
 }
@@ -122,7 +138,11 @@ impl Default for KafkaSettings {
             api_max_pending: 10_000,
             profile_refresh_s: 300,
             model_refresh_s: 3_600,
+            security_protocol: SecurityProtocol::Plaintext,
+            ssl: SslSettings::default(),
+            sasl: SaslSettings::default(),
             extra: Secret::default(),
+            consumer_extra: String::new(),
             topics: TopicSettings::default(),
         }
     }
@@ -141,7 +161,9 @@ pub struct TopicSettings {
     pub notifications: String,
     /// Device-actor messages. Default `tb_core`. Upstream: `TB_QUEUE_CORE_TOPIC`.
     pub core: String,
-    /// Properties of core topics. Upstream: `TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES`.
+    /// What tenants used. Default `tb_usage_stats`. Upstream: `TB_QUEUE_US_TOPIC` (read by the core alone there).
+    pub usage_stats: String,
+    /// Properties of core and usage topics. Upstream: `TB_QUEUE_KAFKA_CORE_TOPIC_PROPERTIES`.
     pub core_properties: String,
     /// Properties of rule-engine topics. Upstream: `TB_QUEUE_KAFKA_RE_TOPIC_PROPERTIES`.
     pub rule_engine_properties: String,
@@ -164,6 +186,7 @@ impl Default for TopicSettings {
             api_responses: "tb_transport.api.responses".to_owned(),
             notifications: "tb_transport.notifications".to_owned(),
             core: "tb_core".to_owned(),
+            usage_stats: "tb_usage_stats".to_owned(),
             core_properties: properties(1),
             rule_engine_properties: properties(1),
             transport_api_properties: properties(10),
@@ -281,6 +304,32 @@ impl Default for ActivitySettings {
         Self {
             report_ms: 3_000,
             inactivity_ms: 600_000,
+        }
+    }
+}
+
+/// `usage`: what tenants use is reported to the core, which enforces its quotas by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsageSettings {
+    /// Whether usage is reported. Default true. Upstream: `USAGE_STATS_REPORT_ENABLED`.
+    pub report: bool,
+    /// Whether it is reported for each customer as well. Default false.
+    /// Upstream: `USAGE_STATS_REPORT_PER_CUSTOMER_ENABLED`.
+    pub per_customer: bool,
+    /// Time between two reports, seconds. Default 60. Upstream: `USAGE_STATS_REPORT_INTERVAL`.
+    pub interval_s: u32,
+    /// Most tenants and customers in one record. Default 1024. Upstream: `USAGE_STATS_REPORT_PACK_SIZE`.
+    pub pack_size: usize,
+}
+
+impl Default for UsageSettings {
+    fn default() -> Self {
+        Self {
+            report: true,
+            per_customer: false,
+            interval_s: 60,
+            pack_size: 1_024,
         }
     }
 }

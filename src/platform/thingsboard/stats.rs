@@ -22,11 +22,13 @@ pub enum RecordKind {
     SharedAttributes,
     /// Time series.
     Telemetry,
+    /// What tenants used.
+    Usage,
 }
 
 impl RecordKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Activity,
         Self::Attributes,
         Self::Question,
@@ -34,6 +36,7 @@ impl RecordKind {
         Self::Session,
         Self::SharedAttributes,
         Self::Telemetry,
+        Self::Usage,
     ];
 }
 
@@ -89,10 +92,14 @@ pub struct Health {
     pub unknown_sessions: u64,
     /// Notifications that found a full mailbox.
     pub full_mailboxes: u64,
-    /// Records of the core that could not be read.
-    pub garbage: u64,
+    /// Notifications that could not be read.
+    pub unreadable_notifications: u64,
+    /// Answers that could not be read or used.
+    pub unreadable_answers: u64,
     /// Uplinks that the tenant's state forbids.
     pub forbidden: u64,
+    /// Uplinks beyond the limits of the tenant or its device.
+    pub limited: u64,
     /// Times that the producer was rebuilt.
     pub producer_rebuilds: u64,
     /// Whether no broker can be reached.
@@ -137,8 +144,10 @@ pub(super) struct Stats {
     pub(super) notifications: Counter,
     pub(super) unknown_sessions: Counter,
     pub(super) full_mailboxes: Counter,
-    pub(super) garbage: Counter,
+    pub(super) unreadable_notifications: Counter,
+    pub(super) unreadable_answers: Counter,
     pub(super) forbidden: Counter,
+    pub(super) limited: Counter,
     pub(super) producer_rebuilds: Counter,
     pub(super) broker_away: AtomicBool,
     pub(super) core_silent: AtomicBool,
@@ -187,8 +196,10 @@ impl Stats {
             notifications: self.notifications.get(),
             unknown_sessions: self.unknown_sessions.get(),
             full_mailboxes: self.full_mailboxes.get(),
-            garbage: self.garbage.get(),
+            unreadable_notifications: self.unreadable_notifications.get(),
+            unreadable_answers: self.unreadable_answers.get(),
             forbidden: self.forbidden.get(),
+            limited: self.limited.get(),
             producer_rebuilds: self.producer_rebuilds.get(),
             broker_away: self.broker_away.load(Relaxed),
             core_silent: self.core_silent.load(Relaxed),
@@ -238,7 +249,7 @@ mod tests {
     #[test]
     fn the_lists_name_every_variant_in_order() {
         assert!(RecordKind::ALL.is_sorted() && FailureReason::ALL.is_sorted());
-        assert_eq!(RecordKind::Telemetry as usize, RecordKind::ALL.len() - 1);
+        assert_eq!(RecordKind::Usage as usize, RecordKind::ALL.len() - 1);
         assert_eq!(
             FailureReason::TopicMissing as usize,
             FailureReason::ALL.len() - 1

@@ -67,6 +67,11 @@ impl Topics {
         format!("{}{}.{partition}", self.prefix, self.names.core)
     }
 
+    /// What tenants used, by partition.
+    pub fn usage_stats(&self, partition: u32) -> String {
+        format!("{}{}.{partition}", self.prefix, self.names.usage_stats)
+    }
+
     /// Rule-engine messages of one partition of a queue that belongs to `owner`.
     pub fn queue(&self, topic: &str, owner: PlatformId, partition: u32) -> String {
         if owner == PlatformId::NULL {
@@ -142,7 +147,7 @@ pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, PropertiesE
 /// it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("entry {0} of `name:value;name:value` has no such form")]
-pub struct PropertiesError(usize);
+pub struct PropertiesError(pub(super) usize);
 
 /// A record key: a UUID in its text form, which every service of the platform insists on.
 pub fn record_key(id: Uuid) -> String {
@@ -171,6 +176,7 @@ mod tests {
         assert_eq!(plain.api_responses(), "tb_transport.api.responses.ls-0");
         assert_eq!(plain.notifications(), "tb_transport.notifications.ls-0");
         assert_eq!(plain.core(8), "tb_core.8");
+        assert_eq!(plain.usage_stats(3), "tb_usage_stats.3");
         assert_eq!(plain.group(), "transport-node-ls-0");
         let prefixed = topics("blue");
         assert_eq!(

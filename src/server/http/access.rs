@@ -1,15 +1,44 @@
-//! Who may use the API (hardening A73).
+//! Who may use the API (hardening A73), and what else needs a client certificate.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::{
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
 };
 
 use crate::platform::secret::Secret;
 
-use super::settings::{ApiAccess, HttpSettings};
+use super::{
+    PROBES, api,
+    settings::{ApiAccess, HttpSettings},
+};
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// Where it is.
+    pub(super) address: IpAddr,
+    /// Whether it has proved to have a certificate by an issuer of `http.tls.client_ca_file`.
+    pub(super) certified: bool,
+}
+
+impl Caller {
+    fn of(request: &Request) -> Option<Self> {
+        request.extensions().get().copied()
+    }
+}
+
+/// Admits callers with a certificate, and everybody to the probes: those of Kubernetes cannot show one.
+pub(super) async fn require_certificate(request: Request, next: Next) -> Response {
+    let certified = Caller::of(&request).is_some_and(|caller| caller.certified);
+    if certified || PROBES.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    api::problem(Denied::Certificate.status(), Denied::Certificate)
+}
 
 /// The rule by which callers are admitted.
 #[derive(Debug)]
@@ -24,6 +53,9 @@ pub(super) enum Denied {
     /// The API is off.
     #[error("the API is off (http.api)")]
     Off,
+    /// The caller has no certificate.
+    #[error("a client certificate by an issuer of http.tls.client_ca_file is needed")]
+    Certificate,
     /// The caller is on another machine.
     #[error("the API is for callers on this machine (http.api)")]
     NotLocal,
@@ -39,7 +71,7 @@ impl Denied {
     pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Off => StatusCode::NOT_FOUND,
-            Self::NotLocal | Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::Certificate | Self::NotLocal | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::Token => StatusCode::UNAUTHORIZED,
         }
     }
@@ -57,24 +89,21 @@ impl Access {
     /// # Errors
     /// Why this caller is refused.
     pub(super) fn check(&self, request: &Request) -> Result<(), Denied> {
-        let caller = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|ConnectInfo(address)| address.ip());
-        self.check_parts(caller, request.headers())
+        self.check_parts(Caller::of(request), request.headers())
     }
 
-    fn check_parts(&self, caller: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Denied> {
+    fn check_parts(&self, caller: Option<Caller>, headers: &HeaderMap) -> Result<(), Denied> {
         match self.api {
             ApiAccess::Off => return Err(Denied::Off),
-            ApiAccess::Loopback if !caller.is_some_and(is_loopback) => {
+            ApiAccess::Loopback if !caller.is_some_and(|caller| is_loopback(caller.address)) => {
                 return Err(Denied::NotLocal);
             }
             ApiAccess::Loopback | ApiAccess::All => {}
         }
         if self.token.is_empty() {
             // Without a token a web page could reach us under a name of its own that resolves to loopback.
-            return names_loopback(headers)
+            let certified = caller.is_some_and(|caller| caller.certified);
+            return (certified || names_loopback(headers))
                 .then_some(())
                 .ok_or(Denied::ForeignHost);
         }
@@ -111,8 +140,15 @@ mod tests {
 
     use super::*;
 
-    const LOCAL: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    const REMOTE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    const LOCAL: Option<Caller> = at(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    const REMOTE: Option<Caller> = at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+
+    const fn at(address: IpAddr) -> Option<Caller> {
+        Some(Caller {
+            address,
+            certified: false,
+        })
+    }
 
     fn access(api: ApiAccess, token: &str) -> Access {
         Access {
@@ -134,7 +170,7 @@ mod tests {
         let rule = access(ApiAccess::Loopback, "");
         assert_eq!(rule.check_parts(LOCAL, &local), Ok(()));
         let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped().into();
-        assert_eq!(rule.check_parts(Some(mapped), &local), Ok(()));
+        assert_eq!(rule.check_parts(at(mapped), &local), Ok(()));
         assert_eq!(rule.check_parts(REMOTE, &local), Err(Denied::NotLocal));
         assert_eq!(rule.check_parts(None, &local), Err(Denied::NotLocal));
         let off = access(ApiAccess::Off, "t");
@@ -151,11 +187,27 @@ mod tests {
         for host in ["evil.example:8083", "localhost.evil.example", "192.0.2.1"] {
             let headers = headers(&[(header::HOST, host)]);
             assert_eq!(
-                rule.check_parts(Some(Ipv6Addr::LOCALHOST.into()), &headers),
+                rule.check_parts(at(Ipv6Addr::LOCALHOST.into()), &headers),
                 Err(Denied::ForeignHost),
                 "{host}"
             );
         }
+    }
+
+    #[test]
+    fn a73_a_certificate_stands_in_for_a_token_that_is_not_set_and_for_no_other() {
+        let certified = REMOTE.map(|caller| Caller {
+            certified: true,
+            ..caller
+        });
+        let headers = headers(&[(header::HOST, "gw.example")]);
+        let rule = access(ApiAccess::All, "");
+        assert_eq!(rule.check_parts(certified, &headers), Ok(()));
+        assert_eq!(rule.check_parts(REMOTE, &headers), Err(Denied::ForeignHost));
+        let rule = access(ApiAccess::All, "secret");
+        assert_eq!(rule.check_parts(certified, &headers), Err(Denied::Token));
+        let rule = access(ApiAccess::Loopback, "");
+        assert_eq!(rule.check_parts(certified, &headers), Err(Denied::NotLocal));
     }
 
     #[test]

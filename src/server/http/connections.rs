@@ -2,12 +2,12 @@
 //!
 //! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
     body::{Body, to_bytes},
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::Response,
@@ -17,15 +17,26 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time,
+};
 
-use super::api::problem;
+use super::{
+    access::Caller,
+    api::problem,
+    tls::{self, Greeting, Tls},
+};
 
 /// How much of the process callers may occupy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Connections at a time; more wait in the kernel.
     connections: usize,
+    /// Time for the handshake of TLS.
+    handshake: Duration,
     /// Time for the head of a request, the wait for the next one on an open connection included.
     head: Duration,
     /// Time for the body of a request.
@@ -36,20 +47,22 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
         }
     }
 }
 
-/// Serves connections until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits) {
-    let router = router.layer(middleware::from_fn_with_state(limits.body, take_body));
+/// Serves connections until the runtime ends, over TLS alone where there is any.
+pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, tls: Option<Tls>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head);
+    let served = Arc::new(Served {
+        refusal: limits.apply(tls::refusal()),
+        router: limits.apply(router),
+        limits,
+        tls,
+    });
     // The semaphore is never closed.
     while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         let (stream, caller) = match listener.accept().await {
@@ -62,17 +75,63 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits)
                 continue;
             }
         };
-        let service = router.clone().layer(Extension(ConnectInfo(caller)));
-        let builder = builder.clone();
+        let served = Arc::clone(&served);
         tokio::spawn(async move {
-            let service = TowerToHyperService::new(service);
-            // An error is the caller's: it broke the connection or the protocol.
-            builder
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
+            served.serve(stream, caller).await;
             drop(slot);
         });
+    }
+}
+
+/// What every connection needs.
+struct Served {
+    router: Router,
+    /// What callers get who speak plain HTTP where they must not.
+    refusal: Router,
+    limits: Limits,
+    tls: Option<Tls>,
+}
+
+impl Served {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
+        let mut caller = Caller {
+            address: address.ip(),
+            certified: false,
+        };
+        let Some(tls) = &self.tls else {
+            return self.converse(stream, caller, &self.router).await;
+        };
+        match tls.greet(stream, address, self.limits.handshake).await {
+            Some(Greeting::Tls(stream)) => {
+                // One that was not verified would have ended the handshake.
+                caller.certified = stream.get_ref().1.peer_certificates().is_some();
+                self.converse(stream, caller, &self.router).await;
+            }
+            Some(Greeting::Plain(stream)) => self.converse(stream, caller, &self.refusal).await,
+            None => {}
+        }
+    }
+
+    async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        caller: Caller,
+        router: &Router,
+    ) {
+        let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+        // An error is the caller's: it broke the connection or the protocol.
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+            .ok();
+    }
+}
+
+impl Limits {
+    fn apply(&self, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self.body, take_body))
     }
 }
 
@@ -106,21 +165,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use axum::routing::post;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
+    use crate::server::metrics::HttpsHandshake;
+
+    use super::{
+        tls::tests::{Pki, ask as ask_over_tls},
+        *,
     };
-
-    use super::*;
 
     async fn start(limits: Limits) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", post(|body: String| async { body }));
-        tokio::spawn(serve(listener, router, limits));
+        tokio::spawn(serve(listener, router, limits, None));
         address
     }
 
@@ -166,5 +225,33 @@ mod tests {
             "{answer}"
         );
         drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_stalls_is_closed_and_counted_and_others_come_in() {
+        let pki = Pki::new();
+        let tls = pki.tls();
+        let limits = Limits {
+            connections: 1,
+            handshake: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "abc"));
+        tokio::spawn(serve(listener, router, limits, Some(tls.clone())));
+        // Nothing at all, and the head of a record whose rest does not come.
+        for nothing in [&b""[..], &[22, 3, 1, 2, 0, 1]] {
+            let mut stalled = TcpStream::connect(address).await.unwrap();
+            stalled.write_all(nothing).await.unwrap();
+            let (answer, _) = ask_over_tls(address, pki.caller()).await.unwrap();
+            assert!(answer.ends_with("abc"), "{answer}");
+            // It is closed, in order or not.
+            let mut rest = Vec::new();
+            stalled.read_to_end(&mut rest).await.ok();
+            assert_eq!(rest, b"");
+        }
+        assert_eq!(tls.counted(HttpsHandshake::Timeout), 2);
+        assert_eq!(tls.counted(HttpsHandshake::Ok), 2);
     }
 }

@@ -8,37 +8,45 @@ mod connections;
 mod health;
 mod openapi;
 mod settings;
+mod tls;
 
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use axum::{
     Json, Router,
     extract::{Query, State},
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     platform::time::Clock,
-    server::metrics::{self, Metrics},
+    server::{
+        keys::{KeySettingError, reload},
+        metrics::{self, Metrics},
+    },
 };
 
 use access::Access;
 use connections::Limits;
 use health::Probe;
+use tls::Tls;
 
 pub use api::{CommandError, Commands, Endpoints, ServerEvent};
 pub use health::{Check, Health, Heartbeat};
-pub use settings::{ApiAccess, HttpSettings};
+pub use settings::{ApiAccess, HttpSettings, HttpTlsSettings};
+pub use tls::TlsFiles;
 
 /// What the HTTP server shows and drives.
 pub struct Services {
@@ -73,17 +81,28 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and starts serving. When the port is taken and `next_free` is set, the next free one is used.
+    /// Binds and starts serving. When the port is taken and `next_free` is set, the next free one is used. Files of keys
+    /// are looked at for changes every `reload_every`.
     ///
     /// # Errors
     /// [`HttpError`]
     pub fn start(
         settings: &HttpSettings,
         next_free: bool,
+        reload_every: Option<Duration>,
         services: Services,
     ) -> Result<Self, HttpError> {
         if settings.is_unprotected() {
             return Err(HttpError::Unprotected(settings.bind));
+        }
+        let mut tls = None;
+        let mut reloading = None;
+        if let Some(files) = settings.tls.files() {
+            let key_watch = files.watch();
+            let (fresh, keys) = watch::channel(files.load()?);
+            tls = Some(Tls::new(keys, Arc::clone(&services.metrics)));
+            reloading =
+                reload_every.map(|every| reload(key_watch, move || files.load(), every, fresh));
         }
         let bind_error = |source| HttpError::Bind {
             address: settings.bind,
@@ -101,8 +120,9 @@ impl HttpServer {
             .name("http".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
+                    reloading.map(tokio::spawn);
                     tokio::select! {
-                        result = serve(listener, router) => {
+                        result = serve(listener, router, tls) => {
                             if let Err(error) = result {
                                 tracing::error!(event = "http_failed", %error, "the HTTP server ended");
                             }
@@ -164,9 +184,13 @@ pub enum HttpError {
     Thread(#[source] io::Error),
     /// Everybody could command devices.
     #[error(
-        "http.api = all on {0} needs http.api_token: everybody who reaches this port could command devices"
+        "http.api = all on {0} needs http.api_token or http.tls.client_ca_file: everybody who reaches this port could \
+         command devices"
     )]
     Unprotected(SocketAddr),
+    /// A file of keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeySettingError),
 }
 
 fn bind(address: SocketAddr, next_free: bool) -> io::Result<TcpListener> {
@@ -182,10 +206,10 @@ fn bind(address: SocketAddr, next_free: bool) -> io::Result<TcpListener> {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    connections::serve(listener, router, Limits::default()).await;
+    connections::serve(listener, router, Limits::default(), tls).await;
     Ok(())
 }
 
@@ -196,17 +220,21 @@ fn router(settings: &HttpSettings, services: Services) -> Router {
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
         });
-    router
+    let router = router
         .nest("/api", api::router(Access::new(settings)))
-        .with_state(Arc::new(services))
+        .with_state(Arc::new(services));
+    match settings.tls.client_ca_file {
+        Some(_) => router.layer(middleware::from_fn(access::require_certificate)),
+        None => router,
+    }
 }
 
 /// What is served beside the API; [`openapi`] describes it.
 fn routes() -> [(&'static str, MethodRouter<Arc<Services>>); 6] {
     [
-        ("/livez", get(|s, q| probe(Probe::Live, s, q))),
-        ("/startupz", get(|s, q| probe(Probe::Started, s, q))),
-        ("/readyz", get(|s, q| probe(Probe::Ready, s, q))),
+        (LIVE, get(|s, q| probe(Probe::Live, s, q))),
+        (STARTED, get(|s, q| probe(Probe::Started, s, q))),
+        (READY, get(|s, q| probe(Probe::Ready, s, q))),
         ("/metrics", get(metrics)),
         (PROMETHEUS, get(metrics)),
         ("/version", get(version)),
@@ -259,7 +287,12 @@ async fn version() -> Json<Value> {
 }
 
 /// Time for the events that a stop itself causes.
-const LAST_EVENTS: std::time::Duration = std::time::Duration::from_millis(50);
+const LAST_EVENTS: Duration = Duration::from_millis(50);
+const LIVE: &str = "/livez";
+const STARTED: &str = "/startupz";
+const READY: &str = "/readyz";
+/// What everybody may ask.
+const PROBES: [&str; 3] = [LIVE, STARTED, READY];
 /// Where the Java transport shows its metrics.
 const PROMETHEUS: &str = "/actuator/prometheus";
 /// Content type of the OpenMetrics text format.
@@ -268,11 +301,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests need some clock")]
 mod tests {
-    use std::{
-        io::BufRead,
-        net::Ipv4Addr,
-        time::{Duration, Instant},
-    };
+    use std::{io::BufRead, net::Ipv4Addr, time::Instant};
 
     use futures_util::{
         FutureExt, StreamExt,
@@ -382,7 +411,7 @@ mod tests {
             clock,
         };
         (
-            HttpServer::start(settings, false, services).unwrap(),
+            HttpServer::start(settings, false, None, services).unwrap(),
             health,
         )
     }
@@ -581,10 +610,10 @@ mod tests {
             commands: None,
             clock,
         };
-        let refused = HttpServer::start(&settings, false, services());
+        let refused = HttpServer::start(&settings, false, None, services());
         assert!(matches!(refused, Err(HttpError::Unprotected(_))));
         settings.api_token = Secret::new("t");
-        HttpServer::start(&settings, false, services()).unwrap();
+        HttpServer::start(&settings, false, None, services()).unwrap();
     }
 
     #[test]

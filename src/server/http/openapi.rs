@@ -24,6 +24,10 @@ pub(super) fn document() -> Value {
                     "scheme": "bearer",
                     "description": "`http.api_token`, where one is set.",
                 },
+                "certificate": {
+                    "type": "mutualTLS",
+                    "description": "By an issuer of `http.tls.client_ca_file`, where one is set.",
+                },
             },
             "parameters": {
                 "endpoint": {
@@ -58,7 +62,10 @@ fn paths() -> Value {
         "/version": { "get": {
             "operationId": "version",
             "summary": "Version and features of the program.",
-            "responses": { "200": answer("The version.", &reference("Version")) },
+            "responses": {
+                "200": answer("The version.", &reference("Version")),
+                "403": answer(NO_CERTIFICATE, &reference("Problem")),
+            },
         } },
         "/api/endpoints": { "get": operation("endpoints", "The registered endpoints with their last values.", &json!({
             "200": answer("All of them.", &json!({ "type": "array", "items": reference("Endpoint") })),
@@ -120,10 +127,13 @@ fn metrics(id: &str, summary: &str) -> Value {
     json!({
         "operationId": id,
         "summary": summary,
-        "responses": { "200": {
-            "description": "OpenMetrics text.",
-            "content": { "application/openmetrics-text": { "schema": { "type": "string" } } },
-        } },
+        "responses": {
+            "200": {
+                "description": "OpenMetrics text.",
+                "content": { "application/openmetrics-text": { "schema": { "type": "string" } } },
+            },
+            "403": answer(NO_CERTIFICATE, &reference("Problem")),
+        },
     })
 }
 
@@ -136,7 +146,7 @@ fn operation(id: &str, summary: &str, responses: &Value, errors: &[u16]) -> Valu
     json!({
         "operationId": id,
         "summary": summary,
-        "security": [{}, { "token": [] }],
+        "security": [{}, { "token": [] }, { "certificate": [] }, { "certificate": [], "token": [] }],
         "responses": responses,
     })
 }
@@ -147,12 +157,16 @@ fn with_body(mut operation: Value, description: &str, schema: &Value) -> Value {
     operation
 }
 
+const NO_CERTIFICATE: &str = "A client certificate is needed.";
+
 /// When an error of the API is answered.
 const fn problem(status: u16) -> &'static str {
     match status {
         400 => "The body is no JSON.",
         401 => "The token is missing or wrong.",
-        403 => "Without a token the API is for callers on this machine.",
+        403 => {
+            "Without a token the API is for callers on this machine; or a client certificate is needed."
+        }
         404 => {
             "No such endpoint; or the API is off; or what only embedded mode offers was asked of another mode."
         }

@@ -1,6 +1,9 @@
 //! Settings of the HTTP server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +17,13 @@ pub struct HttpSettings {
     pub bind: SocketAddr,
     /// Whether `/actuator/prometheus` is served; `/metrics` always is. Default true. Upstream: `METRICS_ENABLED`.
     pub metrics: bool,
-    /// Who may use `/api`: `off`, `loopback` (callers on this machine) or `all` (needs `http.api_token` unless `http.bind`
-    /// is a loopback address). Default: `loopback` in embedded mode, `off` in Kafka mode.
+    /// Who may use `/api`: `off`, `loopback` (callers on this machine) or `all` (needs `http.api_token` or
+    /// `http.tls.client_ca_file` unless `http.bind` is a loopback address). Default: `loopback` in embedded mode, `off` in Kafka mode.
     pub api: Option<ApiAccess>,
     /// Token that callers of `/api` must send as `Authorization: Bearer <token>`; none by default.
     pub api_token: Secret,
+    /// HTTPS.
+    pub tls: HttpTlsSettings,
 }
 
 impl HttpSettings {
@@ -27,6 +32,30 @@ impl HttpSettings {
         self.api == Some(ApiAccess::All)
             && !self.bind.ip().is_loopback()
             && self.api_token.is_empty()
+            && self.tls.client_ca_file.is_none()
+    }
+}
+
+/// `http.tls`: HTTPS in place of HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpTlsSettings {
+    /// File with the certificates, the server's own first; the key may be in it as well (PEM or PKCS#12). Where it is set,
+    /// only HTTPS is served on `http.bind`.
+    pub cert_file: Option<PathBuf>,
+    /// File with the key (PEM: PKCS#8, encrypted or not, SEC1 or PKCS#1), read when `http.tls.cert_file` has none.
+    pub key_file: Option<PathBuf>,
+    /// Password of the key, or of the PKCS#12 file, where it has one.
+    pub key_password: Secret,
+    /// PEM file with certificates of issuers. Where it is set, callers must show a certificate by one of them for
+    /// everything but `/livez`, `/startupz` and `/readyz`.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+impl HttpTlsSettings {
+    /// Whether something is set and yet HTTP would be served in plain text.
+    pub fn lacks_certificate(&self) -> bool {
+        self.cert_file.is_none() && *self != Self::default()
     }
 }
 
@@ -37,6 +66,7 @@ impl Default for HttpSettings {
             metrics: true,
             api: None,
             api_token: Secret::default(),
+            tls: HttpTlsSettings::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod pem;
 mod pkcs12;
 mod reload;
 pub mod settings;
+mod tls;
 mod watch;
 
 use std::{
@@ -26,14 +27,34 @@ use crate::{
 use settings::{CredentialSettings, StoreForm, TrustSettings};
 
 pub use reload::{BothKeys, KeyFiles, KeySettingError, Keys, reload};
+pub use tls::{client_verifier, provider};
 pub use watch::Watch;
 
 /// A private key with the certificates for it.
 pub struct KeyMaterial {
     /// DER certificates, that of the key first.
     pub chain: Vec<Vec<u8>>,
-    /// The key, DER in PKCS#8 or SEC1 form.
+    /// The key, DER in PKCS#8, SEC1 or PKCS#1 form.
     pub key: Zeroizing<Vec<u8>>,
+    /// Where the certificates were.
+    cert_file: PathBuf,
+    /// Where the key was.
+    key_file: PathBuf,
+}
+
+impl KeyMaterial {
+    /// Reads the certificates of one file, and the key, which is in the same one or in `key_file`.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn read(cert_file: &Path, key_file: &Path, password: &str) -> Result<Self, KeyError> {
+        let mut contents = read(cert_file, password, None)?;
+        if contents.certificates.is_empty() || contents.key.is_some() {
+            return material(contents, cert_file, cert_file);
+        }
+        contents.key = Some(private_key(key_file, password)?);
+        material(contents, cert_file, key_file)
+    }
 }
 
 impl fmt::Debug for KeyMaterial {
@@ -56,7 +77,6 @@ pub struct KeyError {
     /// The file.
     pub file: PathBuf,
     /// What is wrong with it.
-    #[source]
     pub reason: KeyFault,
 }
 
@@ -77,9 +97,6 @@ pub enum KeyFault {
         .0.display(), .0.with_extension("p12").display()
     )]
     Jks(PathBuf),
-    /// A key of RSA.
-    #[error("an RSA key; only keys of the curve P-256 can be used")]
-    Rsa,
     /// A key in the old encrypted form of OpenSSL.
     #[error(
         "a key in OpenSSL's old encrypted form; convert it: openssl pkcs8 -topk8 -in OLD -out NEW"
@@ -103,6 +120,12 @@ pub enum KeyFault {
     /// Key and certificates are no use together.
     #[error("{0}")]
     Unusable(#[from] CredentialsError),
+    /// The key is none that TLS has signatures for.
+    #[error("not a private key of RSA, ECDSA or Ed25519 in PKCS#8, SEC1 or PKCS#1 form")]
+    NotForTls,
+    /// TLS refuses it.
+    #[error("TLS cannot use it: {0}")]
+    Tls(#[from] rustls::Error),
     /// No certificate is one of an issuer.
     #[error("none of its certificates may issue others (basicConstraints CA)")]
     NoIssuer,
@@ -131,18 +154,10 @@ impl CredentialSettings {
                 or_default(&self.keystore_password, KEYSTORE_PASSWORD),
                 alias,
             )?;
-            return material(contents, file);
+            return material(contents, file, file);
         }
         let password = or_default(&self.key_password, KEY_PASSWORD);
-        let mut contents = read(file, password, None)?;
-        if contents.certificates.is_empty() {
-            return Err(KeyFault::NoCertificate.of(file));
-        }
-        if contents.key.is_none() {
-            contents.key = read(&self.key_file, password, None)?.key;
-            return material(contents, &self.key_file);
-        }
-        material(contents, file)
+        KeyMaterial::read(file, &self.key_file, password)
     }
 
     /// As [`Self::load`], made ready for use.
@@ -150,8 +165,14 @@ impl CredentialSettings {
     /// # Errors
     /// The first file that cannot be used.
     pub fn credentials(&self, alias: &str) -> Result<Credentials, KeyError> {
-        let KeyMaterial { chain, key } = self.load(alias)?;
-        Credentials::new(chain, &key).map_err(|error| KeyFault::Unusable(error).of(self.file()))
+        let material = self.load(alias)?;
+        Credentials::new(material.chain, &material.key).map_err(|error| {
+            let file = match error {
+                CredentialsError::Key => material.key_file,
+                CredentialsError::Certificate(_) | CredentialsError::Mismatch => material.cert_file,
+            };
+            KeyFault::Unusable(error).of(&file)
+        })
     }
 
     fn file(&self) -> &Path {
@@ -173,15 +194,7 @@ impl TrustSettings {
     pub fn load(&self) -> Result<Vec<Vec<u8>>, KeyError> {
         let file = self.file();
         let password = or_default(&self.keystore_password, KEYSTORE_PASSWORD);
-        let mut certificates = read_certificates(file, password)?;
-        if certificates.is_empty() {
-            return Err(KeyFault::NoCertificate.of(file));
-        }
-        certificates.retain(|der| is_issuer(der));
-        if certificates.is_empty() {
-            return Err(KeyFault::NoIssuer.of(file));
-        }
-        Ok(certificates)
+        read_issuers(file, password)
     }
 
     /// As [`Self::load`], made ready for use.
@@ -224,6 +237,31 @@ fn or_default<'a>(password: &'a Secret, default: &'static str) -> &'a str {
 const KEY_PASSWORD: &str = "server_key_password";
 const KEYSTORE_PASSWORD: &str = "server_ks_password";
 
+/// All DER certificates of one file, whatever keys are beside them; at least one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let (bytes, form) = open(file)?;
+    let certificates = match form {
+        Form::Pkcs12 => pkcs12::certificates(&bytes, password),
+        Form::Pem => pem::certificates(&bytes),
+    };
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(KeyFault::NoCertificate.of(file)),
+        other => other.map_err(|fault| fault.of(file)),
+    }
+}
+
+/// The private key in a file, DER in PKCS#8 or SEC1 form; the first one.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn private_key(file: &Path, password: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let key = read(file, password, None)?.key;
+    key.ok_or_else(|| KeyFault::NoKey.of(file))
+}
+
 /// Reads one file. `alias` names the key wanted of a keystore; blank: the first one.
 fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, KeyError> {
     let (bytes, form) = open(file)?;
@@ -232,16 +270,6 @@ fn read(file: &Path, password: &str, alias: Option<&str>) -> Result<Contents, Ke
         Form::Pem => pem::read(&bytes, password),
     };
     contents.map_err(|fault| fault.of(file))
-}
-
-/// Reads all certificates of one file, whatever keys are beside them.
-fn read_certificates(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
-    let (bytes, form) = open(file)?;
-    let certificates = match form {
-        Form::Pkcs12 => pkcs12::certificates(&bytes, password),
-        Form::Pem => pem::certificates(&bytes),
-    };
-    certificates.map_err(|fault| fault.of(file))
 }
 
 /// The forms that can be read.
@@ -267,15 +295,34 @@ fn open(file: &Path) -> Result<(Zeroizing<Vec<u8>>, Form), KeyError> {
     Ok((bytes, form))
 }
 
-fn material(contents: Contents, file: &Path) -> Result<KeyMaterial, KeyError> {
-    let key = contents.key.ok_or_else(|| KeyFault::NoKey.of(file))?;
+fn material(
+    contents: Contents,
+    cert_file: &Path,
+    key_file: &Path,
+) -> Result<KeyMaterial, KeyError> {
     if contents.certificates.is_empty() {
-        return Err(KeyFault::NoCertificate.of(file));
+        return Err(KeyFault::NoCertificate.of(cert_file));
     }
+    let key = contents.key.ok_or_else(|| KeyFault::NoKey.of(key_file))?;
     Ok(KeyMaterial {
         chain: contents.certificates,
         key,
+        cert_file: cert_file.to_owned(),
+        key_file: key_file.to_owned(),
     })
+}
+
+/// The DER certificates of a file that may issue others.
+///
+/// # Errors
+/// The file cannot be used, or there is none.
+pub fn read_issuers(file: &Path, password: &str) -> Result<Vec<Vec<u8>>, KeyError> {
+    let mut certificates = certificates(file, password)?;
+    certificates.retain(|der| is_issuer(der));
+    if certificates.is_empty() {
+        return Err(KeyFault::NoIssuer.of(file));
+    }
+    Ok(certificates)
 }
 
 /// Whether a DER certificate is one of an issuer.

@@ -1,4 +1,5 @@
-//! PEM files (RFC 7468): certificates, and keys in PKCS#8 (RFC 5958) or SEC1 (RFC 5915).
+//! PEM files (RFC 7468): certificates, and keys in PKCS#8 (RFC 5958), SEC1 (RFC 5915) or
+//! PKCS#1 (RFC 8017).
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use zeroize::Zeroizing;
@@ -11,12 +12,11 @@ pub(super) fn read(text: &[u8], password: &str) -> Result<Contents, KeyFault> {
     for section in sections(text)? {
         match &*section.tag {
             CERTIFICATE => contents.certificates.push(section.der.to_vec()),
-            "PRIVATE KEY" | "EC PRIVATE KEY" | "ENCRYPTED PRIVATE KEY"
+            "PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY"
                 if contents.key.is_none() =>
             {
                 contents.key = Some(key(section, password)?);
             }
-            "RSA PRIVATE KEY" => return Err(KeyFault::Rsa),
             _ => {}
         }
     }

@@ -55,12 +55,12 @@ impl BothKeys {
 
 /// Which setting names files that cannot be used, and why they cannot.
 #[derive(Debug, thiserror::Error)]
-#[error("{setting}: {source}")]
+#[error("{setting}: {error}")]
 pub struct KeySettingError {
     /// The setting.
     pub setting: &'static str,
     /// Why.
-    pub source: KeyError,
+    pub error: KeyError,
 }
 
 impl KeyFiles {
@@ -69,7 +69,7 @@ impl KeyFiles {
     /// # Errors
     /// The first that cannot be used.
     pub fn load(&self) -> Result<BothKeys, KeySettingError> {
-        let of = |setting| move |source| KeySettingError { setting, source };
+        let of = |setting| move |error| KeySettingError { setting, error };
         let trust = if self.trust.enabled {
             self.trust.store().map_err(of("lwm2m.trust"))?
         } else {
@@ -106,13 +106,13 @@ impl KeyFiles {
     }
 }
 
-/// Looks at the files every `interval`, and puts keys that changed since `watch` began in the place of those in use. Files
-/// that cannot be used leave them there. Never returns.
-pub async fn reload(
-    files: KeyFiles,
+/// Looks at the files every `interval`, and puts what `load` makes of them when they changed since `watch` began in the
+/// place of the keys in use. Files that cannot be used leave those there. Never returns.
+pub async fn reload<K: Send + Sync + 'static>(
     mut watch: Watch,
+    load: impl Fn() -> Result<K, KeySettingError> + Clone + Send + 'static,
     interval: Duration,
-    keys: watch::Sender<BothKeys>,
+    keys: watch::Sender<K>,
 ) {
     let mut debounce = Debounce::default();
     loop {
@@ -125,8 +125,7 @@ pub async fn reload(
         if !debounce.is_due(has_changed) {
             continue;
         }
-        let reader = files.clone();
-        match spawn_blocking(move || reader.load()).await {
+        match spawn_blocking(load.clone()).await {
             Ok(Ok(fresh)) => {
                 debounce.tries = 0;
                 keys.send_replace(fresh);

@@ -124,7 +124,7 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
             "neither PEM nor PKCS#12",
         ),
     ] {
-        let error = settings.load("server").unwrap_err().to_string();
+        let error = settings.credentials("server").unwrap_err().to_string();
         assert!(error.contains(named) && error.contains(told), "{error}");
         assert!(!error.contains("secret-no-one-may-see"), "{error}");
     }
@@ -199,7 +199,7 @@ async fn s21_files_that_change_are_read_when_they_rest_and_unusable_ones_are_not
     };
     let before = spki(&keys.borrow());
     let interval = std::time::Duration::from_millis(20);
-    let watching = tokio::spawn(reload(files, watch, interval, sender));
+    let watching = tokio::spawn(reload(watch, move || files.load(), interval, sender));
     // The certificate is there before its key: nobody reads what is between.
     fs::copy(file("ca.pem"), path("tls.crt")).unwrap();
     tokio::time::sleep(interval * 4).await;
@@ -233,8 +233,8 @@ async fn s21_a_file_that_is_replaced_right_after_it_was_read_is_noticed() {
     let (sender, mut keys) = tokio::sync::watch::channel(files.load().unwrap());
     fs::copy(file("other-ca.pem"), &cert_file).unwrap();
     let watching = tokio::spawn(reload(
-        files,
         watch,
+        move || files.load(),
         std::time::Duration::from_millis(20),
         sender,
     ));

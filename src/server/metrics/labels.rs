@@ -36,6 +36,11 @@ label! {
     }
 }
 label! {
+    /// How a connection began where HTTPS is served: with a handshake that was `ok`, `failed` or did not end in time, or with
+    /// `plain` HTTP.
+    pub enum HttpsHandshake "result" { Failed "failed", Ok "ok", Plain "plain", Timeout "timeout" }
+}
+label! {
     /// Limit that refused something.
     pub enum Limit "limit" {
         Bootstraps "bootstraps", Endpoints "endpoints", EndpointFlapping "endpoint_flapping", EndpointMessages "endpoint_messages",
@@ -120,7 +125,7 @@ label! {
     /// What a Kafka record carries.
     pub enum RecordKind "kind" {
         Activity "activity", Attributes "attributes", Question "question", Rpc "rpc", Session "session",
-        SharedAttributes "shared_attributes", Telemetry "telemetry",
+        SharedAttributes "shared_attributes", Telemetry "telemetry", Usage "usage",
     }
 }
 label! {

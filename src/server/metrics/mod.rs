@@ -121,6 +121,8 @@ pub struct Metrics {
     pub actor_panics: Counter,
     /// `lightship_limit_rejections_total`
     pub limit_rejections: Counters<Limit>,
+    /// `lightship_https_handshakes_total`
+    pub https_handshakes: Counters<HttpsHandshake>,
     /// `lightship_platform_messages_total`
     pub platform_messages: Counters<(Message, MessageResult)>,
     /// `lightship_platform_requests_total`
@@ -153,12 +155,16 @@ pub struct Metrics {
     pub kafka_waiting_uplinks: Gauge,
     /// `lightship_kafka_forbidden_uplinks_total`
     pub kafka_forbidden_uplinks: Counter,
+    /// `lightship_kafka_limited_uplinks_total`
+    pub kafka_limited_uplinks: Counter,
     /// `lightship_kafka_notifications_total`
     pub kafka_notifications: Counter,
     /// `lightship_kafka_notifications_dropped_total`
     pub kafka_notifications_dropped: Counters<CoreDrop>,
     /// `lightship_kafka_late_answers_total`
     pub kafka_late_answers: Counter,
+    /// `lightship_kafka_unreadable_answers_total`
+    pub kafka_unreadable_answers: Counter,
     /// `lightship_kafka_producer_rebuilds_total`
     pub kafka_producer_rebuilds: Counter,
     /// `lightship_zookeeper_connected`
@@ -321,6 +327,11 @@ impl Metrics {
                 "Endpoints and datagrams lost because handling them panicked",
             ),
             limit_rejections: add(r, "limit_rejections", "What a limit refused"),
+            https_handshakes: add(
+                r,
+                "https_handshakes",
+                "Connections to the HTTP side, where it serves HTTPS, by how they began",
+            ),
             platform_messages: add(
                 r,
                 "platform_messages",
@@ -389,6 +400,11 @@ impl Metrics {
                 "kafka_forbidden_uplinks",
                 "Uplinks that the state of their tenant forbids",
             ),
+            kafka_limited_uplinks: add(
+                r,
+                "kafka_limited_uplinks",
+                "Uplinks beyond the rate limits of their tenant",
+            ),
             kafka_notifications: add(r, "kafka_notifications", "Notifications of the core"),
             kafka_notifications_dropped: add(
                 r,
@@ -399,6 +415,11 @@ impl Metrics {
                 r,
                 "kafka_late_answers",
                 "Answers of the core that came late, twice or to another process",
+            ),
+            kafka_unreadable_answers: add(
+                r,
+                "kafka_unreadable_answers",
+                "Answers of the core that could not be read or used",
             ),
             kafka_producer_rebuilds: add(
                 r,

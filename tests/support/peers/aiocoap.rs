@@ -2,7 +2,6 @@
 //!
 //! The program is `tests/interop/aiocoap/device.py`; its header lists options, commands and events.
 
-use std::process::Command;
 use std::time::Duration;
 
 use super::cache::{self, PIP, PYTHON, Recipe};
@@ -18,17 +17,9 @@ impl Client {
     /// Starts a client that registers at `server` (`127.0.0.1:5685`) at once; `options` are those of the program. `None`:
     /// it cannot be had here, as said on standard error.
     pub(crate) fn start(server: &str, endpoint: &str, options: &[&str]) -> Option<Self> {
-        let packages = RECIPE.prepare(|folder| {
-            let mut pip = Command::new("pip3");
-            pip.args(["install", "--quiet", "--no-compile", "--target"])
-                .arg(folder)
-                .args(PACKAGES);
-            cache::run(&mut pip)
-        })?;
-        let mut command = Command::new("python3");
+        let packages = RECIPE.prepare(|folder| cache::fetch_python(folder, &PACKAGES))?;
+        let mut command = cache::python(&packages);
         command
-            .env("PYTHONPATH", packages)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/tests/interop/aiocoap/device.py"

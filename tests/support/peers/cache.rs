@@ -199,6 +199,24 @@ pub(crate) fn fetch_jars(folder: &Path, coordinates: &[&str]) -> Result<(), Stri
     ]))
 }
 
+/// Fetches Python packages, `name==version`, into a folder with pip.
+pub(crate) fn fetch_python(folder: &Path, packages: &[&str]) -> Result<(), String> {
+    let mut pip = Command::new("pip3");
+    pip.args(["install", "--quiet", "--no-compile", "--target"])
+        .arg(folder)
+        .args(packages);
+    run(&mut pip)
+}
+
+/// Python with the packages of a folder.
+pub(crate) fn python(packages: &Path) -> Command {
+    let mut python = Command::new("python3");
+    python
+        .env("PYTHONPATH", packages)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
 /// Runs a command to its end; its output becomes part of the reason when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command

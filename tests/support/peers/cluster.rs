@@ -39,7 +39,7 @@ impl Cluster {
             let properties = properties(&folder, node, ports);
             fs::write(folder.join(PROPERTIES), properties)
                 .expect("the scratch folder can be written");
-            kafka::format(&jars, &folder);
+            kafka::format(&jars, &folder, &[]);
         }
         let start = |node| kafka::launch(&jars, &folder(data.path(), node));
         let cluster = Self {

@@ -29,22 +29,45 @@ pub(crate) struct Broker {
     jars: PathBuf,
     data: TempDir,
     ports: Ports,
+    /// Ports of the listeners that ask for a user.
+    secured: Option<SecuredPorts>,
     process: Option<Process>,
+}
+
+/// A user that a secured broker knows, with its password.
+pub(crate) const USER: (&str, &str) = ("lightship", "pass=word;1");
+
+#[derive(Clone, Copy, Debug)]
+struct SecuredPorts {
+    sasl: u16,
+    tls: u16,
 }
 
 impl Broker {
     /// Starts a broker and waits until it answers. `None`: it cannot be had here, as said on standard error.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(false)
+    }
+
+    /// Starts a broker that has two more listeners: one for [`USER`] by PLAIN in plain text, and one by SCRAM-SHA-512 over
+    /// TLS with the certificate of [`Self::certificate`].
+    pub(crate) fn start_secured() -> Option<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(secured: bool) -> Option<Self> {
         let jars = jars()?;
         // Between choosing a port and binding it somebody else may take it: then a second pair is tried.
         (1..=START_ATTEMPTS).find_map(|attempt| {
             let data = tempfile::tempdir().expect("a scratch folder can be made");
             let ports = Ports::free();
             ports.write_properties(data.path());
+            let secured = secured.then(|| SecuredPorts::add(ports, data.path()));
             let mut broker = Self {
                 jars: jars.clone(),
                 data,
                 ports,
+                secured,
                 process: None,
             };
             broker.format();
@@ -79,6 +102,23 @@ impl Broker {
     /// Returns the address clients are given (`127.0.0.1:port`); it stays the same through restarts.
     pub(crate) fn bootstrap_servers(&self) -> String {
         format!("127.0.0.1:{}", self.ports.clients)
+    }
+
+    /// The address of the listener by PLAIN in plain text.
+    pub(crate) fn sasl_servers(&self) -> String {
+        let ports = self.secured.expect("the broker is secured");
+        format!("127.0.0.1:{}", ports.sasl)
+    }
+
+    /// The address of the listener by SCRAM-SHA-512 over TLS.
+    pub(crate) fn tls_servers(&self) -> String {
+        let ports = self.secured.expect("the broker is secured");
+        format!("127.0.0.1:{}", ports.tls)
+    }
+
+    /// The certificate that the broker shows for 127.0.0.1, which it signed itself; PEM.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.data.path().join(CERTIFICATE)
     }
 
     /// Stops the broker in order (SIGTERM). Records stay.
@@ -125,7 +165,9 @@ impl Broker {
                 .expect("the broker answers");
             metadata.topics().iter().any(|other| other.name() == topic)
         };
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
         while is_there() {
+            assert!(Instant::now() < deadline, "{topic} is still there");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -198,7 +240,13 @@ impl Broker {
     }
 
     fn format(&self) {
-        format(&self.jars, self.data.path());
+        let (name, password) = USER;
+        let user = format!("SCRAM-SHA-512=[name={name},password=\"{password}\"]");
+        let more: &[&str] = match self.secured {
+            Some(_) => &["--add-scram", &user],
+            None => &[],
+        };
+        format(&self.jars, self.data.path(), more);
     }
 
     /// Starts the process and waits until it serves; `Err` is what it printed before it ended.
@@ -317,12 +365,13 @@ pub(super) fn jars() -> Option<PathBuf> {
     Some(folder.join("lib"))
 }
 
-/// Makes the folder of a node, which holds its properties, ready for its first start.
-pub(super) fn format(jars: &Path, folder: &Path) {
+/// Makes the folder of a node, which holds its properties, ready for its first start; `more` are arguments to the tool.
+pub(super) fn format(jars: &Path, folder: &Path, more: &[&str]) {
     let formatted = cache::run(
         java(jars, &["-Xmx64m", "-XX:TieredStopAtLevel=1"])
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(folder.join(PROPERTIES)),
+            .arg(folder.join(PROPERTIES))
+            .args(more),
     );
     formatted.expect("an empty folder can be formatted");
 }
@@ -420,6 +469,70 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+impl SecuredPorts {
+    /// Makes a certificate and adds the listeners to the properties in `folder`.
+    fn add(ports: Ports, folder: &Path) -> Self {
+        let listeners = [(); 2]
+            .map(|()| TcpListener::bind("127.0.0.1:0").expect("loopback has a free TCP port"));
+        let [sasl, tls] = listeners.map(|listener| {
+            listener
+                .local_addr()
+                .expect("a bound socket has an address")
+                .port()
+        });
+        let store = folder.join("server.p12");
+        let keytool = |arguments: &[&str], more: &[&Path]| {
+            let mut command = Command::new("keytool");
+            command
+                .args(arguments)
+                .args([
+                    "-alias",
+                    "broker",
+                    "-storepass",
+                    STORE_PASSWORD,
+                    "-keystore",
+                ])
+                .arg(&store)
+                .args(more);
+            cache::run(&mut command).expect("keytool comes with Java");
+        };
+        let san = ["-ext", "san=ip:127.0.0.1", "-dname", "CN=broker"];
+        let key = ["-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12"];
+        keytool(&[&key[..], &san[..]].concat(), &[]);
+        let certificate = folder.join(CERTIFICATE);
+        keytool(
+            &["-exportcert", "-rfc"],
+            &[Path::new("-file"), &certificate],
+        );
+        let path = folder.join(PROPERTIES);
+        let properties = fs::read_to_string(&path).expect("the properties are there");
+        let plain = format!("listeners=PLAINTEXT://127.0.0.1:{}", ports.clients);
+        assert!(properties.contains(&plain));
+        let properties = properties.replace(
+            &plain,
+            &format!("{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"),
+        );
+        let (name, password) = USER;
+        let security = format!(
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL\n\
+             listener.name.sasl.sasl.enabled.mechanisms=PLAIN\n\
+             listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+             user_{name}=\"{password}\";\n\
+             listener.name.tls.sasl.enabled.mechanisms=SCRAM-SHA-512\n\
+             listener.name.tls.scram-sha-512.sasl.jaas.config=\
+             org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+             listener.name.tls.ssl.keystore.location={}\n\
+             listener.name.tls.ssl.keystore.type=PKCS12\n\
+             listener.name.tls.ssl.keystore.password={STORE_PASSWORD}\n",
+            store.display()
+        );
+        fs::write(&path, properties + &security).expect("the scratch folder can be written");
+        Self { sasl, tls }
+    }
+}
+
+const CERTIFICATE: &str = "broker.pem";
+const STORE_PASSWORD: &str = "changeit";
 const JARS: [&str; 2] = [
     "org.apache.kafka:kafka_2.13:4.4.0",
     "org.slf4j:slf4j-simple:1.7.36",

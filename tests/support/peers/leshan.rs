@@ -20,34 +20,8 @@ impl Client {
     /// Starts a client that registers at `server` (`coap://127.0.0.1:5685`) at once. `None`: it cannot be had here, as
     /// said on standard error.
     pub(crate) fn start(server: &str, endpoint: &str, options: Options) -> Option<Self> {
-        let jars = libraries()?;
-        let mut hasher = DefaultHasher::new();
-        SOURCES.hash(&mut hasher);
-        let recipe = Recipe {
-            peer: "Leshan client",
-            folder: &format!("leshan-client-{:016x}", hasher.finish()),
-            to_run: &[JAVA],
-            to_make: &[JAVAC],
-            fetches: false,
-        };
-        let classes = recipe.prepare(|folder| {
-            let mut javac = Command::new("javac");
-            javac.current_dir(folder).args(["-cp", &jars]);
-            for (name, source) in SOURCES {
-                fs::write(folder.join(name), source).map_err(|error| format!("{name}: {error}"))?;
-                javac.arg(name);
-            }
-            cache::run(&mut javac)
-        })?;
-        let mut command = Command::new("java");
+        let mut command = program("Leshan client", "leshan-client", &SOURCES)?;
         command
-            .args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .args([
-                "-cp",
-                &format!("{}:{jars}", classes.display()),
-                "TestClient",
-            ])
             .arg(format!("server={server}"))
             .arg(format!("endpoint={endpoint}"))
             .arg(format!("lifetime={}", options.lifetime))
@@ -71,18 +45,6 @@ impl Client {
     /// Gives the client a command, such as `set /3303/0/5700 21.5`.
     pub(crate) fn command(&mut self, command: &str) {
         self.process.send_line(command);
-    }
-
-    /// Waits for an event that satisfies `predicate` and takes it; others stay for later calls.
-    ///
-    /// # Panics
-    /// When it does not come within `timeout`.
-    pub(crate) fn expect(
-        &mut self,
-        timeout: Duration,
-        predicate: impl FnMut(&str) -> bool,
-    ) -> String {
-        self.process.expect(timeout, predicate)
     }
 
     /// Waits for an event that begins with these words, such as `acked /3303/0/5700`; returns the rest of its line.
@@ -143,10 +105,37 @@ impl Default for Options {
 /// How long an event may take: a Java start on a busy machine, or one full retransmission of CoAP.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The class path of the libraries. `None`: they cannot be had here.
-pub(crate) fn libraries() -> Option<String> {
+/// A Java program on the libraries, from files of source of which the first has `main`; its folder begins with `folder`.
+/// `None`: it cannot be had here.
+pub(crate) fn program(peer: &str, folder: &str, sources: &[(&str, &str)]) -> Option<Command> {
     let libraries = LIBRARIES.prepare(|folder| cache::fetch_jars(folder, &JARS))?;
-    Some(format!("{}/lib/*", libraries.display()))
+    let jars = format!("{}/lib/*", libraries.display());
+    let mut hasher = DefaultHasher::new();
+    sources.hash(&mut hasher);
+    let recipe = Recipe {
+        peer,
+        folder: &format!("{folder}-{:016x}", hasher.finish()),
+        to_run: &[JAVA],
+        to_make: &[JAVAC],
+        fetches: false,
+    };
+    let classes = recipe.prepare(|folder| {
+        let mut javac = Command::new("javac");
+        javac.current_dir(folder).args(["-cp", &jars]);
+        for (name, source) in sources {
+            fs::write(folder.join(name), source).map_err(|error| format!("{name}: {error}"))?;
+            javac.arg(name);
+        }
+        cache::run(&mut javac)
+    })?;
+    let (main, _) = sources.first()?;
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .args(["-cp", &format!("{}:{jars}", classes.display())])
+        .arg(main.trim_end_matches(".java"));
+    Some(command)
 }
 
 const JARS: [&str; 3] = [

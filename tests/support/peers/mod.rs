@@ -3,12 +3,14 @@
 //! | module | peer | needs |
 //! |---|---|---|
 //! | [`aiocoap`] | a LwM2M 1.1 client of ours on aiocoap | Python 3.11; pip to fetch it |
+//! | [`kcat`] | kcat, a Kafka client | Debian's `kcat` |
 //! | [`kafka`] | Apache Kafka, one KRaft node | Java 17; Maven to fetch it |
 //! | [`cluster`] | Apache Kafka, a controller and two brokers | the same |
 //! | [`leshan`] | a LwM2M 1.1 client on the Eclipse Leshan libraries | Java 17; Maven and `javac` to build it |
 //! | [`libcoap`] | libcoap's `coap-client-notls` | Debian's `libcoap3-bin` |
 //! | [`mbedtls`] | a DTLS client on Mbed TLS, with connection ids | cargo to fetch it, a C compiler to build it |
 //! | [`openapi`] | the validator of OpenAPI documents on PyPI | Python 3.10; pip to fetch it |
+//! | [`protobuf`] | Google's protobuf library, with protoc | Python 3.11; pip to fetch it |
 //! | | OpenSSL's `openssl`, GnuTLS' `gnutls-cli`, libcoap's `coap-client-openssl` and `-gnutls` | Debian's `openssl`, `gnutls-bin`, `libcoap3-bin` |
 //! | [`scandium`] | a DTLS client on Scandium, with connection ids | as Leshan |
 //! | [`tinydtls`] | a DTLS client on tinydtls | Python 3.11; pip, a C compiler, autoconf, automake, libtool, Python's headers to build it |
@@ -39,11 +41,13 @@ pub(crate) mod cache;
 pub(crate) mod cluster;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+pub(crate) mod kcat;
 pub(crate) mod leshan;
 pub(crate) mod libcoap;
 pub(crate) mod mbedtls;
 pub(crate) mod openapi;
 pub(crate) mod process;
+pub(crate) mod protobuf;
 pub(crate) mod scandium;
 pub(crate) mod tinydtls;
 pub(crate) mod wakaama;

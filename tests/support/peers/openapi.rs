@@ -1,7 +1,5 @@
 //! The validator of OpenAPI documents on PyPI, `openapi-spec-validator`.
 
-use std::process::Command;
-
 use super::cache::{self, PIP, PYTHON, Recipe};
 
 /// Validates a document by the schema of its version; says so on standard error when the validator cannot be had.
@@ -9,19 +7,10 @@ use super::cache::{self, PIP, PYTHON, Recipe};
 /// # Panics
 /// When the document is not valid.
 pub(crate) fn validate(document: &str) {
-    let packages = RECIPE.prepare(|folder| {
-        let mut pip = Command::new("pip3");
-        pip.args(["install", "--quiet", "--no-compile", "--target"])
-            .arg(folder)
-            .arg(PACKAGE);
-        cache::run(&mut pip)
-    });
+    let packages = RECIPE.prepare(|folder| cache::fetch_python(folder, &[PACKAGE]));
     let Some(packages) = packages else { return };
-    let mut validator = Command::new("python3");
-    validator
-        .env("PYTHONPATH", packages)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["-m", "openapi_spec_validator", document]);
+    let mut validator = cache::python(&packages);
+    validator.args(["-m", "openapi_spec_validator", document]);
     if let Err(report) = cache::run(&mut validator) {
         panic!("{report}");
     }

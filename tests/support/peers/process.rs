@@ -1,5 +1,6 @@
 //! A child process that cannot outlive its test, and everything it has printed.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -195,6 +196,18 @@ impl Process {
     /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns the CPU time that the threads running now have had, to the nanosecond.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("Linux has /proc");
+        let spent = threads.map_while(Result::ok).map(|thread| {
+            // One may have ended since.
+            let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
+            Duration::from_nanos(nanoseconds.unwrap_or_default())
+        });
+        spent.sum()
     }
 
     /// Returns every line printed so far, standard output and standard error in the order of arrival.

@@ -65,7 +65,7 @@ pub(super) fn full(prefix: &str, topic: &str) -> String {
 
 /// The topics that the double reads, with their Kafka partitions.
 pub(super) fn core_topics(prefix: &str) -> Vec<(String, i32)> {
-    let numbered = ["tb_core", "tb_rule_engine.main"]
+    let numbered = ["tb_core", "tb_rule_engine.main", "tb_usage_stats"]
         .into_iter()
         .flat_map(|topic| (0..PARTITIONS).map(move |number| (format!("{topic}.{number}"), 1)));
     let requests = ("tb_transport.api.requests".to_owned(), API_PARTITIONS);
@@ -126,6 +126,15 @@ impl Bus {
             prefix: prefix.to_owned(),
             partitions,
         }
+    }
+
+    /// Reads one more topic, of one Kafka partition, that is there.
+    pub(super) fn also_read(&self, topic: &str) {
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(topic, 0, Offset::Beginning)
+            .unwrap();
+        self.consumer.incremental_assign(&assignment).unwrap();
     }
 
     /// The next record, if one comes in time.

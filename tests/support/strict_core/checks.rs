@@ -10,13 +10,13 @@ use super::{
         murmur2,
         wire::{
             SessionInfoProto, TbMsgProto, ToCoreMsg, ToDeviceRpcResponseMsg,
-            ToDeviceRpcResponseStatusMsg, ToRuleEngineMsg, TransportApiRequestMsg,
-            TransportToDeviceActorMsg,
+            ToDeviceRpcResponseStatusMsg, ToRuleEngineMsg, ToUsageStatsServiceMsg,
+            TransportApiRequestMsg, TransportToDeviceActorMsg, UsageStatsServiceMsg,
         },
     },
     bus::{Action, Received, full},
     life::Memory,
-    state::{NULL, Reading, Rpc, State, TENANT, now_millis, uuid},
+    state::{NULL, Reading, Rpc, State, TENANT, UsageReport, now_millis, uuid},
 };
 
 /// A broken rule.
@@ -37,6 +37,11 @@ impl State {
             self.take_question(record)
         } else if record.topic.starts_with(&full(&self.prefix, "tb_core.")) {
             self.take_actor_message(record)
+        } else if record
+            .topic
+            .starts_with(&full(&self.prefix, "tb_usage_stats."))
+        {
+            self.take_usage(record).map(|()| Vec::new())
         } else {
             self.take_rule_engine_message(record).map(|()| Vec::new())
         };
@@ -326,10 +331,60 @@ impl State {
         Ok(())
     }
 
+    fn take_usage(&mut self, record: &Received) -> Result<(), Broken> {
+        key(record)?;
+        rule!(record.headers.is_empty(), "headers {:?}", record.headers);
+        let message: ToUsageStatsServiceMsg = exact(&record.value)?;
+        rule!(!message.service_id.is_empty(), "serviceId is empty");
+        let legacy = message.msgs.is_empty();
+        let entries = if legacy {
+            vec![UsageStatsServiceMsg {
+                tenant_id_msb: message.tenant_id_msb,
+                tenant_id_lsb: message.tenant_id_lsb,
+                values: message.values,
+                customer_id_msb: message.customer_id_msb,
+                customer_id_lsb: message.customer_id_lsb,
+            }]
+        } else {
+            rule!(message.values.is_empty(), "both forms in one record");
+            message.msgs
+        };
+        for entry in entries {
+            let tenant = uuid(entry.tenant_id_msb, entry.tenant_id_lsb);
+            rule!([TENANT, NULL].contains(&tenant), "tenant {tenant}");
+            let number = partition(tenant, 10, HashFunction::Murmur3_128);
+            let topic = full(&self.prefix, &format!("tb_usage_stats.{number}"));
+            rule!(record.topic == topic, "belongs on {topic}");
+            let count = |name: &str, number: i32| {
+                let counters = entry.values.iter().filter(|value| {
+                    if legacy {
+                        value.key == name
+                    } else {
+                        value.key.is_empty() && value.record_key == number
+                    }
+                });
+                counters.map(|value| value.value).sum()
+            };
+            rule!(
+                entry.values.iter().all(|value| value.value > 0),
+                "a counter of nothing"
+            );
+            self.usages.push(UsageReport {
+                legacy,
+                tenant,
+                messages: count("TRANSPORT_MSG_COUNT", 0),
+                data_points: count("TRANSPORT_DP_COUNT", 1),
+            });
+        }
+        Ok(())
+    }
+
     fn take_rule_engine_message(&mut self, record: &Received) -> Result<(), Broken> {
         let key = key(record)?;
         rule!(record.headers.is_empty(), "headers {:?}", record.headers);
         let outer: ToRuleEngineMsg = exact(&record.value)?;
+        let form = (!outer.tb_msg.is_empty(), outer.tb_msg_proto.is_some());
+        self.forms.insert(form);
         let message = match (&outer.tb_msg_proto, outer.tb_msg.as_slice()) {
             (Some(message), []) => message.clone(),
             (None, []) => return Err("an empty message".to_owned()),
@@ -424,24 +479,42 @@ impl State {
         message: &TbMsgProto,
     ) -> Result<(), Broken> {
         let profiles = self.devices[&device].names.iter();
-        let queues = profiles.map(|(_, profile)| {
+        let queues = profiles.filter_map(|(_, profile)| {
             let name = self.profiles[profile].queue.as_deref().unwrap_or("Main");
-            self.queues
-                .get(name)
-                .unwrap_or_else(|| &self.queues["Main"])
+            let get = |owner, name: &str| {
+                let queue = self.queues.get(&(owner, name.to_owned()))?;
+                Some((owner, queue))
+            };
+            let own = self.tenant_isolated.then(|| get(TENANT, name)).flatten();
+            own.or_else(|| get(NULL, name))
+                .or_else(|| get(NULL, "Main"))
         });
+        // A change of a queue or of the isolation becomes known a little later.
+        let former = self
+            .former_queues
+            .iter()
+            .map(|(owner, queue)| (*owner, queue));
+        let shared = self
+            .queues
+            .iter()
+            .map(|((owner, _), queue)| (*owner, queue));
+        let shared = shared.filter(|(owner, _)| self.tenant_isolated && *owner == NULL);
         let copy = (message.correlation_id_msb, message.correlation_id_lsb) != (0, 0);
-        for queue in queues {
+        for (owner, queue) in queues.chain(former).chain(shared) {
             let number = partition(device, queue.partitions, HashFunction::Murmur3_128);
             let numbers = if queue.duplicate {
                 0..queue.partitions
             } else {
                 number..number + 1
             };
+            let isolated = if owner == NULL {
+                String::new()
+            } else {
+                format!(".isolated.{owner}")
+            };
             for number in numbers {
-                let topic = full(&self.prefix, &format!("{}.{number}", queue.topic));
-                if record.topic == topic {
-                    rule!(copy == queue.duplicate, "correlation id");
+                let topic = full(&self.prefix, &format!("{}{isolated}.{number}", queue.topic));
+                if record.topic == topic && copy == queue.duplicate {
                     rule!(
                         !copy || message.partition == number.cast_signed(),
                         "a copy for partition {}",

@@ -32,7 +32,7 @@ use self::{
 };
 pub(crate) use self::{
     life::{Cache, CoreOptions},
-    state::{Reading, RpcProgress},
+    state::{Reading, RpcProgress, TENANT, UsageReport},
 };
 
 /// The double.
@@ -206,6 +206,12 @@ impl StrictCore {
             .insert((device, kind.to_owned()), package);
     }
 
+    /// Adds or replaces the one object of an object definition (XML) and tells the transports.
+    pub(crate) fn change_model(&self, key: &str, xml: &str, service_id: &str) {
+        self.add_model(xml);
+        self.shared.bus.notify(service_id, &state::model_saved(key));
+    }
+
     /// Removes an object model and tells the transports.
     pub(crate) fn delete_model(&self, key: &str, service_id: &str) {
         self.lock().models.remove(key);
@@ -214,16 +220,79 @@ impl StrictCore {
             .notify(service_id, &state::model_deleted(key));
     }
 
-    /// Adds a rule-engine queue. Its topics are the test's business.
+    /// Adds or replaces a shared rule-engine queue. Its topics are the test's business.
     pub(crate) fn add_queue(&self, name: &str, topic: &str, partitions: u32, duplicate: bool) {
-        self.lock().queues.insert(
-            name.to_owned(),
-            Queue {
-                topic: topic.to_owned(),
-                partitions,
-                duplicate,
-            },
-        );
+        let queue = Queue {
+            topic: topic.to_owned(),
+            partitions,
+            duplicate,
+        };
+        self.lock().save_queue(state::NULL, name, queue);
+    }
+
+    /// Reads one more topic, which must be there; `topic` without prefix.
+    pub(crate) fn also_read(&self, topic: &str) {
+        let topic = bus::full(&self.lock().prefix, topic);
+        self.shared.bus.also_read(&topic);
+    }
+
+    /// Adds or replaces a queue, shared or the tenant's own, and tells the transports.
+    pub(crate) fn save_queue(
+        &self,
+        is_own: bool,
+        name: &str,
+        topic: &str,
+        partitions: u32,
+        service_id: &str,
+    ) {
+        let queue = Queue {
+            topic: topic.to_owned(),
+            partitions,
+            duplicate: false,
+        };
+        let owner = if is_own { TENANT } else { state::NULL };
+        let message = self.lock().save_queue(owner, name, queue);
+        self.shared.bus.notify(service_id, &message);
+    }
+
+    /// Deletes a shared queue and tells the transports.
+    pub(crate) fn delete_queue(&self, name: &str, service_id: &str) {
+        let message = self.lock().delete_queue(state::NULL, name);
+        self.shared.bus.notify(service_id, &message);
+    }
+
+    /// Changes the tenant profile and tells the transports; `configuration` (JSON) holds its limits.
+    pub(crate) fn change_tenant_profile(
+        &self,
+        isolated: bool,
+        configuration: &str,
+        service_id: &str,
+    ) {
+        let mut state = self.lock();
+        state.tenant_isolated = isolated;
+        state.tenant_configuration = configuration.to_owned();
+        let message = state.tenant_profile_saved();
+        drop(state);
+        self.shared.bus.notify(service_id, &message);
+    }
+
+    /// Gives the tenant a tenant profile and tells the transports only that the tenant was saved.
+    pub(crate) fn change_tenant(&self, isolated: bool, service_id: &str) {
+        self.lock().tenant_isolated = isolated;
+        self.shared.bus.notify(service_id, &State::tenant_saved());
+    }
+
+    /// Deletes the tenant and tells the transports.
+    pub(crate) fn delete_tenant(&self, service_id: &str) {
+        self.lock().tenant_deleted = true;
+        self.delete_entity("TENANT", TENANT, service_id);
+    }
+
+    /// Tells the transports that an entity was deleted.
+    pub(crate) fn delete_entity(&self, kind: &str, id: Uuid, service_id: &str) {
+        self.shared
+            .bus
+            .notify(service_id, &state::entity_deleted(kind, id));
     }
 
     /// Changes a profile's configuration and tells the transports.
@@ -249,9 +318,12 @@ impl StrictCore {
     /// Deletes a device and tells the transports.
     pub(crate) fn delete_device(&self, id: Uuid, service_id: &str) {
         self.lock().credentials.retain(|_, device| *device != id);
-        self.shared
-            .bus
-            .notify(service_id, &state::entity_deleted("DEVICE", id));
+        self.delete_entity("DEVICE", id, service_id);
+    }
+
+    /// Counts the changes of the tenant's state from 0, as a core before 4.0, which counts none.
+    pub(crate) fn be_older_than_4_0(&self) {
+        self.lock().tenant_version = 0;
     }
 
     /// Switches the tenant's transport on or off and tells the transports.
@@ -371,6 +443,12 @@ impl StrictCore {
         self.lock().answer_times = times;
     }
 
+    /// Answers a question that the transport `service_id` never asked.
+    pub(crate) fn answer_nobody(&self, service_id: &str) {
+        let answer = self.lock().answer_to_nobody(service_id);
+        self.shared.bus.act(answer);
+    }
+
     /// Writes a record as it is.
     pub(crate) fn send_raw(&self, topic: &str, key: Option<&str>, value: &[u8]) {
         self.shared.bus.send_raw(topic, key, value);
@@ -421,6 +499,24 @@ impl StrictCore {
     /// Questions received, by name: `credentials`, `model`, `profile`, `routing`, `tenant`.
     pub(crate) fn questions(&self, name: &str) -> usize {
         self.lock().questions.get(name).copied().unwrap_or(0)
+    }
+
+    /// Forms in which rule-engine messages came: as bytes, as a message.
+    pub(crate) fn forms(&self) -> Vec<(bool, bool)> {
+        self.lock().forms.iter().copied().collect()
+    }
+
+    /// What was reported as used.
+    pub(crate) fn usages(&self) -> Vec<UsageReport> {
+        self.lock().usages.clone()
+    }
+
+    /// Waits until so many messages were reported for the tenant.
+    pub(crate) fn await_usage(&self, messages: i64, patience: Duration) {
+        self.wait(patience, "usage", |state| {
+            let of_tenant = state.usages.iter().filter(|usage| usage.tenant == TENANT);
+            of_tenant.map(|usage| usage.messages).sum::<i64>() >= messages
+        });
     }
 
     /// What broke a rule so far.

@@ -1,7 +1,7 @@
 //! What the double knows and how it answers.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,15 +15,15 @@ use super::{
         ApiUsageStateProto, AttributeUpdateNotificationMsg, DeviceInfoProto, DeviceProfileProto,
         DeviceProto, EntityDeleteMsg, EntityUpdateMsg, GetAttributeResponseMsg,
         GetEntityProfileResponseMsg, GetOtaPackageResponseMsg, GetQueueRoutingInfoResponseMsg,
-        GetResourceResponseMsg, KeyValueProto, KeyValueType, ResourceDeleteMsg, ResponseStatus,
-        SessionCloseNotificationProto, TbResourceProto, TenantProfileProto, ToDeviceRpcRequestMsg,
-        ToTransportMsg, ToTransportUpdateCredentialsProto, TransportApiRequestMsg,
-        TransportApiResponseMsg, TransportToDeviceActorMsg, TsKvProto,
-        ValidateDeviceCredentialsResponseMsg, entity_update_msg::EntityUpdate,
-        get_entity_profile_response_msg::Data,
+        GetResourceResponseMsg, KeyValueProto, KeyValueType, QueueDeleteMsg, QueueUpdateMsg,
+        ResourceDeleteMsg, ResourceUpdateMsg, ResponseStatus, SessionCloseNotificationProto,
+        TbResourceProto, TenantProfileProto, TenantProto, ToDeviceRpcRequestMsg, ToTransportMsg,
+        ToTransportUpdateCredentialsProto, TransportApiRequestMsg, TransportApiResponseMsg,
+        TransportToDeviceActorMsg, TsKvProto, ValidateDeviceCredentialsResponseMsg,
+        entity_update_msg::EntityUpdate, get_entity_profile_response_msg::Data,
     },
     Close, RpcOptions,
-    bus::{Action, PARTITIONS, Received},
+    bus::{Action, PARTITIONS, Received, full},
     life::{CoreOptions, Life, Memory},
 };
 
@@ -42,7 +42,20 @@ pub(super) struct State {
     pub(super) models: HashMap<String, Vec<u8>>,
     /// Id, title and version of what is assigned, by device and type.
     pub(super) packages: HashMap<(Uuid, String), (Uuid, String, String)>,
-    pub(super) queues: BTreeMap<String, Queue>,
+    /// Queues by owner and name.
+    pub(super) queues: BTreeMap<(Uuid, String), Queue>,
+    /// What queues were before they changed: a transport learns of that a little later.
+    pub(super) former_queues: Vec<(Uuid, Queue)>,
+    /// Whether the tenant was deleted.
+    pub(super) tenant_deleted: bool,
+    /// Whether the tenant has queues of its own.
+    pub(super) tenant_isolated: bool,
+    /// Member `configuration` of the tenant profile, JSON.
+    pub(super) tenant_configuration: String,
+    /// What the transport reported as used: its form, tenant, messages and values.
+    pub(super) usages: Vec<UsageReport>,
+    /// Forms in which rule-engine messages came: as bytes, as a message.
+    pub(super) forms: BTreeSet<(bool, bool)>,
     pub(super) tenant_enabled: bool,
     pub(super) tenant_version: i64,
     /// Sessions that were opened, and not closed by the transport.
@@ -92,6 +105,18 @@ pub(super) struct Profile {
     pub(super) version: i64,
 }
 
+/// Usage of one tenant, as one record says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsageReport {
+    /// Whether it came in the form of cores before 4.0.
+    pub(crate) legacy: bool,
+    /// The tenant; the null UUID for all tenants.
+    pub(crate) tenant: Uuid,
+    pub(crate) messages: i64,
+    pub(crate) data_points: i64,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Queue {
     pub(super) topic: String,
     pub(super) partitions: u32,
@@ -145,7 +170,13 @@ impl State {
             profiles: HashMap::new(),
             models: HashMap::new(),
             packages: HashMap::new(),
-            queues: BTreeMap::from([("Main".to_owned(), main)]),
+            queues: BTreeMap::from([((NULL, "Main".to_owned()), main)]),
+            former_queues: Vec::new(),
+            tenant_deleted: false,
+            tenant_isolated: false,
+            tenant_configuration: r#"{"type":"DEFAULT"}"#.to_owned(),
+            usages: Vec::new(),
+            forms: BTreeSet::new(),
             tenant_enabled: true,
             tenant_version: 1,
             sessions: HashMap::new(),
@@ -216,6 +247,30 @@ impl State {
         vec![action; self.answer_times]
     }
 
+    pub(super) fn answer_to_nobody(&self, service_id: &str) -> Action {
+        let topic = full(
+            &self.prefix,
+            &format!("tb_transport.api.responses.{service_id}"),
+        );
+        let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+        let key = Uuid::new_v4();
+        Action::Answer {
+            request: Received {
+                topic: String::new(),
+                partition: 0,
+                partitions: 1,
+                offset: 0,
+                key: Some(key.to_string().into_bytes()),
+                headers: vec![
+                    header("requestId", key.as_bytes()),
+                    header("responseTopic", topic.as_bytes()),
+                ],
+                value: Vec::new(),
+            },
+            value: TransportApiResponseMsg::default().encode_to_vec(),
+        }
+    }
+
     fn answer_to(
         &self,
         request: &TransportApiRequestMsg,
@@ -231,13 +286,8 @@ impl State {
             let mut response = GetEntityProfileResponseMsg::default();
             if asked.entity_type == "TENANT" {
                 name = "tenant";
-                if id == TENANT {
-                    let (msb, lsb) = halves(TENANT_PROFILE);
-                    response.data = Some(Data::TenantProfile(TenantProfileProto {
-                        tenant_profile_id_msb: msb,
-                        tenant_profile_id_lsb: lsb,
-                        isolated_tb_rule_engine: false,
-                    }));
+                if id == TENANT && !self.tenant_deleted {
+                    response.data = Some(Data::TenantProfile(self.tenant_profile()));
                     response.api_state = Some(self.api_state());
                 }
             } else {
@@ -270,17 +320,19 @@ impl State {
             answer.ota_package_response_msg = Some(response);
         } else if request.get_all_queue_routing_info_request_msg.is_some() {
             name = "routing";
-            let (tenant_id_msb, tenant_id_lsb) = halves(NULL);
             answer.get_queue_routing_info_response_msgs = self
                 .queues
                 .iter()
-                .map(|(name, queue)| GetQueueRoutingInfoResponseMsg {
-                    tenant_id_msb,
-                    tenant_id_lsb,
-                    queue_name: name.clone(),
-                    queue_topic: queue.topic.clone(),
-                    partitions: queue.partitions.cast_signed(),
-                    duplicate_msg_to_all_partitions: Some(queue.duplicate),
+                .map(|((owner, name), queue)| {
+                    let (tenant_id_msb, tenant_id_lsb) = halves(*owner);
+                    GetQueueRoutingInfoResponseMsg {
+                        tenant_id_msb,
+                        tenant_id_lsb,
+                        queue_name: name.clone(),
+                        queue_topic: queue.topic.clone(),
+                        partitions: queue.partitions.cast_signed(),
+                        duplicate_msg_to_all_partitions: Some(queue.duplicate),
+                    }
                 })
                 .collect();
         }
@@ -348,8 +400,70 @@ impl State {
         ApiUsageStateProto {
             tenant_id_msb,
             tenant_id_lsb,
+            entity_type: 1,
             transport_state: state.to_owned(),
             version: self.tenant_version,
+        }
+    }
+
+    fn tenant_profile(&self) -> TenantProfileProto {
+        let (tenant_profile_id_msb, tenant_profile_id_lsb) = halves(TENANT_PROFILE);
+        let data = format!(r#"{{"configuration":{}}}"#, self.tenant_configuration);
+        TenantProfileProto {
+            tenant_profile_id_msb,
+            tenant_profile_id_lsb,
+            isolated_tb_rule_engine: self.tenant_isolated,
+            profile_data: Some(data.into_bytes()),
+        }
+    }
+
+    pub(super) fn tenant_profile_saved(&self) -> ToTransportMsg {
+        saved(EntityUpdate::TenantProfile(self.tenant_profile()))
+    }
+
+    pub(super) fn tenant_saved() -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
+        let (tenant_profile_id_msb, tenant_profile_id_lsb) = halves(TENANT_PROFILE);
+        saved(EntityUpdate::Tenant(TenantProto {
+            tenant_id_msb,
+            tenant_id_lsb,
+            tenant_profile_id_msb,
+            tenant_profile_id_lsb,
+        }))
+    }
+
+    /// Adds or replaces a queue.
+    pub(super) fn save_queue(&mut self, owner: Uuid, name: &str, queue: Queue) -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(owner);
+        let message = ToTransportMsg {
+            queue_update_msgs: vec![QueueUpdateMsg {
+                tenant_id_msb,
+                tenant_id_lsb,
+                queue_name: name.to_owned(),
+                queue_topic: queue.topic.clone(),
+                partitions: queue.partitions.cast_signed(),
+                duplicate_msg_to_all_partitions: Some(queue.duplicate),
+            }],
+            ..ToTransportMsg::default()
+        };
+        let former = self.queues.insert((owner, name.to_owned()), queue);
+        self.former_queues
+            .extend(former.map(|former| (owner, former)));
+        message
+    }
+
+    pub(super) fn delete_queue(&mut self, owner: Uuid, name: &str) -> ToTransportMsg {
+        let (tenant_id_msb, tenant_id_lsb) = halves(owner);
+        let former = self.queues.remove(&(owner, name.to_owned()));
+        self.former_queues
+            .extend(former.map(|former| (owner, former)));
+        ToTransportMsg {
+            queue_delete_msgs: vec![QueueDeleteMsg {
+                tenant_id_msb,
+                tenant_id_lsb,
+                queue_name: name.to_owned(),
+            }],
+            ..ToTransportMsg::default()
         }
     }
 
@@ -643,6 +757,19 @@ pub(super) fn model_deleted(key: &str) -> ToTransportMsg {
     let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
     ToTransportMsg {
         resource_delete_msg: Some(ResourceDeleteMsg {
+            tenant_id_msb,
+            tenant_id_lsb,
+            resource_type: "LWM2M_MODEL".to_owned(),
+            resource_key: key.to_owned(),
+        }),
+        ..ToTransportMsg::default()
+    }
+}
+
+pub(super) fn model_saved(key: &str) -> ToTransportMsg {
+    let (tenant_id_msb, tenant_id_lsb) = halves(TENANT);
+    ToTransportMsg {
+        resource_update_msg: Some(ResourceUpdateMsg {
             tenant_id_msb,
             tenant_id_lsb,
             resource_type: "LWM2M_MODEL".to_owned(),

@@ -163,8 +163,7 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, ConvertError> {
     if let Some(profile) = message.entity_profile_response_msg {
         return Ok(match profile.data {
             Some(Data::TenantProfile(tenant)) => Answer::Tenant(TenantRecord {
-                profile: platform_id(tenant.tenant_profile_id_msb, tenant.tenant_profile_id_lsb),
-                isolated: tenant.isolated_tb_rule_engine,
+                profile: tenant.into(),
                 state: profile.api_state.map(Into::into),
             }),
             Some(Data::DeviceProfile(profile)) => {

@@ -8,12 +8,14 @@ mod core;
 mod notification;
 mod profile;
 mod rule_engine;
+mod usage;
 
 pub use api::{Answer, ApiQuestion, answer, question};
 pub use core::{CoreMessage, core_message};
 pub use notification::{Broadcast, EntityKind, Notification, notification};
-pub use profile::{ProfileRecord, TenantRecord, TenantState};
+pub use profile::{ProfileRecord, TenantProfile, TenantRecord, TenantState};
 pub use rule_engine::{Form, RuleEngineMessage, rule_engine_message};
+pub use usage::{Usage, legacy_usage_message, usage_message};
 
 use uuid::Uuid;
 

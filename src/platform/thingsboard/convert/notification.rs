@@ -3,8 +3,8 @@
 use prost::Message;
 
 use super::{
-    ConvertError, MODEL_TYPE, ProfileRecord, TenantState, customer, model_key, platform_id,
-    profile::device_power, queue_info, uuid,
+    ConvertError, MODEL_TYPE, ProfileRecord, TenantProfile, TenantState, customer, model_key,
+    platform_id, profile::device_power, queue_info, uuid,
 };
 use crate::{
     lwm2m::path::{ObjectId, ObjectVersion},
@@ -62,12 +62,7 @@ pub enum Broadcast {
     /// A tenant was saved; it may have another profile.
     Tenant(PlatformId),
     /// A tenant profile was saved.
-    TenantProfile {
-        /// The profile.
-        profile: PlatformId,
-        /// Whether its tenants have queues of their own.
-        isolated: bool,
-    },
+    TenantProfile(TenantProfile),
     /// What a tenant may use changed.
     TenantState(TenantState),
 }
@@ -232,10 +227,7 @@ fn entity_update(update: EntityUpdate) -> Result<Broadcast, ConvertError> {
         EntityUpdate::Tenant(tenant) => {
             Broadcast::Tenant(platform_id(tenant.tenant_id_msb, tenant.tenant_id_lsb))
         }
-        EntityUpdate::TenantProfile(profile) => Broadcast::TenantProfile {
-            profile: platform_id(profile.tenant_profile_id_msb, profile.tenant_profile_id_lsb),
-            isolated: profile.isolated_tb_rule_engine,
-        },
+        EntityUpdate::TenantProfile(profile) => Broadcast::TenantProfile(profile.into()),
         EntityUpdate::Device(device) => Broadcast::Device {
             power: device
                 .device_data
@@ -260,6 +252,8 @@ fn entity_update(update: EntityUpdate) -> Result<Broadcast, ConvertError> {
             Err(ConvertError::Transport(_)) => Broadcast::Ignored,
             Err(error) => return Err(error),
         },
+        // A customer's state says nothing about its tenant.
+        EntityUpdate::ApiUsageState(state) if state.entity_type == CUSTOMER => Broadcast::Ignored,
         EntityUpdate::ApiUsageState(state) => Broadcast::TenantState(state.into()),
     })
 }
@@ -288,6 +282,9 @@ fn model(owner: PlatformId, resource_type: &str, key: &str) -> Broadcast {
         None => Broadcast::Ignored,
     }
 }
+
+/// `EntityTypeProto`
+const CUSTOMER: i32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -424,6 +421,74 @@ mod tests {
             assert_eq!(
                 update(kind, key),
                 Notification::Broadcast(Broadcast::Ignored)
+            );
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_customer_is_not_that_of_its_tenant() {
+        let update = |entity_type| {
+            read(&ToTransportMsg {
+                entity_update_msg: Some(proto::EntityUpdateMsg {
+                    entity_update: Some(EntityUpdate::ApiUsageState(proto::ApiUsageStateProto {
+                        tenant_id_lsb: 1,
+                        entity_type,
+                        transport_state: "DISABLED".to_owned(),
+                        ..Default::default()
+                    })),
+                }),
+                ..Default::default()
+            })
+        };
+        assert!(matches!(
+            update(1),
+            Notification::Broadcast(Broadcast::TenantState(state)) if !state.enabled
+        ));
+        assert_eq!(update(2), Notification::Broadcast(Broadcast::Ignored));
+    }
+
+    #[test]
+    fn members_for_other_transports_are_passed_over() {
+        // toServerResponse (7), provisionResponse (10), uplinkNotificationMsg (14), each with something in it.
+        let others = [0x3a, 2, 8, 5, 0x52, 2, 8, 1, 0x72, 2, 8, 9];
+        let for_session = [&[8, 1][..], &others].concat();
+        assert!(
+            matches!(notification(&for_session), Ok(Notification::Session(_, all)) if all.is_empty())
+        );
+        assert_eq!(
+            notification(&others),
+            Ok(Notification::Broadcast(Broadcast::Ignored))
+        );
+    }
+
+    #[test]
+    fn a_core_of_the_future_is_understood() {
+        // Members that nobody knows yet: 100 of each wire type.
+        let unknown = [
+            &[0xa0, 6, 1][..],
+            &[0xa1, 6, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xa2, 6, 1, 0xff],
+            &[0xa5, 6, 0, 0, 0, 0],
+        ]
+        .concat();
+        let deletion = ToTransportMsg {
+            entity_delete_msg: Some(proto::EntityDeleteMsg {
+                entity_type: "DEVICE".to_owned(),
+                entity_id_msb: 1,
+                entity_id_lsb: 2,
+            }),
+            ..Default::default()
+        };
+        let bytes = deletion.encode_to_vec();
+        let extended = [bytes.as_slice(), &unknown].concat();
+        assert_eq!(notification(&extended), notification(&bytes));
+        // An entity, and a kind of entity, that transports were not told of before.
+        let saved = [&[0x42, 19, 0xa2, 6, 16][..], &[0; 16]].concat();
+        let deleted = b"\x4a\x0c\x0a\x0aSOMETHING_";
+        for bytes in [&saved[..], deleted] {
+            assert_eq!(
+                notification(bytes),
+                Ok(Notification::Broadcast(Broadcast::Ignored))
             );
         }
     }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tracing::warn;
 
 use super::{ConvertError, TRANSPORT_TYPE, optional_id, platform_id};
 use crate::platform::{
     profile::{DeviceProfile, PowerSettings, TransportConfiguration},
     session::PlatformId,
-    thingsboard::proto,
+    thingsboard::{
+        limits::{LevelLimits, Rates, TenantLimits},
+        proto,
+    },
 };
 
 /// A device profile with what the way to the rule engine needs of it.
@@ -60,13 +64,64 @@ impl TryFrom<proto::DeviceProfileProto> for ProfileRecord {
     }
 }
 
+/// A tenant profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantProfile {
+    /// Its id.
+    pub id: PlatformId,
+    /// Whether its tenants have queues of their own.
+    pub isolated: bool,
+    /// What its tenants and their devices may send.
+    pub limits: Arc<TenantLimits>,
+}
+
+impl From<proto::TenantProfileProto> for TenantProfile {
+    fn from(profile: proto::TenantProfileProto) -> Self {
+        let id = platform_id(profile.tenant_profile_id_msb, profile.tenant_profile_id_lsb);
+        let data = profile.profile_data.unwrap_or_default();
+        Self {
+            id,
+            isolated: profile.isolated_tb_rule_engine,
+            limits: Arc::new(tenant_limits(id, &data)),
+        }
+    }
+}
+
+/// The limits inside a tenant profile's JSON. What cannot be read limits nothing: it is the core's to refuse it.
+fn tenant_limits(profile: PlatformId, data: &[u8]) -> TenantLimits {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Data {
+        configuration: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+    let data: Data = serde_json::from_slice(data).unwrap_or_default();
+    let configuration = data.configuration.unwrap_or_default();
+    let rates = |key: &str| {
+        let text = configuration.get(key).and_then(serde_json::Value::as_str);
+        Rates::parse(text.unwrap_or_default()).unwrap_or_else(|error| {
+            warn!(%profile, key, %error, "a rate limit cannot be read and limits nothing");
+            Rates::default()
+        })
+    };
+    TenantLimits {
+        tenant: LevelLimits {
+            messages: rates("transportTenantMsgRateLimit"),
+            telemetry_messages: rates("transportTenantTelemetryMsgRateLimit"),
+            data_points: rates("transportTenantTelemetryDataPointsRateLimit"),
+        },
+        device: LevelLimits {
+            messages: rates("transportDeviceMsgRateLimit"),
+            telemetry_messages: rates("transportDeviceTelemetryMsgRateLimit"),
+            data_points: rates("transportDeviceTelemetryDataPointsRateLimit"),
+        },
+    }
+}
+
 /// A tenant as its messages need it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantRecord {
     /// Its tenant profile.
-    pub profile: PlatformId,
-    /// Whether it has queues of its own.
-    pub isolated: bool,
+    pub profile: TenantProfile,
     /// What it may use; `None` when the core did not say.
     pub state: Option<TenantState>,
 }
@@ -149,6 +204,35 @@ mod tests {
                 ),
                 "{json}"
             );
+        }
+    }
+
+    #[test]
+    fn limits_of_a_tenant_profile_are_read_where_they_can_be() {
+        let profile = |data: &str| {
+            TenantProfile::from(proto::TenantProfileProto {
+                profile_data: Some(data.as_bytes().to_vec()),
+                ..proto::TenantProfileProto::default()
+            })
+        };
+        let read = profile(
+            r#"{"configuration":{"type":"DEFAULT","transportTenantMsgRateLimit":"1000:1,20000:60",
+            "transportDeviceTelemetryDataPointsRateLimit":"5:1","transportDeviceMsgRateLimit":null,
+            "transportTenantTelemetryMsgRateLimit":"many"},"queueConfiguration":null}"#,
+        );
+        let expected = TenantLimits {
+            tenant: LevelLimits {
+                messages: Rates::parse("1000:1,20000:60").unwrap(),
+                ..LevelLimits::default()
+            },
+            device: LevelLimits {
+                data_points: Rates::parse("5:1").unwrap(),
+                ..LevelLimits::default()
+            },
+        };
+        assert_eq!(*read.limits, expected);
+        for none in ["", "{}", r#"{"configuration":null}"#, "nonsense"] {
+            assert_eq!(*profile(none).limits, TenantLimits::default(), "{none}");
         }
     }
 
