@@ -165,7 +165,8 @@ impl Bus {
     pub(super) fn act(&self, action: Action) {
         match action {
             Action::Answer { request, value } => self.answer(&request, &value),
-            Action::Notify { node, message } => self.notify(&node, &message),
+            // The questions behind it do not wait until it is stored.
+            Action::Notify { node, message } => self.put(&node, &message),
         }
     }
 
@@ -205,15 +206,19 @@ impl Bus {
     /// Writes notifications in one burst.
     pub(super) fn notify_all(&self, messages: &[(String, ToTransportMsg)]) {
         for (node, message) in messages {
-            let topic = full(&self.prefix, &format!("tb_transport.notifications.{node}"));
-            let key = if message.session_id_msb == 0 {
-                record_key(Uuid::new_v4())
-            } else {
-                "13814000-1dd2-11b2-8080-808080808080".to_owned()
-            };
-            self.produce(&topic, Some(&key), &message.encode_to_vec());
+            self.put(node, message);
         }
         self.flush();
+    }
+
+    fn put(&self, node: &str, message: &ToTransportMsg) {
+        let topic = full(&self.prefix, &format!("tb_transport.notifications.{node}"));
+        let key = if message.session_id_msb == 0 {
+            record_key(Uuid::new_v4())
+        } else {
+            "13814000-1dd2-11b2-8080-808080808080".to_owned()
+        };
+        self.produce(&topic, Some(&key), &message.encode_to_vec());
     }
 
     pub(super) fn send_raw(&self, topic: &str, key: Option<&str>, value: &[u8]) {
