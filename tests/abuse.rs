@@ -192,7 +192,7 @@ fn a60_a61_garbage_and_huge_commands_cost_neither_memory_nor_the_log_nor_the_nex
         format!("{PREFIX}.tb_transport.notifications.{SERVICE}"),
         format!("{PREFIX}.tb_transport.api.responses.{SERVICE}"),
     ];
-    for number in 1..=8_u8 {
+    for number in 1..=60_u8 {
         for topic in &topics {
             scene
                 .core
@@ -221,6 +221,7 @@ fn a60_a61_garbage_and_huge_commands_cost_neither_memory_nor_the_log_nor_the_nex
     assert!(grown < 32 << 10, "{grown} KiB more");
     let log = scene.log();
     let warnings = log.lines().filter(|line| line.contains("cannot be read"));
-    assert_eq!(warnings.count(), 1, "{log}");
+    // Ten in a minute for each topic.
+    assert_eq!(warnings.count(), 20, "{log}");
     assert!(!log.contains("xxxx"), "no content in the log");
 }
