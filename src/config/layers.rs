@@ -158,7 +158,18 @@ impl Layers {
 
     fn read_aliases(&mut self, environment: &BTreeMap<&str, &str>) {
         let set = |name: &str| environment.get(name).copied().filter(|v| !v.is_empty());
-        let is_on = |name: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let is_on = |name: &str| set(name).and_then(switch) == Some(true);
+        let switches = ALIASES.iter().flat_map(|alias| {
+            let own = matches!(alias.kind, Kind::Switch(_) | Kind::Never).then_some(alias.name);
+            own.into_iter().chain(alias.kind.switch())
+        });
+        for name in switches.collect::<BTreeSet<_>>() {
+            if set(name).is_some_and(|value| switch(value).is_none()) {
+                self.errors.push(format!(
+                    "environment variable {name}: neither true nor false"
+                ));
+            }
+        }
         let known = known_keys();
         let mut off: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for Alias { name, key, kind } in ALIASES {
@@ -213,10 +224,15 @@ impl Layers {
             Kind::Queue if value == "in-memory" => "embedded".to_owned(),
             Kind::Queue => value.to_owned(),
             Kind::Never => {
-                return value.eq_ignore_ascii_case("false").then(|| "0".to_owned());
+                return (switch(value) == Some(false)).then(|| "0".to_owned());
             }
             Kind::Switch(text) => return is_on.then(|| text.to_owned()),
-            Kind::Https(_) => value.eq_ignore_ascii_case("https").to_string(),
+            // Anything else is an error of the setting: a slip must not switch the check off.
+            Kind::Https(_) => match value.trim() {
+                name if name.eq_ignore_ascii_case("https") => "true".to_owned(),
+                name if name.eq_ignore_ascii_case("none") => "false".to_owned(),
+                _ => value.to_owned(),
+            },
             Kind::Login { member, .. } => return login_member(value, member),
             Kind::Host => {
                 let (_, port) = self.host_and_port(key);
@@ -419,6 +435,15 @@ const fn login_member(_: &str, _: &str) -> Option<String> {
     None
 }
 
+/// What a switch of the platform says: the words that Spring takes (`StringToBooleanConverter`).
+fn switch(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Some(true),
+        "false" | "off" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 fn read_toml(file: &Path) -> Result<Map<String, Value>, String> {
     let yaml = ["yaml", "yml"].map(OsStr::new);
     if file
@@ -515,6 +540,7 @@ pub(super) const PRESET: &str = "coap.preset";
 pub(super) const SECRETS: &[&str] = &[
     "http.api_token",
     "http.tls.key_password",
+    "kafka.consumer_extra",
     "kafka.extra",
     "kafka.sasl.password",
     "kafka.ssl.key_password",

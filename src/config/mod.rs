@@ -310,6 +310,32 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a_slip_of_the_pen_does_not_switch_tls_or_the_check_of_the_hosts_name_off() {
+        for yes in ["true", "TRUE", " yes", "on", "1"] {
+            let loaded = load_with(&[("TB_KAFKA_SSL_ENABLED", yes)], &[]).unwrap();
+            let protocol = loaded.settings.kafka.security_protocol;
+            assert_eq!(protocol, SecurityProtocol::Ssl, "{yes}");
+        }
+        let wrong = errors(&[("TB_KAFKA_SSL_ENABLED", "ture")], &[]);
+        assert!(wrong[0].contains("TB_KAFKA_SSL_ENABLED"), "{wrong:?}");
+
+        let algorithm = |name: &'static str| {
+            [
+                ("TB_QUEUE_KAFKA_USE_CONFLUENT_CLOUD", "true"),
+                ("TB_QUEUE_KAFKA_CONFLUENT_SSL_ALGORITHM", name),
+            ]
+        };
+        for (name, verified) in [("https", true), (" HTTPS", true), ("none", false)] {
+            let loaded = load_with(&algorithm(name), &[]).unwrap();
+            let ssl = loaded.settings.kafka.ssl;
+            assert_eq!(ssl.verify_hostname, verified, "{name}");
+        }
+        let wrong = errors(&algorithm("htps"), &[]);
+        assert!(wrong[0].contains("verify_hostname"), "{wrong:?}");
+    }
+
     /// All of them at once, each with the default of its key.
     #[cfg(feature = "kafka")]
     #[test]

@@ -324,7 +324,7 @@ impl Settings {
                 ),
                 (
                     "kafka.consumer_extra",
-                    extra::check_of_topics(&kafka.consumer_extra),
+                    extra::check_of_topics(kafka.consumer_extra.expose()),
                 ),
             ]);
         for (key, result) in checked {
@@ -340,7 +340,7 @@ impl Settings {
     pub(super) fn warnings(&self) -> Vec<String> {
         let kafka = &self.kafka;
         let mut warnings = Vec::new();
-        let idle = extra::without_effect(kafka.extra.expose(), &kafka.consumer_extra);
+        let idle = extra::without_effect(kafka.extra.expose(), kafka.consumer_extra.expose());
         if !idle.is_empty() {
             warnings.push(format!(
                 "without effect: {} in kafka.extra or kafka.consumer_extra: only the Java client has that",

@@ -98,7 +98,7 @@ pub(super) fn consumer(
         .set("receive.message.max.bytes", "100000000")
         .set("isolation.level", "read_uncommitted");
     common(&mut config, settings)?;
-    extra::apply_of_topic(&mut config, &settings.consumer_extra, topic)?;
+    extra::apply_of_topic(&mut config, settings.consumer_extra.expose(), topic)?;
     Ok(config)
 }
 
@@ -208,7 +208,7 @@ mod tests {
     fn properties_of_a_topic_come_after_all_others() {
         let settings = KafkaSettings {
             extra: Secret::new("fetch.min.bytes:5"),
-            consumer_extra: "tb_transport.api:fetch.min.bytes=6".to_owned(),
+            consumer_extra: Secret::new("tb_transport.api:fetch.min.bytes=6"),
             ..KafkaSettings::default()
         };
         let of = |topic: &str| {

@@ -236,21 +236,7 @@ impl Engine {
     /// The begin and the end of a session pass in any case: of one that the core does not know its device could not be
     /// reached later, and one that it does not close looks connected.
     fn admits(&self, now: Now, uplink: &Uplink, route: &Route) -> bool {
-        let cost = match uplink {
-            Uplink::Telemetry { .. } | Uplink::Attributes { .. } => {
-                Cost::Values(data_points(uplink).unwrap_or(0).max(1))
-            }
-            Uplink::SessionOpened { .. }
-            | Uplink::SessionClosed { .. }
-            | Uplink::RpcStatus { .. }
-            | Uplink::RpcReply { .. }
-            | Uplink::AttributesWanted { .. }
-            | Uplink::PendingRpcWanted { .. } => Cost::Message,
-            Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => {
-                return true;
-            }
-        };
-        let Some(session) = session_of(uplink) else {
+        let (Some(cost), Some(session)) = (cost_of(uplink), session_of(uplink)) else {
             return true;
         };
         let reason = if !route.enabled {
@@ -263,11 +249,7 @@ impl Engine {
             let passes = lock(&self.limiter).take(now.mono, tenant, device, &route.limits, cost);
             (!passes).then_some(&self.stats.limited)
         };
-        let is_session = matches!(
-            uplink,
-            Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. }
-        );
-        match reason.filter(|_| !is_session) {
+        match reason.filter(|_| !is_of_session(uplink)) {
             Some(counter) => {
                 counter.add();
                 false
@@ -294,6 +276,26 @@ impl Engine {
             }
             return Ok(());
         }
+        let written = self.write(now, uplink, route, receipt);
+        if written.is_err()
+            && !is_of_session(uplink)
+            && let (Some(cost), Some(session)) = (cost_of(uplink), session_of(uplink))
+        {
+            // The device comes again, and pays then.
+            let (tenant, device) = (session.device.tenant, session.device.device);
+            lock(&self.limiter).give_back(tenant, device, cost);
+        }
+        written
+    }
+
+    /// Writes the records of an uplink; see [`Self::transmit`].
+    fn write(
+        &self,
+        now: Now,
+        uplink: &Uplink,
+        route: &Route,
+        receipt: Option<&Arc<Receipt>>,
+    ) -> Result<(), SubmitError> {
         let kind = kind_of(uplink);
         let to_core = |session, message| match self.to_core(session, kind, message, receipt) {
             // It would be too large the next time as well.
@@ -523,6 +525,30 @@ fn data_points(uplink: &Uplink) -> Option<usize> {
         | Uplink::PendingRpcWanted { .. }
         | Uplink::Question { .. } => None,
     }
+}
+
+/// What an uplink takes from the limits; `None`: nothing.
+fn cost_of(uplink: &Uplink) -> Option<Cost> {
+    match uplink {
+        Uplink::Telemetry { .. } | Uplink::Attributes { .. } => {
+            Some(Cost::Values(data_points(uplink).unwrap_or(0).max(1)))
+        }
+        Uplink::SessionOpened { .. }
+        | Uplink::SessionClosed { .. }
+        | Uplink::RpcStatus { .. }
+        | Uplink::RpcReply { .. }
+        | Uplink::AttributesWanted { .. }
+        | Uplink::PendingRpcWanted { .. } => Some(Cost::Message),
+        Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => None,
+    }
+}
+
+/// Whether it is the begin or the end of a session.
+const fn is_of_session(uplink: &Uplink) -> bool {
+    matches!(
+        uplink,
+        Uplink::SessionOpened { .. } | Uplink::SessionClosed { .. }
+    )
 }
 
 const fn kind_of(uplink: &Uplink) -> RecordKind {

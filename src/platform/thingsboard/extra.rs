@@ -121,10 +121,13 @@ const JAVA_ONLY: [&str; 22] = [
     "ssl.truststore.type",
     "value.deserializer",
 ];
-const RENAMED: [(&str, &str); 5] = [
+/// Java's words, and librdkafka's. Two are aliases there as well, but a property set under both names has either value.
+const RENAMED: [(&str, &str); 7] = [
+    ("delivery.timeout.ms", "message.timeout.ms"),
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("max.request.size", "message.max.bytes"),
     ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
+    ("sasl.mechanism", "sasl.mechanisms"),
     ("send.buffer.bytes", "socket.send.buffer.bytes"),
     ("ssl.truststore.location", "ssl.ca.location"),
 ];
@@ -147,6 +150,12 @@ mod tests {
             ["max.poll.records", "key.deserializer"]
         );
         assert!(apply(&mut config, "a=b").is_err());
+        // An alias would leave two values for one property.
+        config.set("message.timeout.ms", "120000");
+        apply(&mut config, "delivery.timeout.ms:9;sasl.mechanism:PLAIN").unwrap();
+        assert_eq!(config.get("message.timeout.ms"), Some("9"));
+        assert_eq!(config.get("sasl.mechanisms"), Some("PLAIN"));
+        assert_eq!(config.config_map().len(), 4);
     }
 
     #[test]

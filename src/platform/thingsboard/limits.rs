@@ -103,6 +103,15 @@ impl Limiter {
             .all(|(id, limits)| self.levels.entry(id).or_default().take(now, limits, cost))
     }
 
+    /// Gives back what [`Self::take`] took for a message that was not sent.
+    pub(super) fn give_back(&mut self, tenant: PlatformId, device: PlatformId, cost: Cost) {
+        for id in [tenant, device] {
+            if let Some(level) = self.levels.get_mut(&id) {
+                level.give_back(cost);
+            }
+        }
+    }
+
     /// Forgets who has everything left.
     pub(super) fn forget_idle(&mut self, now: Instant) {
         self.levels.retain(|_, level| !level.is_full(now));
@@ -124,6 +133,16 @@ impl Level {
                 self.telemetry_messages
                     .take(now, &limits.telemetry_messages, 1)
                     && self.data_points.take(now, &limits.data_points, count)
+            }
+        }
+    }
+
+    fn give_back(&mut self, cost: Cost) {
+        match cost {
+            Cost::Message => self.messages.give_back(1),
+            Cost::Values(count) => {
+                self.telemetry_messages.give_back(1);
+                self.data_points.give_back(count);
             }
         }
     }
@@ -161,6 +180,13 @@ impl Meter {
             self.0.iter_mut().for_each(|bucket| bucket.take(count));
         }
         enough
+    }
+
+    fn give_back(&mut self, count: usize) {
+        for bucket in &mut self.0 {
+            let level = bucket.level.saturating_add(bucket.price(count));
+            bucket.level = level.min(bucket.brim());
+        }
     }
 
     fn is_full(&mut self, now: Instant) -> bool {
@@ -252,6 +278,27 @@ mod tests {
         assert_eq!(Rates::parse(""), Ok(Rates::default()));
         for broken in ["1000", "1000:1,", "a:1", "0:1", "1:0", "-1:1", "1:1:1"] {
             assert_eq!(Rates::parse(broken), Err(RateError), "{broken}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_costs_nothing() {
+        let now = clock::now().mono;
+        let mut limiter = Limiter::default();
+        let limits = TenantLimits {
+            tenant: messages("1:3600"),
+            device: LevelLimits {
+                telemetry_messages: rates("1:3600"),
+                data_points: rates("3:3600"),
+                ..LevelLimits::default()
+            },
+        };
+        for cost in [Cost::Message, Cost::Values(3)] {
+            assert!(limiter.take(now, TENANT, DEVICE, &limits, cost));
+            limiter.give_back(TENANT, DEVICE, cost);
+            limiter.give_back(TENANT, DEVICE, cost);
+            assert!(limiter.take(now, TENANT, DEVICE, &limits, cost));
+            assert!(!limiter.take(now, TENANT, DEVICE, &limits, cost));
         }
     }
 

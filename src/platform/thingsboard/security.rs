@@ -317,6 +317,13 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_the_broker_is_verified_by_default() {
+        let properties = properties(&secured(SecurityProtocol::Ssl));
+        let name = "ssl.endpoint.identification.algorithm";
+        assert!(properties.contains(&(name.to_owned(), "https".to_owned())));
+    }
+
+    #[test]
     fn a_key_store_goes_by_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &[u8]| {

@@ -113,8 +113,8 @@ pub struct KafkaSettings {
     /// Default empty. Upstream: `TB_QUEUE_KAFKA_OTHER_PROPERTIES`.
     pub extra: Secret,
     /// Properties for the reader of a topic, `topic:name=value;..`, by the full name of the topic or its longest
-    /// beginning. Default empty. Upstream: `TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE`.
-    pub consumer_extra: String,
+    /// beginning; shown as `***` as well. Default empty. Upstream: `TB_QUEUE_KAFKA_CONSUMER_PROPERTIES_PER_TOPIC_INLINE`.
+    pub consumer_extra: Secret,
     /// Names and properties of topics.
     pub topics: TopicSettings,
 }
@@ -142,7 +142,7 @@ impl Default for KafkaSettings {
             ssl: SslSettings::default(),
             sasl: SaslSettings::default(),
             extra: Secret::default(),
-            consumer_extra: String::new(),
+            consumer_extra: Secret::default(),
             topics: TopicSettings::default(),
         }
     }
