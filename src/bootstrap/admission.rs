@@ -35,7 +35,7 @@ impl Bootstrap {
                 let response = Response::with_diagnostic(Code::BAD_REQUEST, "Unauthorized");
                 return self.respond(now, peer.id, request, &response);
             }
-            Err(QuestionError::Unavailable) => {
+            Err(QuestionError::Unavailable | QuestionError::Limited) => {
                 self.stats.rejected += 1;
                 let response = Response {
                     max_age: Some(RETRY_AFTER_S),

@@ -737,7 +737,7 @@ impl Endpoint {
             let models = match result {
                 Ok(Answer::Models(models)) => models,
                 // Without models nothing the device says can be published: whatever waits for them goes on waiting.
-                Err(QuestionError::Unavailable) => {
+                Err(QuestionError::Unavailable | QuestionError::Limited) => {
                     return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
                 }
                 Ok(Answer::Credentials(_) | Answer::Package(_) | Answer::PackageBytes(_))

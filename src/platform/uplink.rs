@@ -240,7 +240,7 @@ pub enum Question {
         keys: Vec<(ObjectId, ObjectVersion)>,
     },
     /// Which package is assigned to this device? [`QuestionError::NotFound`]: none; [`QuestionError::Invalid`]: one that
-    /// the platform does not hold itself.
+    /// the platform does not hold itself; [`QuestionError::Limited`]: it may be asked later.
     Package {
         /// The device's tenant.
         tenant: PlatformId,
@@ -300,4 +300,7 @@ pub enum QuestionError {
     /// The core did not answer in time, or cannot be reached.
     #[error("the platform does not answer")]
     Unavailable,
+    /// The core was not asked: the tenant's state or limits forbid it now.
+    #[error("beyond the limits of the tenant")]
+    Limited,
 }

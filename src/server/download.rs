@@ -260,7 +260,7 @@ pub(super) fn is_request(message: &Message) -> bool {
 fn missing(error: QuestionError) -> Response {
     match error {
         QuestionError::NotFound | QuestionError::Invalid => Response::new(Code::NOT_FOUND),
-        QuestionError::Unavailable => Response {
+        QuestionError::Unavailable | QuestionError::Limited => Response {
             max_age: Some(RETRY_AFTER_S),
             ..Response::new(Code::SERVICE_UNAVAILABLE)
         },

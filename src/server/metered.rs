@@ -114,6 +114,7 @@ impl ReplySink for MeteredReply {
                     Err(QuestionError::NotFound) => RequestResult::NotFound,
                     Err(QuestionError::Invalid) => RequestResult::Invalid,
                     Err(QuestionError::Unavailable) => RequestResult::Unavailable,
+                    Err(QuestionError::Limited) => RequestResult::Limited,
                 };
                 self.metrics.platform_requests.of((*request, result)).inc();
                 self.metrics.platform_pending_requests.dec();

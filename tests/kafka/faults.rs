@@ -238,7 +238,7 @@ fn a59_a_producer_with_a_fatal_error_is_replaced_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_execute_that_cannot_be_committed_is_not_handed_over() {
+fn an_execute_that_cannot_be_committed_is_refused() {
     let fixture = Fixture::start();
     let (_, _) = fixture.registered();
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
@@ -246,9 +246,12 @@ fn an_execute_that_cannot_be_committed_is_not_handed_over() {
         .broker
         .0
         .request_errors(RDKafkaApiKey::OffsetCommit, &[refused; 200]);
-    fixture.core.rpc(fixture.device, "Execute", "1");
-    let waited = fixture.sink.take_within(Duration::from_secs(7), is_rpc);
-    assert_eq!(waited, None);
+    let execute = fixture.core.rpc(fixture.device, "Execute", "1");
+    let told = fixture.core.await_rpc(execute, PATIENCE);
+    assert!(told.statuses.is_empty(), "{told:?}");
+    let error = r#"{"result":"INTERNAL_SERVER_ERROR","error":"It is not certain that this would happen only once"}"#;
+    assert_eq!(told.reply, Some(Err(error.to_owned())));
+    assert_eq!(fixture.sink.take_within(Duration::ZERO, is_rpc), None);
     // Anything else is still handed over.
     fixture.core.rpc(fixture.device, "Read", "2");
     assert_eq!(fixture.sink.take_rpc().params, "2");

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use lightship::platform::{
-    Downlink, Outcome, PlatformId, SessionInfo, Uplink,
+    Downlink, Outcome, PlatformId, Question, QuestionError, SessionInfo, Uplink,
     downlink::Scope,
+    package::PackageKind,
     thingsboard::{
         partition::partition,
         settings::{CoreVersion, HashFunction, UsageSettings},
@@ -239,6 +240,37 @@ fn limits_count_commands_but_neither_sessions_nor_activity() {
     fixture.core.await_activity(fixture.device, PATIENCE);
     endpoint.submit(Uplink::SessionClosed { session }).unwrap();
     fixture.core.await_no_session(fixture.device, PATIENCE);
+}
+
+#[test]
+fn state_and_limits_hold_for_questions_about_packages() {
+    let fixture = Fixture::start();
+    let limits = r#"{"type":"DEFAULT","transportDeviceMsgRateLimit":"2:3600"}"#;
+    fixture.core.change_tenant_profile(false, limits, SERVICE);
+    let (endpoint, session) = fixture.registered();
+    let ask = || {
+        let asked = endpoint.ask(Question::Package {
+            tenant: session.device.tenant,
+            device: session.device.device,
+            kind: PackageKind::Firmware,
+        });
+        asked.unwrap_err()
+    };
+    // The begin of the session took one.
+    assert_eq!(ask(), QuestionError::NotFound);
+    assert_eq!(ask(), QuestionError::Limited);
+    assert_eq!(fixture.health().limited, 1);
+    let no_limits = r#"{"type":"DEFAULT"}"#;
+    fixture
+        .core
+        .change_tenant_profile(false, no_limits, SERVICE);
+    eventually("no limit", || ask() == QuestionError::NotFound);
+    fixture.core.enable_tenant(false, SERVICE);
+    eventually("the state", || ask() == QuestionError::Limited);
+    assert_eq!(fixture.health().forbidden, 1);
+    let asked = fixture.core.questions("package");
+    assert_eq!(ask(), QuestionError::Limited);
+    assert_eq!(fixture.core.questions("package"), asked);
 }
 
 fn every_second(settings: &mut lightship::platform::thingsboard::ThingsBoardSettings) {

@@ -246,7 +246,7 @@ impl Endpoint {
             {
                 admission
             }
-            Err(QuestionError::Unavailable) => {
+            Err(QuestionError::Unavailable | QuestionError::Limited) => {
                 return self.timers.set(Timer::Models, now.mono + MODELS_PAUSE);
             }
             Ok(_) | Err(_) => return self.end(now, CloseReason::Removed),

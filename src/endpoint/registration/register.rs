@@ -135,7 +135,7 @@ impl Endpoint {
             Ok(_) | Err(QuestionError::NotFound | QuestionError::Invalid) => {
                 return self.refuse(now, candidate, &Response::new(Code::FORBIDDEN));
             }
-            Err(QuestionError::Unavailable) => {
+            Err(QuestionError::Unavailable | QuestionError::Limited) => {
                 let response = Response {
                     max_age: Some(RETRY_AFTER_S),
                     ..Response::new(Code::SERVICE_UNAVAILABLE)

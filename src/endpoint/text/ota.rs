@@ -57,7 +57,7 @@ pub fn not_fetched(error: QuestionError) -> String {
     let status = match error {
         QuestionError::NotFound => "NOT_FOUND",
         QuestionError::Invalid => "FAILURE",
-        QuestionError::Unavailable => "UNKNOWN",
+        QuestionError::Unavailable | QuestionError::Limited => "UNKNOWN",
     };
     format!("Failed to fetch OTA package: {status}")
 }

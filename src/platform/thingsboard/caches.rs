@@ -32,10 +32,26 @@ pub(super) struct Route {
     pub(super) rule_chain: Option<PlatformId>,
     /// How messages are wrapped.
     pub(super) form: Form,
-    /// Whether the tenant's devices may send.
+    /// What the tenant's devices may send.
+    pub(super) allowance: Allowance,
+}
+
+/// What the devices of a tenant may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Allowance {
+    /// Whether anything.
     pub(super) enabled: bool,
-    /// How much they may send.
+    /// How much.
     pub(super) limits: Arc<TenantLimits>,
+}
+
+impl From<&TenantRecord> for Allowance {
+    fn from(tenant: &TenantRecord) -> Self {
+        Self {
+            enabled: tenant.state.is_none_or(|state| state.enabled),
+            limits: Arc::clone(&tenant.profile.limits),
+        }
+    }
 }
 
 /// Why there is no way (yet).
@@ -131,8 +147,7 @@ impl Caches {
             owner,
             rule_chain: profile.rule_chain,
             form: self.form(tenant.state),
-            enabled: tenant.state.is_none_or(|state| state.enabled),
-            limits: tenant.profile.limits,
+            allowance: Allowance::from(&tenant),
         })
     }
 
@@ -381,7 +396,7 @@ mod tests {
         caches.tenants.learn(now, TENANT, Some(tenant(1)));
         let route = caches.route(now, &session()).unwrap();
         assert_eq!(route.queue.topic, "tb_rule_engine.main");
-        assert!(route.enabled);
+        assert!(route.allowance.enabled);
     }
 
     #[test]
@@ -456,9 +471,9 @@ mod tests {
             version,
         };
         caches.learn_state(disabled(4));
-        assert!(caches.route(now, &session()).unwrap().enabled);
+        assert!(caches.route(now, &session()).unwrap().allowance.enabled);
         caches.learn_state(disabled(6));
-        assert!(!caches.route(now, &session()).unwrap().enabled);
+        assert!(!caches.route(now, &session()).unwrap().allowance.enabled);
         let limits = Arc::new(TenantLimits {
             tenant: LevelLimits {
                 messages: Rates::parse("1:1").unwrap(),
@@ -473,7 +488,7 @@ mod tests {
         };
         caches.learn_tenant_profile(&saved);
         let route = caches.route(now, &session()).unwrap();
-        assert_eq!(route.limits, limits);
+        assert_eq!(route.allowance.limits, limits);
         assert!(caches.tenants.value(&TENANT).unwrap().profile.isolated);
     }
 

@@ -20,7 +20,7 @@ use super::super::{
 };
 use super::{
     activity::{Sessions, Word},
-    caches::{Caches, NoRoute, Route, session_of},
+    caches::{Allowance, Caches, NoRoute, Route, session_of},
     clock,
     convert::{CoreMessage, RuleEngineMessage, core_message, rule_engine_message},
     limits::{Cost, Limiter, TenantLimits},
@@ -31,7 +31,7 @@ use super::{
     receipt::{Deadlines, Receipt, expire_all},
     request::Requests,
     settings::ThingsBoardSettings,
-    stats::{FailureReason, RecordKind, Stats},
+    stats::{Counter, FailureReason, RecordKind, Stats},
     sync::lock,
     topic_keeper::{TopicKeeper, TopicKind},
     topics::{Topics, record_key},
@@ -239,22 +239,35 @@ impl Engine {
         let (Some(cost), Some(session)) = (cost_of(uplink), session_of(uplink)) else {
             return true;
         };
-        let reason = if !route.enabled {
-            Some(&self.stats.forbidden)
-        } else if *route.limits == TenantLimits::default() {
-            None
-        } else {
-            let device = &session.device;
-            let (tenant, device) = (device.tenant, device.device);
-            let passes = lock(&self.limiter).take(now.mono, tenant, device, &route.limits, cost);
-            (!passes).then_some(&self.stats.limited)
-        };
+        let device = &session.device;
+        let reason = self.objection(now, device.tenant, device.device, &route.allowance, cost);
         match reason.filter(|_| !is_of_session(uplink)) {
             Some(counter) => {
                 counter.add();
                 false
             }
             None => true,
+        }
+    }
+
+    /// What stands against a message of a device, as the counter of what it stands against. Takes from the limits what
+    /// the message costs.
+    pub(super) fn objection(
+        &self,
+        now: Now,
+        tenant: PlatformId,
+        device: PlatformId,
+        allowance: &Allowance,
+        cost: Cost,
+    ) -> Option<&Counter> {
+        let limits = &*allowance.limits;
+        if !allowance.enabled {
+            Some(&self.stats.forbidden)
+        } else if *limits == TenantLimits::default() {
+            None
+        } else {
+            let passes = lock(&self.limiter).take(now.mono, tenant, device, limits, cost);
+            (!passes).then_some(&self.stats.limited)
         }
     }
 

@@ -57,9 +57,9 @@ impl Handler for Notifications {
     /// Execute must not happen twice.
     fn at_most_once(&self, item: &Notification) -> bool {
         match item {
-            Notification::Session(_, downlinks) => downlinks
-                .iter()
-                .any(|downlink| matches!(downlink, Downlink::Rpc(rpc) if rpc.method == "Execute")),
+            Notification::Session(_, downlinks) => {
+                downlinks.iter().any(|own| execute(own).is_some())
+            }
             Notification::Broadcast(_) => false,
         }
     }
@@ -75,9 +75,29 @@ impl Handler for Notifications {
         }
     }
 
-    fn give_up(&mut self, _: Notification) {
-        warn!("an Execute was given up: it could not be made certain that it happens at most once");
+    /// The core is told, as every command has an end; what else the notification holds is delivered.
+    fn give_up(&mut self, item: Notification) {
+        let Notification::Session(session, downlinks) = item else {
+            return self.handle(item);
+        };
+        for downlink in downlinks {
+            match execute(&downlink) {
+                Some(request) => {
+                    warn!(%session, rpc = %request.id.uuid, "an Execute was refused: its offset cannot be committed");
+                    self.engine.refuse(session, request, NOT_ONCE);
+                }
+                None => self.engine.deliver(session, downlink),
+            }
+        }
     }
+}
+
+/// The command, if it is one that must not happen twice.
+fn execute(downlink: &Downlink) -> Option<&RpcRequest> {
+    let Downlink::Rpc(request) = downlink else {
+        return None;
+    };
+    (request.method == "Execute").then_some(request)
 }
 
 impl Engine {
@@ -102,17 +122,17 @@ impl Engine {
             Err(Undeliverable::Full(downlink)) => {
                 self.stats.full_mailboxes.add();
                 if let Downlink::Rpc(request) = *downlink {
-                    self.refuse(session, &request);
+                    self.refuse(session, &request, QUEUE_IS_FULL);
                 }
             }
         }
     }
 
-    /// Answers a command that found a full mailbox.
-    fn refuse(&self, session: SessionId, request: &RpcRequest) {
+    /// Answers a command that reaches no endpoint with an error.
+    fn refuse(&self, session: SessionId, request: &RpcRequest, error: &str) {
         let info = lock(&self.sessions).get(session);
         if let Some(info) = info {
-            let body = RpcBody::Error(QUEUE_IS_FULL.to_owned());
+            let body = RpcBody::Error(error.to_owned());
             let message = CoreMessage::RpcReply {
                 rpc: request.id,
                 body: &body,
@@ -230,3 +250,4 @@ impl Engine {
 /// `rulings.md` 2.11
 const QUEUE_IS_FULL: &str =
     r#"{"result":"INTERNAL_SERVER_ERROR","error":"Downlink queue is full"}"#;
+const NOT_ONCE: &str = r#"{"result":"INTERNAL_SERVER_ERROR","error":"It is not certain that this would happen only once"}"#;

@@ -13,9 +13,11 @@ use super::super::{
 };
 use super::{
     book::Lookup,
+    caches::Allowance,
     clock,
     convert::{Answer, ApiQuestion, question},
     engine::Engine,
+    limits::Cost,
     model_desk::{ModelKey, Outgoing},
     producer::Record,
     request::headers,
@@ -87,6 +89,21 @@ impl Engine {
                 device,
                 kind,
             } => {
+                // Its session was opened, for which the tenant had to be known.
+                let caches = lock(&self.caches);
+                let allowance = caches.tenants.value(&tenant).map(Allowance::from);
+                drop(caches);
+                let objection = allowance.and_then(|allowance| {
+                    self.objection(now, tenant, device, &allowance, Cost::Message)
+                });
+                if let Some(counter) = objection {
+                    counter.add();
+                    reply_to.reply(Reply::Answer {
+                        id,
+                        result: Err(QuestionError::Limited),
+                    });
+                    return Ok(());
+                }
                 let asker = Asker::Package {
                     id,
                     reply_to: Arc::clone(reply_to),

@@ -80,7 +80,7 @@ label! {
 }
 label! {
     /// How a question to the platform ended.
-    pub enum RequestResult "result" { Invalid "invalid", NotFound "not_found", Ok "ok", Unavailable "unavailable" }
+    pub enum RequestResult "result" { Invalid "invalid", Limited "limited", NotFound "not_found", Ok "ok", Unavailable "unavailable" }
 }
 label! {
     /// What happened to a registration.

@@ -151,7 +151,9 @@ impl Desk {
 fn judge(asked: Asked, result: Result<Arc<Admission>, QuestionError>) -> Step {
     let admission = match result {
         Ok(admission) => Some(admission),
-        Err(QuestionError::Unavailable) => return Step::Done(Verdict::Unavailable),
+        Err(QuestionError::Unavailable | QuestionError::Limited) => {
+            return Step::Done(Verdict::Unavailable);
+        }
         Err(QuestionError::NotFound | QuestionError::Invalid) => None,
     };
     match asked {

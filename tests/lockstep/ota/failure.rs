@@ -20,17 +20,22 @@ fn o10_a_platform_without_package_fails_the_update() {
 }
 
 #[test]
-fn a_platform_that_does_not_answer_is_asked_three_times() {
-    let mut world = world("", 13);
-    world.platform.package = Err(QuestionError::Unavailable);
-    assign(&mut world);
-    world.run(seconds(60));
-    assert_eq!(asked_for_packages(&world), 3);
-    assert_eq!(
-        last_line(&world),
-        "Failed to process firmware update: the platform does not answer"
-    );
-    assert_eq!(states(&world), ["FAILED"]);
+fn a_platform_that_does_not_answer_or_may_not_be_asked_is_asked_three_times() {
+    for (error, reason) in [
+        (QuestionError::Unavailable, "the platform does not answer"),
+        (QuestionError::Limited, "beyond the limits of the tenant"),
+    ] {
+        let mut world = world("", 13);
+        world.platform.package = Err(error);
+        assign(&mut world);
+        world.run(seconds(60));
+        assert_eq!(asked_for_packages(&world), 3);
+        assert_eq!(
+            last_line(&world),
+            format!("Failed to process firmware update: {reason}")
+        );
+        assert_eq!(states(&world), ["FAILED"]);
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Update {
                 self.attempt.info = Some(info);
                 self.go_on(now, terms);
             }
-            Err(error @ QuestionError::Unavailable) => {
+            Err(error @ (QuestionError::Unavailable | QuestionError::Limited)) => {
                 self.attempt.tries += 1;
                 if self.attempt.tries < QUESTIONS {
                     self.deadline = now.checked_add(QUESTION_PAUSE);
