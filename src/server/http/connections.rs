@@ -1,6 +1,6 @@
-//! Connections of the HTTP server: how many there may be, and how long a request may take to arrive.
+//! Connections of the HTTP server: how many there may be, and how long a request may take to arrive and its answer to leave.
 //!
-//! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing.
+//! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing or reading nothing.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,6 +28,7 @@ use super::{
     access::Caller,
     api::problem,
     tls::{self, Greeting, Tls},
+    write_timeout::WriteTimeout,
 };
 
 /// How much of the process callers may occupy.
@@ -41,6 +42,8 @@ pub(super) struct Limits {
     head: Duration,
     /// Time for the body of a request.
     body: Duration,
+    /// Time in which some of an answer must leave.
+    write: Duration,
 }
 
 impl Default for Limits {
@@ -50,6 +53,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
+            write: Duration::from_secs(30),
         }
     }
 }
@@ -119,6 +123,7 @@ impl Served {
         router: &Router,
     ) {
         let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+        let stream = WriteTimeout::new(stream, self.limits.write);
         // An error is the caller's: it broke the connection or the protocol.
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -165,6 +170,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -225,6 +232,62 @@ mod tests {
             "{answer}"
         );
         drop(silent);
+    }
+
+    /// What connections need that are not over TLS.
+    fn served(limits: Limits, router: Router) -> Served {
+        Served {
+            refusal: Router::new(),
+            router,
+            limits,
+            tls: None,
+        }
+    }
+
+    const LOCAL: Caller = Caller {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        certified: false,
+    };
+
+    #[tokio::test]
+    async fn who_does_not_read_its_answers_is_given_up() {
+        let short = Limits {
+            write: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let router = Router::new().route("/", get(async || "x".repeat(10_000)));
+        let served = served(short, router);
+        let (mut caller, stream) = tokio::io::duplex(4096);
+        let pipelined = b"GET / HTTP/1.1\r\n\r\n".repeat(10);
+        caller.write_all(&pipelined).await.unwrap();
+        let conversation = served.converse(stream, LOCAL, &served.router);
+        time::timeout(Duration::from_secs(5), conversation)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_long_in_coming_is_not() {
+        let short = Limits {
+            write: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let late = async || {
+            time::sleep(Duration::from_millis(200)).await;
+            "late"
+        };
+        let served = served(short, Router::new().route("/", get(late)));
+        let (mut caller, stream) = tokio::io::duplex(16);
+        let asking = async {
+            let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+            caller.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            caller.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let conversation = served.converse(stream, LOCAL, &served.router);
+        let (answer, ()) = tokio::join!(asking, conversation);
+        assert!(answer.ends_with("late"), "{answer}");
     }
 
     #[tokio::test]

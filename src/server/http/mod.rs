@@ -9,6 +9,7 @@ mod health;
 mod openapi;
 mod settings;
 mod tls;
+mod write_timeout;
 
 use std::{
     fmt, io,
