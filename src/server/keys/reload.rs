@@ -107,7 +107,7 @@ impl KeyFiles {
 }
 
 /// Looks at the files every `interval`, and puts what `load` makes of them when they changed since `watch` began in the
-/// place of the keys in use. Files that cannot be used leave those there. Never returns.
+/// place of the keys in use. Files that cannot be used leave those there. Ends with the runtime.
 pub async fn reload<K: Send + Sync + 'static>(
     mut watch: Watch,
     load: impl Fn() -> Result<K, KeySettingError> + Clone + Send + 'static,
@@ -119,29 +119,33 @@ pub async fn reload<K: Send + Sync + 'static>(
         tokio::time::sleep(debounce.wait(interval)).await;
         let looked = spawn_blocking(move || (watch.has_changed(), watch)).await;
         let Ok((has_changed, same)) = looked else {
+            // The runtime ends: a look does not fail.
             return;
         };
         watch = same;
         if !debounce.is_due(has_changed) {
             continue;
         }
-        match spawn_blocking(load.clone()).await {
-            Ok(Ok(fresh)) => {
+        let loaded = match spawn_blocking(load.clone()).await {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(_) => Err("reading them panicked".to_owned()),
+        };
+        match loaded {
+            Ok(fresh) => {
                 debounce.tries = 0;
                 keys.send_replace(fresh);
                 tracing::info!(
                     "keys and certificates were read anew; handshakes from here on use them"
                 );
             }
-            Ok(Err(error)) => {
+            Err(reason) => {
                 if debounce.tries == TRIES {
                     tracing::error!(
-                        "changed keys or certificates cannot be used, so those before stay: {error}"
+                        "changed keys or certificates cannot be used, so those before stay: {reason}"
                     );
                 }
                 debounce.tries -= 1;
             }
-            Err(_) => return,
         }
     }
 }

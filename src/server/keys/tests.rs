@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use super::*;
 
 /// Keys made by other tools; see the README there.
@@ -240,6 +245,27 @@ async fn s21_a_file_that_is_replaced_right_after_it_was_read_is_noticed() {
     ));
     let changed = tokio::time::timeout(std::time::Duration::from_secs(20), keys.changed());
     changed.await.unwrap().unwrap();
+    watching.abort();
+}
+
+#[tokio::test]
+async fn s21_a_panic_while_files_are_read_does_not_end_reloading() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    let watch = Watch::new(vec![path.clone()]);
+    fs::write(&path, "changed").unwrap();
+    let tries = Arc::new(AtomicU32::new(0));
+    let load = move || {
+        let tried = tries.fetch_add(1, Ordering::Relaxed);
+        assert!(tried > 0, "the first try panics");
+        Ok(tried)
+    };
+    let (sender, mut keys) = tokio::sync::watch::channel(0);
+    let interval = std::time::Duration::from_millis(20);
+    let watching = tokio::spawn(reload(watch, load, interval, sender));
+    let changed = tokio::time::timeout(std::time::Duration::from_secs(20), keys.changed());
+    changed.await.unwrap().unwrap();
+    assert_eq!(*keys.borrow(), 1);
     watching.abort();
 }
 
