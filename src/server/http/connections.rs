@@ -74,6 +74,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             Err(error) => {
                 if !is_of_caller(&error) {
                     // No file descriptor is left, most likely.
+                    tracing::warn!(%error, "the HTTP server cannot accept connections");
                     time::sleep(ACCEPT_PAUSE).await;
                 }
                 continue;
