@@ -129,6 +129,7 @@ impl Served {
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
+            .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .await
             .ok();
@@ -164,6 +165,8 @@ fn is_of_caller(error: &io::Error) -> bool {
     )
 }
 
+/// Largest head of a request: what hyper holds of a connection at a time.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Largest request body.
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// Pause after a connection could not be accepted.
@@ -249,6 +252,15 @@ mod tests {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         certified: false,
     };
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let address = start(Limits::default()).await;
+        let mut head = b"GET / HTTP/1.1\r\nA: ".to_vec();
+        head.resize(MAX_HEAD_BYTES, b'a');
+        let answer = ask(address, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
 
     #[tokio::test]
     async fn who_does_not_read_its_answers_is_given_up() {
