@@ -2,7 +2,13 @@
 //!
 //! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing or reading nothing.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -36,6 +42,8 @@ use super::{
 pub(super) struct Limits {
     /// Connections at a time; more wait in the kernel.
     connections: usize,
+    /// Connections of one IP address at a time; more are closed.
+    of_address: usize,
     /// Time for the handshake of TLS.
     handshake: Duration,
     /// Time for the head of a request, the wait for the next one on an open connection included.
@@ -50,6 +58,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            of_address: 64,
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
@@ -61,6 +70,7 @@ impl Default for Limits {
 /// Serves connections until the runtime ends, over TLS alone where there is any.
 pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, tls: Option<Tls>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let callers = Callers::default();
     let served = Arc::new(Served {
         refusal: limits.apply(tls::refusal()),
         router: limits.apply(router),
@@ -80,11 +90,52 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits,
                 continue;
             }
         };
+        let Some(place) = Place::take(&callers, caller.ip(), limits.of_address) else {
+            continue;
+        };
         let served = Arc::clone(&served);
         tokio::spawn(async move {
             served.serve(stream, caller).await;
-            drop(slot);
+            drop((slot, place));
         });
+    }
+}
+
+/// How many connections each address has, where it has any.
+type Callers = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One of the connections of an address, until it is dropped.
+struct Place {
+    callers: Callers,
+    address: IpAddr,
+}
+
+impl Place {
+    /// `None`: the address has `most` already.
+    fn take(callers: &Callers, address: IpAddr, most: usize) -> Option<Self> {
+        let address = address.to_canonical();
+        let mut counts = callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Self {
+            callers: Arc::clone(callers),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -124,12 +175,15 @@ impl Served {
         router: &Router,
     ) {
         let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+        // Probes need one request each; who may ask for nothing else is not to hold a slot.
+        let keep_alive = caller.certified || !self.tls.as_ref().is_some_and(|tls| tls.asks);
         let stream = WriteTimeout::new(stream, self.limits.write);
         // An error is the caller's: it broke the connection or the protocol.
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
             .max_buf_size(MAX_HEAD_BYTES)
+            .keep_alive(keep_alive)
             .serve_connection(TokioIo::new(stream), service)
             .await
             .ok();
@@ -174,10 +228,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use axum::routing::{get, post};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpSocket,
+    };
 
     use crate::server::metrics::HttpsHandshake;
 
@@ -196,11 +253,18 @@ mod tests {
 
     /// What comes back for `sent` before the server closes.
     async fn ask(address: SocketAddr, sent: &[u8]) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(sent).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
+        exchange(TcpStream::connect(address).await.unwrap(), sent).await
+    }
+
+    async fn exchange(stream: TcpStream, sent: &[u8]) -> String {
+        try_exchange(stream, sent).await.unwrap()
+    }
+
+    async fn try_exchange(mut stream: TcpStream, sent: &[u8]) -> io::Result<String> {
+        stream.write_all(sent).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     const WHOLE: &[u8] = b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
@@ -260,6 +324,71 @@ mod tests {
         head.resize(MAX_HEAD_BYTES, b'a');
         let answer = ask(address, &head).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn one_address_has_only_so_many_connections() {
+        let address = start(Limits {
+            of_address: 2,
+            ..Limits::default()
+        })
+        .await;
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            open.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut refused = TcpStream::connect(address).await.unwrap();
+        let read = refused.read_u8();
+        let read = time::timeout(Duration::from_secs(5), read).await.unwrap();
+        assert!(read.is_err(), "it is closed");
+        let elsewhere = TcpSocket::new_v4().unwrap();
+        elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let elsewhere = elsewhere.connect(address).await.unwrap();
+        assert!(exchange(elsewhere, WHOLE).await.ends_with("abc"));
+        // One that ends makes room.
+        let last = open.pop().unwrap();
+        assert!(exchange(last, WHOLE).await.ends_with("abc"));
+        let answered = async {
+            while !try_exchange(TcpStream::connect(address).await.unwrap(), WHOLE)
+                .await
+                .is_ok_and(|answer| answer.ends_with("abc"))
+            {}
+        };
+        time::timeout(Duration::from_secs(5), answered)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_shows_no_certificate_where_one_is_asked_for_keeps_no_connection() {
+        let pki = Pki::new();
+        let router = Router::new().route("/", get(async || "abc"));
+        for (asks, certified, keeps) in [
+            (false, false, true),
+            (true, false, false),
+            (true, true, true),
+        ] {
+            let mut tls = pki.tls();
+            tls.asks = asks;
+            let limits = Limits {
+                head: Duration::from_millis(50),
+                ..Limits::default()
+            };
+            let served = Served {
+                tls: Some(tls),
+                ..served(limits, router.clone())
+            };
+            let (mut caller, stream) = tokio::io::duplex(4096);
+            let request = b"GET / HTTP/1.1\r\n\r\n";
+            caller.write_all(request).await.unwrap();
+            let known = Caller { certified, ..LOCAL };
+            served.converse(stream, known, &served.router).await;
+            let mut answer = String::new();
+            caller.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(body.starts_with("abc"), "{answer}");
+            assert_eq!(!head.contains("connection: close"), keeps, "{answer}");
+        }
     }
 
     #[tokio::test]

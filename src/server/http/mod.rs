@@ -101,7 +101,8 @@ impl HttpServer {
         if let Some(files) = settings.tls.files() {
             let key_watch = files.watch();
             let (fresh, keys) = watch::channel(files.load()?);
-            tls = Some(Tls::new(keys, Arc::clone(&services.metrics)));
+            let asks = settings.tls.client_ca_file.is_some();
+            tls = Some(Tls::new(keys, asks, Arc::clone(&services.metrics)));
             reloading =
                 reload_every.map(|every| reload(key_watch, move || files.load(), every, fresh));
         }

@@ -108,6 +108,8 @@ impl TlsFiles {
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     keys: watch::Receiver<Arc<ServerConfig>>,
+    /// Whether callers are asked for a certificate.
+    pub(super) asks: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -123,9 +125,14 @@ impl Tls {
     /// With the newest of `keys`.
     pub(super) const fn new(
         keys: watch::Receiver<Arc<ServerConfig>>,
+        asks: bool,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { keys, metrics }
+        Self {
+            keys,
+            asks,
+            metrics,
+        }
     }
 
     /// Waits for the handshake of a connection, at most for `limit`. `None`: it did not end well, and the caller is gone.
@@ -269,7 +276,7 @@ pub(super) mod tests {
         pub(in super::super) fn tls(&self) -> Tls {
             let config = self.settings().files().unwrap().load().unwrap();
             let (_, keys) = watch::channel(config);
-            Tls::new(keys, Arc::new(Metrics::new(UnixMillis(0))))
+            Tls::new(keys, false, Arc::new(Metrics::new(UnixMillis(0))))
         }
 
         /// A caller that trusts the issuer.
