@@ -64,6 +64,7 @@ impl Https {
             PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
             PrivateKeyDer::Pkcs8(_) | _ => "PRIVATE KEY",
         };
+        // By way of PEM: ureq does not export what `from_der` needs.
         let text = Zeroizing::new(pem::encode(&Pem::new(form, key.secret_der())));
         let key = PrivateKey::from_pem(text.as_bytes())?;
         let chain: Vec<_> = material.chain.iter().map(|der| certificate(der)).collect();

@@ -187,7 +187,10 @@ fn a73_a_certificate_opens_the_api_to_others_and_a_token_is_asked_for_besides() 
     let open = [MUTUAL[0], "http.bind=0.0.0.0:0", "http.api=all"];
     let server = Secured::start(&home, &open);
     let operator = server.agent(Some("pki/operator"));
-    assert_eq!(server.status(&operator, "/api/endpoints"), 200);
+    // By a name that is not local, as from another machine.
+    let asked = operator.get(server.url("/api/endpoints"));
+    let answer = asked.header("Host", "gw.example").call();
+    assert_eq!(answer.expect("it answers").status(), 200);
     drop(server);
 
     let tokened = [MUTUAL[0], "http.api_token=s3cret"];

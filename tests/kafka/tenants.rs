@@ -65,6 +65,16 @@ fn create_queue(fixture: &Fixture, topic: &str, partitions: u32) {
     }
 }
 
+/// Gives the tenant a queue of its own, in two partitions; its topic without number.
+fn create_isolated_queue(fixture: &Fixture) -> String {
+    let own = format!("tb_rule_engine.main.isolated.{TENANT}");
+    create_queue(fixture, &own, 2);
+    fixture
+        .core
+        .save_queue(true, "Main", "tb_rule_engine.main", 2, SERVICE);
+    own
+}
+
 #[test]
 fn a_queue_with_more_partitions_moves_the_values_of_its_devices() {
     let fixture = Fixture::start();
@@ -105,11 +115,7 @@ fn a_profile_has_its_queue_and_when_that_is_deleted_main() {
 fn an_isolated_tenant_has_its_own_topics_as_its_profile_says() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
-    let own = format!("tb_rule_engine.main.isolated.{TENANT}");
-    create_queue(&fixture, &own, 2);
-    fixture
-        .core
-        .save_queue(true, "Main", "tb_rule_engine.main", 2, SERVICE);
+    let own = create_isolated_queue(&fixture);
     // Its own queue is nothing to a tenant that is not isolated.
     let shared = format!("tb_rule_engine.main.{}", number(fixture.device, 10));
     eventually_on(&fixture, &endpoint, &session, &shared);
@@ -124,11 +130,7 @@ fn an_isolated_tenant_has_its_own_topics_as_its_profile_says() {
 fn a_saved_tenant_is_asked_for_again() {
     let fixture = Fixture::start();
     let (endpoint, session) = fixture.registered();
-    let own = format!("tb_rule_engine.main.isolated.{TENANT}");
-    create_queue(&fixture, &own, 2);
-    fixture
-        .core
-        .save_queue(true, "Main", "tb_rule_engine.main", 2, SERVICE);
+    let own = create_isolated_queue(&fixture);
     assert_eq!(fixture.core.questions("tenant"), 1);
     fixture.core.change_tenant(true, SERVICE);
     fixture.core.await_questions("tenant", 2, PATIENCE);

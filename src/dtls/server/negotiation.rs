@@ -77,10 +77,9 @@ impl Negotiated {
         };
 
         let has_credentials = credentials.is_some();
-        let server_certificate = certificate_type(offered.server_certificate_types, |kind| {
-            credentials.is_some_and(|credentials| credentials.has(kind))
-        });
-        let client_certificate = certificate_type(offered.client_certificate_types, |_| true);
+        let server_certificate = certificate_types(offered.server_certificate_types)
+            .find(|kind| credentials.is_some_and(|credentials| credentials.has(*kind)));
+        let client_certificate = certificate_types(offered.client_certificate_types).next();
         let curve = offered.allows_secp256r1() && offered.allows_uncompressed();
         let certificates = curve && offered.allows_ecdsa_sha256();
         let suite = CipherSuite::ALL.into_iter().find(|suite| {
@@ -184,15 +183,9 @@ impl Negotiated {
 }
 
 /// The first of the client's types that will do; X.509 when it names none (RFC 7250 section 4.1).
-fn certificate_type(
-    offered: Option<&[u8]>,
-    will_do: impl Fn(CertificateType) -> bool,
-) -> Option<CertificateType> {
-    offered
-        .unwrap_or(&[CertificateType::X509 as u8])
-        .iter()
-        .filter_map(|&code| CertificateType::from_code(code))
-        .find(|&kind| will_do(kind))
+fn certificate_types(offered: Option<&[u8]>) -> impl Iterator<Item = CertificateType> {
+    let codes = offered.unwrap_or(&[CertificateType::X509 as u8]).iter();
+    codes.filter_map(|&code| CertificateType::from_code(code))
 }
 
 /// TLS_EMPTY_RENEGOTIATION_INFO_SCSV

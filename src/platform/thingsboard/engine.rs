@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::super::{
     downlink::{DownlinkSink, ReplyTo},
-    session::{PlatformId, SessionInfo},
+    session::{DeviceInfo, PlatformId, SessionInfo},
     time::{Now, UnixMillis},
     uplink::{
         KeyValue, Outcome, QuestionError, RejectReason, RpcStatus, SubmitError, Uplink, UplinkId,
@@ -236,10 +236,9 @@ impl Engine {
     /// The begin and the end of a session pass in any case: of one that the core does not know its device could not be
     /// reached later, and one that it does not close looks connected.
     fn admits(&self, now: Now, uplink: &Uplink, route: &Route) -> bool {
-        let (Some(cost), Some(session)) = (cost_of(uplink), session_of(uplink)) else {
+        let Some((device, cost)) = charge_of(uplink) else {
             return true;
         };
-        let device = &session.device;
         let reason = self.objection(now, device.tenant, device.device, &route.allowance, cost);
         match reason.filter(|_| !is_of_session(uplink)) {
             Some(counter) => {
@@ -292,11 +291,10 @@ impl Engine {
         let written = self.write(now, uplink, route, receipt);
         if written.is_err()
             && !is_of_session(uplink)
-            && let (Some(cost), Some(session)) = (cost_of(uplink), session_of(uplink))
+            && let Some((device, cost)) = charge_of(uplink)
         {
             // The device comes again, and pays then.
-            let (tenant, device) = (session.device.tenant, session.device.device);
-            lock(&self.limiter).give_back(tenant, device, cost);
+            lock(&self.limiter).give_back(device.tenant, device.device, cost);
         }
         written
     }
@@ -540,20 +538,23 @@ fn data_points(uplink: &Uplink) -> Option<usize> {
     }
 }
 
-/// What an uplink takes from the limits; `None`: nothing.
-fn cost_of(uplink: &Uplink) -> Option<Cost> {
-    match uplink {
+/// What an uplink takes from the limits, and of which device; `None`: nothing.
+fn charge_of(uplink: &Uplink) -> Option<(&DeviceInfo, Cost)> {
+    let cost = match uplink {
         Uplink::Telemetry { .. } | Uplink::Attributes { .. } => {
-            Some(Cost::Values(data_points(uplink).unwrap_or(0).max(1)))
+            Cost::Values(data_points(uplink).unwrap_or(0).max(1))
         }
         Uplink::SessionOpened { .. }
         | Uplink::SessionClosed { .. }
         | Uplink::RpcStatus { .. }
         | Uplink::RpcReply { .. }
         | Uplink::AttributesWanted { .. }
-        | Uplink::PendingRpcWanted { .. } => Some(Cost::Message),
-        Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => None,
-    }
+        | Uplink::PendingRpcWanted { .. } => Cost::Message,
+        Uplink::Activity { .. } | Uplink::BootstrapReport { .. } | Uplink::Question { .. } => {
+            return None;
+        }
+    };
+    Some((&session_of(uplink)?.device, cost))
 }
 
 /// Whether it is the begin or the end of a session.

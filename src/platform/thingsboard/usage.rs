@@ -1,7 +1,6 @@
 //! What tenants use, counted when the broker has it and reported to the core from time to time (`platform-wire.md` 4.12).
 //!
-//! The core enforces its quotas by these reports. What was counted and not yet reported when the process ends is lost, as
-//! it is at the reference.
+//! The core enforces its quotas by these reports. What was counted and not yet reported when the process ends is lost.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,7 @@
 //! Connections of the HTTP server: how many there may be, and how long a request may take to arrive and its answer to leave.
 //!
-//! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing or reading nothing.
+//! Without these bounds whoever reaches the port can hold every file descriptor of the process by sending nothing or
+//! reading nothing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -18,7 +18,8 @@ pub struct HttpSettings {
     /// Whether `/actuator/prometheus` is served; `/metrics` always is. Default true. Upstream: `METRICS_ENABLED`.
     pub metrics: bool,
     /// Who may use `/api`: `off`, `loopback` (callers on this machine) or `all` (needs `http.api_token` or
-    /// `http.tls.client_ca_file` unless `http.bind` is a loopback address). Default: `loopback` in embedded mode, `off` in Kafka mode.
+    /// `http.tls.client_ca_file` unless `http.bind` is a loopback address). Default: `loopback` in embedded mode, `off` in
+    /// Kafka mode.
     pub api: Option<ApiAccess>,
     /// Token that callers of `/api` must send as `Authorization: Bearer <token>`; none by default.
     pub api_token: Secret,
@@ -79,7 +80,7 @@ pub enum ApiAccess {
     Off,
     /// Callers on this machine.
     Loopback,
-    /// Everybody who has the token.
+    /// Everybody who has the token, and the certificate where one is asked for.
     All,
 }
 

@@ -146,8 +146,8 @@ impl CredentialSettings {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(&self, alias: &str) -> Result<KeyMaterial, KeyError> {
-        let file = self.file();
-        if file == self.keystore_file {
+        if self.reads_keystore() {
+            let file = &self.keystore_file;
             let alias = Some(self.key_alias.as_deref().unwrap_or(alias));
             let contents = read(
                 file,
@@ -157,7 +157,7 @@ impl CredentialSettings {
             return material(contents, file, file);
         }
         let password = or_default(&self.key_password, KEY_PASSWORD);
-        KeyMaterial::read(file, &self.key_file, password)
+        KeyMaterial::read(&self.cert_file, &self.key_file, password)
     }
 
     /// As [`Self::load`], made ready for use.
@@ -175,8 +175,8 @@ impl CredentialSettings {
         })
     }
 
-    fn file(&self) -> &Path {
-        file_to_read(self.form, &self.cert_file, &self.keystore_file)
+    fn reads_keystore(&self) -> bool {
+        reads_keystore(self.form, &self.cert_file, &self.keystore_file)
     }
 
     /// The files that [`Self::load`] looks at.
@@ -208,7 +208,11 @@ impl TrustSettings {
     }
 
     fn file(&self) -> &Path {
-        file_to_read(self.form, &self.cert_file, &self.keystore_file)
+        if reads_keystore(self.form, &self.cert_file, &self.keystore_file) {
+            &self.keystore_file
+        } else {
+            &self.cert_file
+        }
     }
 
     /// The files that [`Self::load`] looks at.
@@ -218,12 +222,8 @@ impl TrustSettings {
 }
 
 /// As the platform does: the keystore stands in for a PEM file that is not there.
-fn file_to_read<'a>(form: StoreForm, cert_file: &'a Path, keystore_file: &'a Path) -> &'a Path {
-    if form == StoreForm::Keystore || (!cert_file.exists() && keystore_file.exists()) {
-        keystore_file
-    } else {
-        cert_file
-    }
+fn reads_keystore(form: StoreForm, cert_file: &Path, keystore_file: &Path) -> bool {
+    form == StoreForm::Keystore || (!cert_file.exists() && keystore_file.exists())
 }
 
 /// A password, or the platform's default, which is published and no secret.

@@ -94,12 +94,7 @@ fn scandium_keeps_its_association_when_it_moves() {
             cases.case(&name, || bench.moves(scandium, suite, &options));
         }
     }
-    for suite in [
-        CipherSuite::EcdheEcdsaWithAes128Ccm8,
-        CipherSuite::EcdheEcdsaWithAes128Ccm,
-        CipherSuite::EcdheEcdsaWithAes128GcmSha256,
-        CipherSuite::EcdheEcdsaWithAes128CbcSha256,
-    ] {
+    for suite in ECDSA {
         cases.case(&format!("{} with raw public keys", suite.name()), || {
             let options = ["cid=6".to_owned()];
             let client = scandium(bench.port_number(), suite, &options).expect("it was there");
@@ -141,12 +136,7 @@ fn mbedtls_keeps_its_association_when_it_moves() {
             cases.case(&name, || bench.moves(mbedtls, suite, &options));
         }
     }
-    for suite in [
-        CipherSuite::EcdheEcdsaWithAes128Ccm8,
-        CipherSuite::EcdheEcdsaWithAes128Ccm,
-        CipherSuite::EcdheEcdsaWithAes128GcmSha256,
-        CipherSuite::EcdheEcdsaWithAes128CbcSha256,
-    ] {
+    for suite in ECDSA {
         let options = bench.with_certificate(&["cid=6"]);
         cases.case(&format!("{} {}, moving", suite.name(), cid(6)), || {
             bench.moves(mbedtls, suite, &options);
@@ -200,3 +190,10 @@ fn mbedtls_keeps_its_association_when_it_moves() {
     });
     cases.finish();
 }
+
+const ECDSA: [CipherSuite; 4] = [
+    CipherSuite::EcdheEcdsaWithAes128Ccm8,
+    CipherSuite::EcdheEcdsaWithAes128Ccm,
+    CipherSuite::EcdheEcdsaWithAes128GcmSha256,
+    CipherSuite::EcdheEcdsaWithAes128CbcSha256,
+];
